@@ -1,0 +1,3 @@
+//! The simulator's program.
+
+fn main(){}

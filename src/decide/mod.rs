@@ -1,0 +1,4 @@
+//! What to do next, decided without IO, clock, randomness or environment.
+
+pub mod desired;
+pub mod settings;

@@ -1,0 +1,3 @@
+//! Shows the whole product on a real control plane.
+
+fn main() {}
