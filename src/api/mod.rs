@@ -1,1 +1,4 @@
 //! (being written)
+pub mod condition;
+pub mod limits;
+pub use condition::{ConditionType, Reason};

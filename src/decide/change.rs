@@ -1,0 +1,110 @@
+//! What differs between a client as it is and as it is wanted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::id::Token;
+use super::marker::{Marker, Origin, Owner, Policy};
+use super::observed::RemoteClient;
+use super::settings::Settings;
+
+/// A client as an OAuthClient wants it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Wanted {
+    /// Its settings; the metadata without the marker.
+    pub settings: Settings,
+    /// Whose it is to be.
+    pub owner: Owner,
+    /// What becomes of it with its object.
+    pub policy: Policy,
+}
+
+impl Wanted {
+    /// The marker that a client made by the POST with this token bears.
+    #[must_use]
+    pub fn marker(&self, token: &Token) -> Marker {
+        Marker {
+            owner: self.owner.clone(),
+            token: token.clone(),
+            policy: self.policy,
+            origin: Origin::Created,
+        }
+    }
+
+    /// The client that the POST with this token makes.
+    #[must_use]
+    pub fn client(&self, token: &Token) -> RemoteClient {
+        RemoteClient {
+            settings: self.settings.clone(),
+            marker: Some(self.marker(token)),
+        }
+    }
+
+    /// What a PUT has to carry, or `None` if the client is as wanted.
+    ///
+    /// `managed` are the metadata keys that the operator set last: those it no longer wants are removed, all others
+    /// that it does not know are kept. `token` is for a client whose marker is lost; a marker keeps its own otherwise.
+    #[must_use]
+    pub fn change(&self, client: &RemoteClient, managed: &BTreeSet<String>, token: &Token) -> Option<Change> {
+        let now = &client.settings;
+        let mut metadata = now.metadata.clone();
+        metadata.retain(|key, _| !managed.contains(key) || self.settings.metadata.contains_key(key));
+        metadata.extend(self.settings.metadata.clone());
+        let marker = match &client.marker {
+            Some(marker) => Marker {
+                origin: marker.origin,
+                ..self.marker(&marker.token)
+            },
+            None => self.marker(token),
+        };
+        let same_metadata = metadata == now.metadata && client.marker.as_ref() == Some(&marker);
+        let change = Change {
+            redirect_uris: differing(&now.redirect_uris, &self.settings.redirect_uris),
+            grant_types: differing(&now.grant_types, &self.settings.grant_types),
+            response_types: differing(&now.response_types, &self.settings.response_types),
+            scopes: differing(&now.scopes, &self.settings.scopes),
+            metadata: (!same_metadata).then_some((metadata, marker)),
+        };
+        (change != Change::default()).then_some(change)
+    }
+}
+
+fn differing(now: &BTreeSet<String>, wanted: &BTreeSet<String>) -> Option<BTreeSet<String>> {
+    (now != wanted).then(|| wanted.clone())
+}
+
+/// The fields that a PUT carries: only those that differ.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Change {
+    /// The redirect URIs from now on.
+    pub redirect_uris: Option<BTreeSet<String>>,
+    /// The grant types from now on.
+    pub grant_types: Option<BTreeSet<String>>,
+    /// The response types from now on.
+    pub response_types: Option<BTreeSet<String>>,
+    /// The scopes from now on.
+    pub scopes: Option<BTreeSet<String>>,
+    /// The whole metadata from now on (the API replaces it whole), and the marker in it.
+    pub metadata: Option<(BTreeMap<String, String>, Marker)>,
+}
+
+impl Change {
+    /// The client after the change.
+    #[must_use]
+    pub fn applied_to(&self, client: &RemoteClient) -> RemoteClient {
+        let now = &client.settings;
+        let (metadata, marker) = match &self.metadata {
+            Some((metadata, marker)) => (metadata.clone(), Some(marker.clone())),
+            None => (now.metadata.clone(), client.marker.clone()),
+        };
+        RemoteClient {
+            settings: Settings {
+                redirect_uris: self.redirect_uris.as_ref().unwrap_or(&now.redirect_uris).clone(),
+                grant_types: self.grant_types.as_ref().unwrap_or(&now.grant_types).clone(),
+                response_types: self.response_types.as_ref().unwrap_or(&now.response_types).clone(),
+                scopes: self.scopes.as_ref().unwrap_or(&now.scopes).clone(),
+                metadata,
+            },
+            marker,
+        }
+    }
+}

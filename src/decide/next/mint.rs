@@ -1,0 +1,164 @@
+//! On the way to a new client, or back from it.
+
+use std::collections::BTreeSet;
+
+use super::conclude::blocked;
+use super::step::{Removal, SecretWrite, Step};
+use super::{Standing, holds, of_this_uid, spoken_for, standing};
+use crate::api::Reason;
+use crate::decide::failure::Failure;
+use crate::decide::id::{ClientId, Token};
+use crate::decide::observed::{Credential, Held, Object, Observed, Remote, Replaced, Secret, Stored};
+
+/// From so many POSTs of unknown outcome on, and before anything was ever recorded, waste is removed before the next.
+const PURGE_FROM: usize = 3;
+/// A pass whose intents are overwritten gives way: two that overwrite each other's would never end.
+const MOST_INTENTS: u8 = 2;
+
+/// Why a client is to be made.
+#[derive(Clone, Copy)]
+pub(super) enum Because {
+    /// There never was one.
+    First,
+    /// The recorded one is gone at MeshAgent.
+    Gone,
+    /// Its credential is gone or altered.
+    Lost,
+    /// Somebody asked for it.
+    Rotation,
+    /// What the Secret holds was never recorded, and cannot be taken back.
+    Unrecorded,
+}
+
+impl Because {
+    pub(super) fn of_missing_secret(recorded: Option<&ClientId>) -> Self {
+        if recorded.is_some() { Self::Lost } else { Self::First }
+    }
+}
+
+/// On the way to a new client: intent, rehearsal, POST.
+pub(super) fn mint(observed: &Observed, because: Because) -> Step {
+    if let Some(failure) = brake(observed.object.replaced, because) {
+        return blocked(observed, failure);
+    }
+    let object = &observed.object;
+    match (&observed.held, &object.token) {
+        (Held::Unspent(unspent), Some(token)) if unspent == token => {
+            if let Some(step) = purge(observed) {
+                step
+            } else if observed.rehearsed {
+                Step::Post { token: token.clone() }
+            } else {
+                Step::Rehearse {
+                    write: match &observed.secret {
+                        Secret::Absent | Secret::Foreign => SecretWrite::Create,
+                        Secret::Ours(stored) => SecretWrite::Replace(stored.version.clone()),
+                    },
+                }
+            }
+        }
+        (Held::Nothing | Held::Unspent(_) | Held::Credential { .. } | Held::Keyless { .. }, token) => {
+            let published = matches!(standing(object, &observed.secret), Standing::Published(..));
+            if token.is_some() && !published && observed.live.is_none() {
+                return Step::ReadLive;
+            }
+            intent(observed)
+        }
+    }
+}
+
+/// A new token for the object, unless others keep writing theirs.
+fn intent(observed: &Observed) -> Step {
+    if observed.intents >= MOST_INTENTS {
+        return blocked(
+            observed,
+            Failure::retry(Reason::Updating, "another operator is at work on it; trying again"),
+        );
+    }
+    let object = &observed.object;
+    Step::WriteIntent {
+        version: object.version.clone(),
+        unknown: unknown_after_intent(object, &observed.secret),
+    }
+}
+
+/// The tokens of unknown outcome once the object has a new one.
+fn unknown_after_intent(object: &Object, secret: &Secret) -> BTreeSet<Token> {
+    let mut unknown = object.unknown.clone();
+    let stored = match secret {
+        Secret::Absent | Secret::Foreign => None,
+        Secret::Ours(stored) => Some(stored),
+    };
+    let published = stored.and_then(|stored| stored.token.as_ref());
+    // The outcome of the token in the Secret is known: it made the client that the Secret names.
+    unknown.extend(object.token.iter().filter(|token| Some(*token) != published).cloned());
+    if let Some(stored) = stored
+        && stored
+            .client_id
+            .as_ref()
+            .is_none_or(|client_id| !spoken_for(object, client_id))
+    {
+        unknown.extend(stored.token.clone());
+    }
+    unknown
+}
+
+/// What bars a POST for now.
+fn brake(replaced: Replaced, because: Because) -> Option<Failure> {
+    match (replaced, because) {
+        (Replaced::LongAgo, _) | (_, Because::First | Because::Unrecorded) => None,
+        (Replaced::WithinOverlap, Because::Gone | Because::Rotation) => None,
+        (Replaced::JustNow, Because::Gone | Because::Rotation) => Some(Failure::wait(
+            Reason::Rotating,
+            "replaced less than ten minutes ago; the next replacement waits",
+        )),
+        (Replaced::WithinOverlap | Replaced::JustNow, Because::Lost) => Some(Failure::stalled(
+            Reason::CredentialLost,
+            "the Secret's credential was lost again soon after it was replaced; find what deletes or rewrites the \
+             Secret. It is replaced once the overlap of the last replacement has ended",
+        )),
+    }
+}
+
+/// Nothing was ever recorded, and several POSTs have no known outcome: what they made is removed before the next.
+fn purge(observed: &Observed) -> Option<Step> {
+    let object = &observed.object;
+    if object.recorded.client_id.is_some() || object.unknown.len() < PURGE_FROM {
+        return None;
+    }
+    let Some(listed) = observed.listing else {
+        return Some(Step::List);
+    };
+    if observed.live.is_none_or(|live| live <= listed) {
+        return Some(Step::ReadLive);
+    }
+    of_this_uid(observed)
+        .find(|(client_id, _)| !holds(&observed.secret, client_id))
+        .map(|(client_id, _)| Step::Delete {
+            client_id: client_id.clone(),
+            because: Removal::Disowned,
+        })
+}
+
+/// The Secret holds the recorded client under another token than the object's (`kubectl replace`, or an intent that
+/// nobody wants any more). A fresh token for both, so that no pass that froze before its own swap can still swap.
+pub(super) fn withdraw_or_mint(observed: &Observed, stored: &Stored, client_id: &ClientId) -> Step {
+    if observed.object.rotation_asked {
+        return mint(observed, Because::Rotation);
+    }
+    if observed.remote.get(client_id) == Some(&Remote::Absent) {
+        return mint(observed, Because::Gone);
+    }
+    match stored.credential {
+        Credential::Unread => return Step::ReadSecret,
+        Credential::Other(_) | Credential::Broken => return mint(observed, Because::Lost),
+        Credential::AsRecorded => {}
+    }
+    match (&observed.held, &observed.object.token) {
+        (Held::Unspent(unspent), Some(token)) if unspent == token => Step::MoveToken {
+            token: token.clone(),
+            version: stored.version.clone(),
+        },
+        (Held::Nothing | Held::Unspent(_) | Held::Credential { .. } | Held::Keyless { .. }, _) => intent(observed),
+    }
+}

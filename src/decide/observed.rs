@@ -1,0 +1,405 @@
+//! What one pass knows. Every fact names what it is about, so that none outlives its subject.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::failure::Failure;
+use super::id::{ClientId, Digest, Token, Uid, Version};
+use super::marker::Marker;
+use super::next::Step;
+use super::settings::Settings;
+
+/// The number of steps that a pass has absorbed: what was learnt at a higher tick was learnt later.
+pub type Tick = u32;
+
+/// All that a pass knows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Observed {
+    /// Now, in steps.
+    pub tick: Tick,
+    /// The OAuthClient, as cached, as answered to our last write, or as read live.
+    pub object: Object,
+    /// Whether etcd no longer holds the object that the pass began with.
+    pub object_gone: bool,
+    /// The Secret that the spec names, likewise.
+    pub secret: Secret,
+    /// When object and Secret were last read from etcd, both together.
+    pub live: Option<Tick>,
+    /// Whether a write met a newer version than it named, so that nothing may be concluded before a live read.
+    pub stale: bool,
+    /// How many writes of this pass met a newer version.
+    pub conflicts: u8,
+    /// What is known of remote clients: the recorded one and all with our uid in their marker.
+    pub remote: BTreeMap<ClientId, Remote>,
+    /// When the last whole listing of the project with `Consistency: high` in this pass was begun.
+    pub listing: Option<Tick>,
+    /// What this process holds for the object.
+    pub held: Held,
+    /// How many intents this pass has written.
+    pub intents: u8,
+    /// Whether writing the Secret was tried without effect, and would have worked.
+    pub rehearsed: bool,
+    /// Why the project cannot be used; nothing remote is done then.
+    pub project: Option<Failure>,
+    /// The step of this pass that failed, and why: the pass records it and ends.
+    pub failure: Option<Failure>,
+    /// Whether the pass has written (or found in no need of writing) its status.
+    pub recorded: bool,
+}
+
+/// The parts of an OAuthClient that decide.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Object {
+    /// `metadata.uid`.
+    pub uid: Uid,
+    /// `metadata.resourceVersion`.
+    pub version: Version,
+    /// Whether our finalizer is on it.
+    pub finalizer: bool,
+    /// The token in its annotation, if it is of this uid.
+    pub token: Option<Token>,
+    /// Tokens whose POST has no known outcome and whose clients were not cleaned yet.
+    pub unknown: BTreeSet<Token>,
+    /// What its status says.
+    pub recorded: Recorded,
+    /// Whether an annotation asks for a rotation that was not done yet.
+    pub rotation_asked: bool,
+    /// When the credential was last replaced, as far as that bars the next replacement.
+    pub replaced: Replaced,
+}
+
+/// The parts of a status that decide.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Recorded {
+    /// `status.clientId`.
+    pub client_id: Option<ClientId>,
+    /// `status.secretResourceVersion`.
+    pub secret_version: Option<Version>,
+    /// `status.credentialDigest`.
+    pub digest: Option<Digest>,
+    /// `status.retiring`.
+    pub retiring: Vec<Retiring>,
+    /// `status.managedMetadataKeys`: metadata keys of `extraMetadata` and branding that the operator set last.
+    pub managed_keys: BTreeSet<String>,
+}
+
+/// A former client that lives until its overlap ends.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Retiring {
+    /// The former client.
+    pub client_id: ClientId,
+    /// Whether its overlap has ended.
+    pub due: bool,
+}
+
+/// How long ago the credential was replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Replaced {
+    /// Never, or longer ago than the overlap.
+    LongAgo,
+    /// Within the overlap: a lost credential is not replaced again.
+    WithinOverlap,
+    /// Within ten minutes: nothing is POSTed again, whatever the reason.
+    JustNow,
+}
+
+/// The Secret that the spec names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Secret {
+    /// There is none.
+    Absent,
+    /// There is one that is not this object's. It is never written.
+    Foreign,
+    /// It is this object's, by the uid in its annotation.
+    Ours(Stored),
+}
+
+/// A Secret of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Stored {
+    /// `metadata.resourceVersion`.
+    pub version: Version,
+    /// The token in its annotation.
+    pub token: Option<Token>,
+    /// The client id in its annotation.
+    pub client_id: Option<ClientId>,
+    /// What is known of the credential in its data.
+    pub credential: Credential,
+    /// Whether labels, owner, key names and public values are as the spec wants them.
+    pub in_shape: bool,
+}
+
+/// What is known of the credential in the Secret's data.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Credential {
+    /// The data was not read, and the Secret has another version than status recorded.
+    Unread,
+    /// It is the recorded client's, by version or by digest.
+    AsRecorded,
+    /// It is another than the recorded one, and whole: the client id in the data is the annotation's. Its digest.
+    Other(Digest),
+    /// The data holds no credential.
+    Broken,
+}
+
+/// What is known of one client at MeshAgent.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Remote {
+    /// Seen in a listing: good enough to compare with, not to replace its metadata.
+    Listed(RemoteClient),
+    /// Read by its id in this pass, or written by this pass.
+    Read(RemoteClient),
+    /// A `GET` by id said 404 at this tick. Proves nothing by itself.
+    Missing(Tick),
+    /// A listing that was begun after that 404 does not hold it either: there is no such client.
+    Absent,
+    /// Deleted by this pass.
+    Deleted,
+}
+
+/// A client at MeshAgent.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RemoteClient {
+    /// Its settings; the metadata without the marker.
+    pub settings: Settings,
+    /// Its marker, if it bears a whole one.
+    pub marker: Option<Marker>,
+}
+
+/// What this process holds for the object, and no other process can.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Held {
+    /// Nothing.
+    Nothing,
+    /// A token that this process wrote to the object and that was never POSTed.
+    Unspent(Token),
+    /// A credential that was not published yet. (The secret itself is kept by the process, not here.)
+    Credential {
+        /// The token of its POST.
+        token: Token,
+        /// Its client.
+        client_id: ClientId,
+        /// Its digest.
+        digest: Digest,
+    },
+    /// A client that a POST made without showing its secret, so that nobody can ever use it; and what to say of it.
+    Keyless {
+        /// Its id.
+        client_id: ClientId,
+        /// Why the pass cannot go on once it is removed.
+        failure: Failure,
+    },
+}
+
+/// What a step was answered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// The object (unless it is gone) and the Secret, read from etcd.
+    Live(Option<Object>, Secret),
+    /// The object as our write left it. A new token of ours is unspent.
+    Intent(Object, Token),
+    /// The object as our write left it.
+    Object(Object),
+    /// The object was released: its finalizer is gone.
+    Released,
+    /// The Secret as our write left it, holding what the pass says it holds.
+    Stored(Stored),
+    /// What the Secret's data holds, and whether its shape is as wanted.
+    Data(Credential, bool),
+    /// Writing the Secret would work.
+    Rehearsed,
+    /// The client that a POST made.
+    Created {
+        /// Its id.
+        client_id: ClientId,
+        /// Digest of its credential.
+        digest: Digest,
+        /// It, as it was asked for.
+        client: RemoteClient,
+    },
+    /// The POST was refused or never sent: its token stays unspent.
+    Refused(Failure),
+    /// Nobody knows whether the POST made a client, or it made one without showing its secret: then its id.
+    Unknown(Failure, Option<ClientId>),
+    /// A client by its id; `None` if the answer was 404.
+    Client(Option<RemoteClient>),
+    /// All clients of the project that matter to this object: its recorded ones, and those with its uid.
+    Listing(BTreeMap<ClientId, RemoteClient>),
+    /// The client now has these settings.
+    Updated(RemoteClient),
+    /// The client is gone.
+    Deleted,
+    /// What was held is forgotten.
+    Forgotten,
+    /// Status is written, or needed no writing. The object as it stands.
+    Recorded(Object),
+    /// A write named a version that is not the present one, or something is there that the pass did not know of.
+    Conflict,
+    /// The step failed.
+    Failed(Failure),
+}
+
+impl Observed {
+    /// What a pass knows when it begins: what the caches hold.
+    #[must_use]
+    pub fn begin(object: Object, secret: Secret, remote: BTreeMap<ClientId, RemoteClient>, held: Held) -> Self {
+        Self {
+            tick: 0,
+            object,
+            object_gone: false,
+            secret,
+            live: None,
+            stale: false,
+            conflicts: 0,
+            remote: remote
+                .into_iter()
+                .map(|(id, client)| (id, Remote::Listed(client)))
+                .collect(),
+            listing: None,
+            held,
+            intents: 0,
+            rehearsed: false,
+            project: None,
+            failure: None,
+            recorded: false,
+        }
+    }
+
+    /// Folds in what a step was answered.
+    pub fn absorb(&mut self, step: &Step, answer: Answer) {
+        self.tick += 1;
+        if matches!(step, Step::MoveToken { .. }) {
+            // Spent even if the answer was lost: a token that may be in the Secret must never be POSTed.
+            self.held = Held::Nothing;
+        }
+        match answer {
+            Answer::Live(object, secret) => self.absorb_live(object, secret),
+            Answer::Intent(object, token) => {
+                self.object = object;
+                self.held = Held::Unspent(token);
+                self.intents += 1;
+                self.rehearsed = false;
+                self.listing = None;
+            }
+            Answer::Object(object) => self.object = object,
+            Answer::Released => self.object.finalizer = false,
+            Answer::Stored(stored) => {
+                if matches!(step, Step::Publish { .. }) {
+                    self.held = Held::Nothing;
+                    self.listing = None;
+                }
+                self.secret = Secret::Ours(stored);
+            }
+            Answer::Data(credential, in_shape) => self.absorb_data(credential, in_shape),
+            Answer::Rehearsed => self.rehearsed = true,
+            Answer::Created {
+                client_id,
+                digest,
+                client,
+            } => self.absorb_created(step, client_id, digest, client),
+            Answer::Refused(failure) => self.failure = Some(failure),
+            Answer::Unknown(failure, keyless) => self.absorb_unknown(failure, keyless),
+            Answer::Listing(clients) => self.absorb_listing(clients),
+            Answer::Client(client) => self.absorb_client(step, client.map_or(Remote::Missing(self.tick), Remote::Read)),
+            Answer::Updated(client) => self.absorb_client(step, Remote::Read(client)),
+            Answer::Deleted => self.absorb_client(step, Remote::Deleted),
+            Answer::Forgotten => self.held = Held::Nothing,
+            Answer::Recorded(object) => {
+                self.object = object;
+                self.recorded = true;
+                if let Secret::Ours(Stored {
+                    credential: credential @ Credential::Other(_),
+                    ..
+                }) = &mut self.secret
+                    && self.object.recorded.client_id.is_some()
+                {
+                    *credential = Credential::AsRecorded;
+                }
+            }
+            Answer::Conflict => {
+                self.stale = true;
+                self.conflicts += 1;
+                self.rehearsed = false;
+            }
+            Answer::Failed(failure) => self.failure = Some(failure),
+        }
+    }
+
+    fn absorb_live(&mut self, object: Option<Object>, secret: Secret) {
+        match object {
+            Some(object) if object.uid == self.object.uid => self.object = object,
+            Some(_) | None => self.object_gone = true,
+        }
+        self.secret = secret;
+        self.live = Some(self.tick);
+        self.stale = false;
+    }
+
+    fn absorb_data(&mut self, credential: Credential, in_shape: bool) {
+        if let Secret::Ours(stored) = &mut self.secret {
+            stored.credential = credential;
+            stored.in_shape = in_shape;
+        }
+    }
+
+    fn absorb_created(&mut self, step: &Step, client_id: ClientId, digest: Digest, client: RemoteClient) {
+        self.remote.insert(client_id.clone(), Remote::Read(client));
+        self.listing = None;
+        if let Step::Post { token } = step {
+            self.held = Held::Credential {
+                token: token.clone(),
+                client_id,
+                digest,
+            };
+        }
+    }
+
+    fn absorb_unknown(&mut self, failure: Failure, keyless: Option<ClientId>) {
+        self.listing = None;
+        match keyless {
+            Some(client_id) => self.held = Held::Keyless { client_id, failure },
+            None => {
+                self.held = Held::Nothing;
+                self.failure = Some(failure);
+            }
+        }
+    }
+
+    fn absorb_listing(&mut self, clients: BTreeMap<ClientId, RemoteClient>) {
+        self.listing = Some(self.tick);
+        self.remote
+            .retain(|id, known| clients.contains_key(id) || !matches!(known, Remote::Listed(_)));
+        for (id, known) in &mut self.remote {
+            if matches!(known, Remote::Missing(_)) && !clients.contains_key(id) {
+                *known = Remote::Absent;
+            }
+        }
+        for (id, client) in clients {
+            let known = self.remote.entry(id).or_insert_with(|| Remote::Listed(client.clone()));
+            match known {
+                Remote::Listed(_) | Remote::Missing(_) | Remote::Absent => *known = Remote::Listed(client),
+                // Read by its id or deleted in this pass: a listing knows no better.
+                Remote::Read(_) | Remote::Deleted => {}
+            }
+        }
+    }
+
+    fn absorb_client(&mut self, step: &Step, known: Remote) {
+        let (Step::Get { client_id } | Step::Put { client_id, .. } | Step::Delete { client_id, .. }) = step else {
+            return;
+        };
+        if known == Remote::Deleted {
+            match &self.held {
+                Held::Credential { client_id: held, .. } if held == client_id => self.held = Held::Nothing,
+                Held::Keyless {
+                    client_id: held,
+                    failure,
+                } if held == client_id => {
+                    self.failure = Some(failure.clone());
+                    self.held = Held::Nothing;
+                }
+                Held::Nothing | Held::Unspent(_) | Held::Credential { .. } | Held::Keyless { .. } => {}
+            }
+        }
+        self.remote.insert(client_id.clone(), known);
+    }
+}

@@ -1,0 +1,380 @@
+//! The product's own `next`, `absorb` and `disowned` in a world where everything interleaves.
+//!
+//! Two operators whose views are stale and whose passes overlap, crashes between any two effects, answers lost and
+//! late, a user who creates, deletes, recreates, replaces, edits and rotates, and the sweep. Always: I1, I3, I4, I7, no
+//! token POSTed twice; and from *every* reachable state, faults stopped and all going on fairly, it comes to rest with
+//! exactly the declared clients (I2, I6). The fences are tested too: with one taken out, a property must fall.
+
+mod checks;
+mod world;
+
+use stateright::{Checker, Model, Property};
+use world::{Budget, Fence, Sweep, World};
+
+/// What may happen next.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Event {
+    RefreshObject(usize),
+    RefreshSecret(usize),
+    RefreshListing(usize),
+    StartPass(usize),
+    Carry(usize),
+    /// The effect happens, its answer is lost.
+    CarryUnheard(usize),
+    /// The effect does not happen, and nobody knows.
+    Fail(usize),
+    PostLate(usize),
+    CommitLate,
+    Crash(usize),
+    CollectGarbage,
+    OverlapEnds,
+    SweepLists,
+    SweepReads,
+    SweepDeletes,
+    UserDeletes,
+    UserCreates,
+    UserReplaces,
+    UserRotates,
+    UserEdits,
+    UserDeletesSecret,
+    StudioDeletes,
+}
+
+struct Scenario {
+    budget: Budget,
+    fence_out: Option<Fence>,
+    rests: checks::Rests,
+}
+
+impl Model for Scenario {
+    type State = World;
+    type Action = Event;
+
+    fn init_states(&self) -> Vec<World> {
+        vec![World::begin(self.budget, self.fence_out)]
+    }
+
+    fn actions(&self, world: &World, events: &mut Vec<Event>) {
+        if world.violation.is_some() {
+            return;
+        }
+        for who in 0..2 {
+            operator_events(world, who, events);
+        }
+        surroundings(world, events);
+        user_events(world, events);
+    }
+
+    fn next_state(&self, world: &World, event: Event) -> Option<World> {
+        let mut world = world.clone();
+        happen(&mut world, &event);
+        Some(world)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always("nothing forbidden is done (I4, tokens)", |_, world: &World| {
+                world.violation.is_none()
+            }),
+            Property::always("what is recorded is published and lives (I1, I7)", |_, world| {
+                checks::accepted(world)
+            }),
+            Property::always("clients are bounded (I3)", |_, world| checks::bounded(world)),
+            Property::always(
+                "it can always come to rest rightly (I2, I6)",
+                |scenario: &Self, world| scenario.rests.from(world),
+            ),
+        ]
+    }
+}
+
+fn operator_events(world: &World, who: usize, events: &mut Vec<Event>) {
+    let operator = &world.operators[who];
+    let Some(step) = world.step_of(who) else {
+        if world.budget.passes == 0 {
+            return;
+        }
+        if operator.cached != world.declared {
+            events.push(Event::RefreshObject(who));
+        }
+        if operator.cached_secret != world.secret {
+            events.push(Event::RefreshSecret(who));
+        }
+        if operator.cached_remote != world.remote {
+            events.push(Event::RefreshListing(who));
+        }
+        if operator.cached.is_some() {
+            events.push(Event::StartPass(who));
+        }
+        return;
+    };
+    events.push(Event::Carry(who));
+    if step == world::Step::Rest {
+        return;
+    }
+    if world.budget.crashes > 0 {
+        events.push(Event::Crash(who));
+    }
+    if world.budget.lost_answers > 0 && checks::has_effect(&step) {
+        events.push(Event::CarryUnheard(who));
+        events.push(Event::Fail(who));
+        if matches!(step, world::Step::Post { .. }) {
+            events.push(Event::PostLate(who));
+        }
+    }
+}
+
+fn surroundings(world: &World, events: &mut Vec<Event>) {
+    if !world.late.is_empty() {
+        events.push(Event::CommitLate);
+    }
+    let mut collected = world.clone();
+    if collected.collect_garbage() {
+        events.push(Event::CollectGarbage);
+    }
+    if world
+        .declared
+        .as_ref()
+        .is_some_and(|declared| declared.object.recorded.retiring.iter().any(|old| !old.due))
+    {
+        events.push(Event::OverlapEnds);
+    }
+    match &world.sweep {
+        Sweep::Idle if world.budget.sweeps > 0 => events.push(Event::SweepLists),
+        Sweep::Idle => {}
+        Sweep::Listed(_) => events.push(Event::SweepReads),
+        Sweep::Judged(_) => events.push(Event::SweepDeletes),
+    }
+}
+
+fn user_events(world: &World, events: &mut Vec<Event>) {
+    let budget = &world.budget;
+    let Some(declared) = &world.declared else {
+        if budget.creates > 0 {
+            events.push(Event::UserCreates);
+        }
+        return;
+    };
+    let offers = [
+        (budget.deletes > 0 && !declared.deleting, Event::UserDeletes),
+        (budget.replaces > 0, Event::UserReplaces),
+        (
+            budget.rotations > 0 && declared.object.recorded.client_id.is_some(),
+            Event::UserRotates,
+        ),
+        (budget.edits > 0, Event::UserEdits),
+        (
+            budget.secret_deletes > 0 && world.secret.is_some(),
+            Event::UserDeletesSecret,
+        ),
+        (
+            budget.studio_deletes > 0 && declared.object.recorded.client_id.is_some(),
+            Event::StudioDeletes,
+        ),
+    ];
+    events.extend(
+        offers
+            .into_iter()
+            .filter_map(|(offered, event)| offered.then_some(event)),
+    );
+}
+
+fn happen(world: &mut World, event: &Event) {
+    match *event {
+        Event::RefreshObject(who) => world.operators[who].cached = world.declared.clone(),
+        Event::RefreshSecret(who) => world.operators[who].cached_secret = world.secret.clone(),
+        Event::RefreshListing(who) => world.operators[who].cached_remote = world.remote.clone(),
+        Event::StartPass(who) => {
+            world.budget.passes -= 1;
+            world.start_pass(who);
+        }
+        Event::Carry(who) => world.advance(who),
+        Event::CarryUnheard(who) => {
+            world.budget.lost_answers -= 1;
+            world.carry_out_next(who, true, false);
+        }
+        Event::Fail(who) => {
+            world.budget.lost_answers -= 1;
+            world.carry_out_next(who, false, false);
+        }
+        Event::PostLate(who) => {
+            world.budget.lost_answers -= 1;
+            world.post_late(who);
+        }
+        Event::CommitLate => world.commit_late(),
+        Event::Crash(who) => {
+            world.budget.crashes -= 1;
+            world.crash(who);
+        }
+        Event::CollectGarbage => {
+            world.collect_garbage();
+        }
+        Event::OverlapEnds => world.overlap_ends(),
+        Event::SweepLists => {
+            world.budget.sweeps -= 1;
+            world.sweep_lists();
+        }
+        Event::SweepReads => world.sweep_reads(),
+        Event::SweepDeletes => world.sweep_deletes(),
+        Event::UserDeletes => {
+            world.budget.deletes -= 1;
+            world.touch(|declared| declared.deleting = true);
+        }
+        Event::UserCreates => {
+            world.budget.creates -= 1;
+            world.create();
+        }
+        Event::UserReplaces => {
+            world.budget.replaces -= 1;
+            world.replace();
+        }
+        Event::UserRotates => {
+            world.budget.rotations -= 1;
+            world.touch(|declared| declared.object.rotation_asked = true);
+        }
+        Event::UserEdits => {
+            world.budget.edits -= 1;
+            world.touch(|declared| declared.variant = 1 - declared.variant);
+        }
+        Event::UserDeletesSecret => {
+            world.budget.secret_deletes -= 1;
+            world.secret = None;
+        }
+        Event::StudioDeletes => {
+            world.budget.studio_deletes -= 1;
+            world.delete_in_studio();
+        }
+    }
+}
+
+/// A counterexample as a story: each event with the step that it carries out, and how it goes on from there.
+fn tell(path: Vec<(World, Option<Event>)>) -> String {
+    let mut story = String::new();
+    let mut last = None;
+    for (world, event) in path {
+        let step = match &event {
+            Some(Event::Carry(who) | Event::CarryUnheard(who) | Event::Fail(who)) => world.step_of(*who),
+            _ => None,
+        };
+        story += &format!(
+            "  {event:?} {}\n",
+            step.map_or_else(String::new, |step| format!("{step:?}"))
+        );
+        last = Some(world);
+    }
+    let Some(mut world) = last else { return story };
+    for _ in 0..60 {
+        let steps: Vec<_> = (0..2).map(|who| world.step_of(who)).collect();
+        story += &format!("  then {steps:?}\n");
+        if !world.go_on_fairly() {
+            break;
+        }
+    }
+    story
+        + &format!(
+            "  and rests with {:#?}\n{:#?}\n{:#?}",
+            world.declared,
+            world.secret,
+            world.remote.keys()
+        )
+}
+
+/// Checks one scenario exhaustively; the number of states, or the first property that fell.
+fn explore(budget: Budget, fence_out: Option<Fence>) -> Result<usize, String> {
+    let scenario = Scenario {
+        budget,
+        fence_out,
+        rests: checks::Rests::default(),
+    };
+    let checker = scenario
+        .checker()
+        .threads(2)
+        .finish_when(stateright::HasDiscoveries::AnyFailures);
+    let checker = checker.spawn_dfs().join();
+    match checker.discoveries().into_iter().next() {
+        None => Ok(checker.unique_state_count()),
+        Some((property, path)) => Err(format!("{property} falls:\n{}", tell(path.into_vec()))),
+    }
+}
+
+const QUIET: Budget = Budget {
+    passes: 2,
+    crashes: 0,
+    lost_answers: 0,
+    sweeps: 1,
+    deletes: 0,
+    creates: 0,
+    replaces: 0,
+    rotations: 0,
+    edits: 0,
+    secret_deletes: 0,
+    studio_deletes: 0,
+};
+
+#[test]
+fn every_interleaving_keeps_the_invariants() {
+    let scenarios = [
+        (
+            "two operators, a crash, a lost answer",
+            Budget {
+                crashes: 1,
+                lost_answers: 1,
+                ..QUIET
+            },
+        ),
+        (
+            "delete and create again",
+            Budget {
+                crashes: 1,
+                deletes: 1,
+                creates: 1,
+                ..QUIET
+            },
+        ),
+        (
+            "rotation",
+            Budget {
+                rotations: 1,
+                lost_answers: 1,
+                ..QUIET
+            },
+        ),
+        (
+            "kubectl replace",
+            Budget {
+                replaces: 2,
+                crashes: 1,
+                ..QUIET
+            },
+        ),
+        (
+            "the Secret deleted",
+            Budget {
+                secret_deletes: 1,
+                crashes: 1,
+                ..QUIET
+            },
+        ),
+        (
+            "the client deleted in Studio",
+            Budget {
+                studio_deletes: 1,
+                edits: 1,
+                ..QUIET
+            },
+        ),
+    ];
+    let mut total = 0;
+    for (name, budget) in scenarios {
+        let started = std::time::Instant::now();
+        match explore(budget, None) {
+            Ok(states) => {
+                println!("{states:>8} states, {:>5.1} s: {name}", started.elapsed().as_secs_f32());
+                total += states;
+            }
+            Err(fallen) => panic!("{name}: {fallen}"),
+        }
+    }
+    println!("{total} states");
+    assert!(total >= 1_000_000, "the model covers too little: {total} states");
+}
