@@ -198,7 +198,7 @@ impl Project {
         true
     }
 
-    fn history(&self, client_id: &str) -> Option<&History> {
+    pub(super) fn history(&self, client_id: &str) -> Option<&History> {
         self.clients.get(self.places.get(client_id)?)
     }
 
