@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use simulator::admin::{AdminError, ClientFields, Role, Settings};
+use simulator::admin::{Admin, AdminError, ClientFields, Role, Settings};
 use simulator::{Options, key};
 use uuid::Uuid;
 
@@ -154,12 +154,14 @@ async fn the_program_prints_where_it_is_and_ends_on_sigterm() {
     assert_eq!(project["projectId"], Uuid::from_u128(5).to_string());
     let key = project["apiKey"].as_str().unwrap();
 
+    let admin = Admin::new(started["admin"].as_str().unwrap()).unwrap();
     let path = format!("/accounts/projects/{}/oauth/clients", Uuid::from_u128(5));
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let list = http
         .get(format!("{}{path}", started["api"].as_str().unwrap()))
         .bearer_auth(key);
     assert_eq!(reply(list).await.body, json!({"clients": [], "total": 0}));
+    assert_eq!(admin.calls().await.unwrap()[0].path, path);
 
     let killed = Command::new("kill").arg(program.id().to_string()).status().unwrap();
     assert!(killed.success());

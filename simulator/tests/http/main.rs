@@ -4,5 +4,7 @@ mod admin;
 mod api;
 mod faults;
 mod record;
+#[cfg(test)]
 mod sign_in;
+#[cfg(test)]
 mod support;
