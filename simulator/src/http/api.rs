@@ -150,12 +150,14 @@ impl Handling {
             }
             // `Before` has struck already, when only the head had been read.
             Fault::Reset { at: ResetAt::Before } => match reset.now().await {},
-            Fault::Reset { at: ResetAt::During } => return response(self.commit(None), Manner::Reset(reset)),
+            Fault::Reset { at: ResetAt::During } => {
+                return response(self.commit(None).with_room_for_a_body(), Manner::Reset(reset));
+            }
             Fault::Reset { at: ResetAt::After } => {
                 self.commit(None);
                 match reset.now().await {}
             }
-            Fault::Truncate {} => (self.commit(None), Manner::Truncated),
+            Fault::Truncate {} => (self.commit(None).with_room_for_a_body(), Manner::Truncated),
             Fault::Malformed { form } => (spoil(self.commit(None), form), Manner::Whole),
             Fault::CommitLate { after, status } => {
                 self.commit_later(after);
@@ -165,8 +167,8 @@ impl Handling {
                 self.commit(None);
                 (self.commit(None), Manner::Whole)
             }
-            Fault::Drip { interval } => (self.commit(None), Manner::Drip(interval)),
-            Fault::Flood { bytes } => (self.commit(None), Manner::Flood(bytes)),
+            Fault::Drip { interval } => (self.commit(None).with_room_for_a_body(), Manner::Drip(interval)),
+            Fault::Flood { bytes } => (self.commit(None).with_room_for_a_body(), Manner::Flood(bytes)),
             Fault::Settings { settings } => (self.commit(Some(&settings)), Manner::Whole),
         };
         self.send(answer, manner)

@@ -270,70 +270,113 @@ async fn a_path_or_method_that_is_not_documented_is_refused() {
 }
 
 #[tokio::test]
-async fn settings_change_how_the_server_behaves() {
+async fn a_project_is_disabled_or_full() {
     let sim = Sim::start().await;
-    let (id, secret) = sim.create().await;
-    let one = format!("{}/{id}", sim.clients());
-    let set = async |settings: Settings| sim.admin.configure(sim.project, &settings).await.unwrap();
-
-    set(Settings {
-        disabled: true,
-        ..Settings::default()
-    })
+    sim.create().await;
+    set(
+        &sim,
+        Settings {
+            disabled: true,
+            ..Settings::default()
+        },
+    )
     .await;
-    assert_eq!(sim.call(Method::GET, &one, None).await.status, 423);
-    set(Settings {
-        client_limit: Some(1),
-        text_errors: true,
-        ..Settings::default()
-    })
+    assert_eq!(sim.call(Method::GET, &sim.clients(), None).await.status, 423);
+    set(
+        &sim,
+        Settings {
+            client_limit: Some(1),
+            text_errors: true,
+            ..Settings::default()
+        },
+    )
     .await;
     let full = reply(sim.post()).await;
     assert_eq!(
         (full.status, full.body),
         (409, "the project holds 1 OAuth clients, which is its limit".into())
     );
-    set(Settings {
-        wrap_get: true,
-        secret_in_get: true,
-        ..Settings::default()
-    })
+}
+
+#[tokio::test]
+async fn answers_take_the_other_forms_that_clients_must_accept() {
+    let sim = Sim::start().await;
+    let (id, secret) = sim.create().await;
+    let one = format!("{}/{id}", sim.clients());
+    set(
+        &sim,
+        Settings {
+            wrap_get: true,
+            secret_in_get: true,
+            ..Settings::default()
+        },
+    )
     .await;
-    assert_eq!(
-        sim.call(Method::GET, &one, None).await.body["client"]["client_secret"],
-        Value::String(secret)
-    );
-    set(Settings {
-        bare_create: true,
-        ..Settings::default()
-    })
+    let wrapped = sim.call(Method::GET, &one, None).await.body;
+    assert_eq!(wrapped["client"]["client_secret"], Value::String(secret));
+    set(
+        &sim,
+        Settings {
+            bare_create: true,
+            ..Settings::default()
+        },
+    )
     .await;
     assert!(reply(sim.post()).await.body["client_id"].is_string());
-    set(Settings {
-        page_total: PageTotal::Missing,
-        max_count: Some(1),
-        ..Settings::default()
-    })
+}
+
+#[tokio::test]
+async fn a_listing_lies_as_it_is_told() {
+    let sim = Sim::start().await;
+    sim.create().await;
+    sim.create().await;
+    set(
+        &sim,
+        Settings {
+            page_total: PageTotal::Missing,
+            max_count: Some(1),
+            ..Settings::default()
+        },
+    )
     .await;
     let page = sim.call(Method::GET, &sim.clients(), None).await.body;
     assert_eq!(
         (page.get("total"), page["clients"].as_array().unwrap().len()),
         (None, 1)
     );
-    set(Settings {
-        page_total: PageTotal::Fixed(999),
-        ..Settings::default()
-    })
+    set(
+        &sim,
+        Settings {
+            page_total: PageTotal::Fixed(999),
+            ignore_offset: true,
+            ..Settings::default()
+        },
+    )
     .await;
-    assert_eq!(sim.call(Method::GET, &sim.clients(), None).await.body["total"], 999);
+    let page = sim
+        .call(Method::GET, &format!("{}?offset=50", sim.clients()), None)
+        .await
+        .body;
+    assert_eq!(
+        (&page["total"], page["clients"].as_array().unwrap().len()),
+        (&999.into(), 2)
+    );
+}
+
+#[tokio::test]
+async fn what_is_stored_is_not_always_what_was_sent() {
+    let sim = Sim::start().await;
     let normalise = Normalise {
         drop_scopes: vec!["email".to_owned()],
         ..Normalise::default()
     };
-    set(Settings {
-        normalise,
-        ..Settings::default()
-    })
+    set(
+        &sim,
+        Settings {
+            normalise,
+            ..Settings::default()
+        },
+    )
     .await;
     assert_eq!(reply(sim.post()).await.body["client"]["scope"], "openid");
 }

@@ -21,10 +21,6 @@ fn status(status: u16, commit: bool) -> Fault {
     }
 }
 
-async fn last_status(sim: &Sim) -> Option<u16> {
-    sim.admin.calls().await.unwrap().last().unwrap().status
-}
-
 #[tokio::test]
 async fn a_status_is_answered_and_nothing_committed() {
     let sim = Sim::start().await;
@@ -103,7 +99,7 @@ async fn a_delay_holds_the_answer_before_or_after_the_commit() {
         .await;
         let error = sim.post().timeout(SHORT).send().await.unwrap_err();
         assert!(error.is_timeout());
-        assert_eq!((sim.held().await.len(), last_status(&sim).await), (committed, None));
+        assert_eq!((sim.held().await.len(), sim.last_status().await), (committed, None));
     }
     let begun = Instant::now();
     sim.strike_once(
@@ -124,7 +120,7 @@ async fn a_call_hangs_before_or_after_the_commit() {
     for (stage, committed) in [(Stage::Before, 0), (Stage::After, 1)] {
         sim.strike_once(Route::ClientsCreate, Fault::Hang { stage }).await;
         assert!(sim.post().timeout(SHORT).send().await.unwrap_err().is_timeout());
-        assert_eq!((sim.held().await.len(), last_status(&sim).await), (committed, None));
+        assert_eq!((sim.held().await.len(), sim.last_status().await), (committed, None));
     }
 }
 
@@ -136,7 +132,7 @@ async fn a_connection_is_reset_before_during_and_after_the_call() {
         let error = sim.post().send().await.unwrap_err();
         assert_eq!(io_kind(&error), Some(ErrorKind::ConnectionReset), "{at:?}: {error:?}");
         assert_eq!(
-            (sim.held().await.len(), last_status(&sim).await),
+            (sim.held().await.len(), sim.last_status().await),
             (committed, None),
             "{at:?}"
         );
@@ -147,7 +143,7 @@ async fn a_connection_is_reset_before_during_and_after_the_call() {
     assert_eq!(answer.status(), 200, "the head arrives");
     let error = answer.bytes().await.unwrap_err();
     assert_eq!(io_kind(&error), Some(ErrorKind::ConnectionReset), "{error:?}");
-    assert_eq!((sim.held().await.len(), last_status(&sim).await), (2, None));
+    assert_eq!((sim.held().await.len(), sim.last_status().await), (2, None));
 }
 
 #[tokio::test]
@@ -170,6 +166,22 @@ async fn a_body_is_truncated_after_the_commit() {
     );
     assert_eq!(received, promised / 2);
     assert_eq!(sim.held().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_delete_has_a_body_to_spoil_when_a_fault_needs_one() {
+    let sim = Sim::start().await;
+    for fault in [Fault::Truncate {}, Fault::Reset { at: ResetAt::During }] {
+        let (id, _) = sim.create().await;
+        sim.strike_once(Route::ClientsDelete, fault).await;
+        let answer = sim
+            .request(Method::DELETE, &format!("{}/{id}", sim.clients()))
+            .send()
+            .await
+            .unwrap();
+        assert!(answer.bytes().await.is_err());
+        assert_eq!(sim.held().await, Vec::<String>::new());
+    }
 }
 
 #[tokio::test]

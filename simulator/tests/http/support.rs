@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use reqwest::{Client, Method, RequestBuilder, redirect};
 use serde_json::{Value, json};
-use simulator::admin::{Admin, ClientFields, Fault, FaultRule, RouteMatch, Secret};
+use simulator::admin::{Admin, ClientFields, Fault, FaultRule, RouteMatch, Secret, Settings};
 use simulator::{Options, Running, serve};
 use uuid::Uuid;
 
@@ -78,6 +78,11 @@ impl Sim {
         self.admin.fault(&FaultRule::on(route, fault).times(1)).await.unwrap();
     }
 
+    /// Replaces the project's settings.
+    pub async fn set(&self, settings: Settings) {
+        self.admin.configure(self.project, &settings).await.unwrap();
+    }
+
     /// The ids that the server holds, faults aside.
     pub async fn held(&self) -> Vec<String> {
         let state = self.admin.state().await.unwrap();
@@ -86,6 +91,11 @@ impl Sim {
             .into_iter()
             .map(|client| client.client_id)
             .collect()
+    }
+
+    /// The status that the last call was answered.
+    pub async fn last_status(&self) -> Option<u16> {
+        self.admin.calls().await.unwrap().last().and_then(|call| call.status)
     }
 
     /// Waits until the server holds that many clients.
