@@ -273,23 +273,17 @@ async fn a_path_or_method_that_is_not_documented_is_refused() {
 async fn a_project_is_disabled_or_full() {
     let sim = Sim::start().await;
     sim.create().await;
-    set(
-        &sim,
-        Settings {
-            disabled: true,
-            ..Settings::default()
-        },
-    )
+    sim.set(Settings {
+        disabled: true,
+        ..Settings::default()
+    })
     .await;
     assert_eq!(sim.call(Method::GET, &sim.clients(), None).await.status, 423);
-    set(
-        &sim,
-        Settings {
-            client_limit: Some(1),
-            text_errors: true,
-            ..Settings::default()
-        },
-    )
+    sim.set(Settings {
+        client_limit: Some(1),
+        text_errors: true,
+        ..Settings::default()
+    })
     .await;
     let full = reply(sim.post()).await;
     assert_eq!(
@@ -303,24 +297,18 @@ async fn answers_take_the_other_forms_that_clients_must_accept() {
     let sim = Sim::start().await;
     let (id, secret) = sim.create().await;
     let one = format!("{}/{id}", sim.clients());
-    set(
-        &sim,
-        Settings {
-            wrap_get: true,
-            secret_in_get: true,
-            ..Settings::default()
-        },
-    )
+    sim.set(Settings {
+        wrap_get: true,
+        secret_in_get: true,
+        ..Settings::default()
+    })
     .await;
     let wrapped = sim.call(Method::GET, &one, None).await.body;
     assert_eq!(wrapped["client"]["client_secret"], Value::String(secret));
-    set(
-        &sim,
-        Settings {
-            bare_create: true,
-            ..Settings::default()
-        },
-    )
+    sim.set(Settings {
+        bare_create: true,
+        ..Settings::default()
+    })
     .await;
     assert!(reply(sim.post()).await.body["client_id"].is_string());
 }
@@ -330,28 +318,22 @@ async fn a_listing_lies_as_it_is_told() {
     let sim = Sim::start().await;
     sim.create().await;
     sim.create().await;
-    set(
-        &sim,
-        Settings {
-            page_total: PageTotal::Missing,
-            max_count: Some(1),
-            ..Settings::default()
-        },
-    )
+    sim.set(Settings {
+        page_total: PageTotal::Missing,
+        max_count: Some(1),
+        ..Settings::default()
+    })
     .await;
     let page = sim.call(Method::GET, &sim.clients(), None).await.body;
     assert_eq!(
         (page.get("total"), page["clients"].as_array().unwrap().len()),
         (None, 1)
     );
-    set(
-        &sim,
-        Settings {
-            page_total: PageTotal::Fixed(999),
-            ignore_offset: true,
-            ..Settings::default()
-        },
-    )
+    sim.set(Settings {
+        page_total: PageTotal::Fixed(999),
+        ignore_offset: true,
+        ..Settings::default()
+    })
     .await;
     let page = sim
         .call(Method::GET, &format!("{}?offset=50", sim.clients()), None)
@@ -370,13 +352,10 @@ async fn what_is_stored_is_not_always_what_was_sent() {
         drop_scopes: vec!["email".to_owned()],
         ..Normalise::default()
     };
-    set(
-        &sim,
-        Settings {
-            normalise,
-            ..Settings::default()
-        },
-    )
+    sim.set(Settings {
+        normalise,
+        ..Settings::default()
+    })
     .await;
     assert_eq!(reply(sim.post()).await.body["client"]["scope"], "openid");
 }
