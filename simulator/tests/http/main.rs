@@ -1,0 +1,10 @@
+//! The simulator over HTTP, started in process.
+
+mod admin;
+mod api;
+mod faults;
+mod record;
+#[cfg(test)]
+mod sign_in;
+#[cfg(test)]
+mod support;
