@@ -80,6 +80,10 @@ fn without_named_values(text: &str) -> String {
 
 /// The value that belongs to a name ending about `name_end`, if a `:` or `=` says that there is one.
 fn value_after_name(lower: &str, name_end: usize) -> Option<Range<usize>> {
+    // `secrets:proxy` is the name of a scope.
+    if lower[name_end..].starts_with("s:proxy") {
+        return None;
+    }
     let rest = lower[name_end..].trim_start_matches(is_random_alphabet);
     let rest = rest
         .trim_start_matches(['"', '\'', '\\', ']', ' '])
