@@ -164,7 +164,10 @@ fn without_secrets(json: serde_json::Value) -> serde_json::Value {
             })
             .collect(),
         serde_json::Value::Array(items) => items.into_iter().map(without_secrets).collect(),
-        other => other,
+        plain @ (serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::String(_)) => plain,
     }
 }
 

@@ -259,9 +259,10 @@ impl RawClient {
 }
 
 fn text(value: serde_json::Value) -> String {
-    match value {
-        serde_json::Value::String(text) => text,
-        other => other.to_string(),
+    if let serde_json::Value::String(text) = value {
+        text
+    } else {
+        value.to_string()
     }
 }
 

@@ -19,7 +19,7 @@ fn read(mut server: impl FnMut(usize) -> Page) -> Result<(usize, Vec<Client>), N
         match listing.absorb(server(offset), 1_000) {
             Next::Ask(next) => offset = next,
             Next::Done => return Ok((pages, listing.into_clients())),
-            end => return Err(end),
+            end @ (Next::TooManyPages(_) | Next::TooManyBytes) => return Err(end),
         }
     }
     unreachable!("the range has no end")
