@@ -119,3 +119,26 @@ fn certificates(bundle: &[u8]) -> Result<Vec<CertificateDer<'static>>, BuildErro
     }
     Ok(certificates)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_public_roots_are_trusted_without_any_file() {
+        let public = trusted(None).unwrap();
+        assert!(public.len() > 50, "only {} roots", public.len());
+    }
+
+    #[test]
+    fn a_bundle_adds_to_the_public_roots() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let own = rcgen::CertificateParams::new(vec![])
+            .unwrap()
+            .self_signed(&key)
+            .unwrap()
+            .pem();
+        let both = trusted(Some(own.repeat(2).as_bytes())).unwrap();
+        assert_eq!(both.len(), trusted(None).unwrap().len() + 2);
+    }
+}

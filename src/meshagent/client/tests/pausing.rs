@@ -78,18 +78,20 @@ async fn calls_go_out_again_after_the_pause() {
 
 #[tokio::test]
 async fn a_pause_ends_the_repeats_of_a_call_and_its_own_error_is_kept() {
-    let server = TestServer::start(|_| {
-        std::thread::sleep(Duration::from_millis(100));
+    let (answer_now, told) = std::sync::mpsc::channel();
+    let told = Mutex::new(told);
+    let server = TestServer::start(move |_| {
+        told.lock().unwrap().recv().unwrap();
         status(503)
     });
     let agent = at(server.address);
     let call = agent.get_client("c1");
     let pause = async {
-        // In the first attempt: the request is out, its answer is not in.
         while server.lines().is_empty() {
             tokio::task::yield_now().await;
         }
         agent.0.transport.pause.extend(Instant::now(), Duration::from_secs(60));
+        answer_now.send(()).unwrap();
     };
     let (called, ()) = tokio::join!(call, pause);
     assert_eq!(
