@@ -1,0 +1,231 @@
+//! One method per route of the API.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use url::Url;
+
+use super::api_url::ApiUrl;
+use super::connection::{BuildError, Connection, http_client};
+use super::error::{CallError, Kind, NotSent, Route, Unavailable};
+use super::list::{Listing, Next, PAGE_SIZE};
+use super::message;
+use super::pause::Pause;
+use super::send::{Answer, Body, Call, Transport};
+use super::wire::{self, Malformed};
+use crate::secret::ClientSecret;
+
+/// The OAuth clients of one project, seen with one key. Clones share connections and the pause after a 429.
+#[derive(Clone)]
+pub struct MeshAgent(Arc<Inner>);
+
+struct Inner {
+    base_url: ApiUrl,
+    project_id: String,
+    transport: Transport,
+}
+
+/// What became of a POST.
+#[derive(Debug)]
+pub enum Posted {
+    /// The client exists, and this is the only time that its secret is seen.
+    Created {
+        /// As the server answered it.
+        client: wire::Client,
+        /// Shown once.
+        secret: ClientSecret,
+    },
+    /// For certain, no client was created.
+    Rejected(CallError),
+    /// A client may exist.
+    Unknown {
+        /// Why it is not known.
+        error: CallError,
+        /// A client that does exist, but whose secret was not in the answer.
+        client_id: Option<String>,
+    },
+}
+
+impl MeshAgent {
+    /// Checks the settings; makes no call.
+    pub fn new(config: Connection) -> Result<Self, BuildError> {
+        let http = http_client(&config.timeouts, config.ca_bundle.as_deref())?;
+        Self::over(http, config)
+    }
+
+    fn over(http: reqwest::ClientBuilder, config: Connection) -> Result<Self, BuildError> {
+        let Connection {
+            base_url,
+            project_id,
+            key,
+            ca_bundle: _,
+            timeouts,
+            observer,
+        } = config;
+        base_url.join(&[&project_id]).ok_or(BuildError::ProjectId)?;
+        let http = http
+            .build()
+            .map_err(|error| BuildError::Client(message::root_cause(&error).to_string()))?;
+        let transport = Transport {
+            http,
+            key,
+            timeouts,
+            pause: Pause::default(),
+            observer,
+        };
+        Ok(Self(Arc::new(Inner {
+            base_url,
+            project_id,
+            transport,
+        })))
+    }
+
+    /// Creates a client. Sent once, whatever happens.
+    pub async fn create_client(&self, request: &wire::NewClient) -> Posted {
+        let route = Route::CreateClient;
+        let answer = match self.send(route, &[], Body::Client(request)).await {
+            Ok(answer) => answer,
+            Err(error) if error.is_definite() => return Posted::Rejected(error),
+            Err(error) => return Posted::Unknown { error, client_id: None },
+        };
+        match wire::created(&answer.body) {
+            Ok((client, secret)) => Posted::Created { client, secret },
+            Err(wire::Incomplete { client_id, problem }) => Posted::Unknown {
+                error: malformed(route, problem),
+                client_id,
+            },
+        }
+    }
+
+    /// All clients of the project, each once, as the server's authoritative data has them. Since pages are counted by
+    /// offset, a concurrent change can hide a client: that one is missing proves nothing by itself.
+    pub async fn list_clients(&self) -> Result<Vec<wire::Client>, CallError> {
+        let route = Route::ListClients;
+        let unavailable = |kind| CallError {
+            route,
+            kind: Kind::Unavailable(kind),
+            detail: String::new(),
+        };
+        let latest = Instant::now() + self.0.transport.timeouts.listing;
+        let mut listing = Listing::default();
+        let mut offset = 0;
+        loop {
+            let mut url = self.url(route, &[])?;
+            url.query_pairs_mut()
+                .append_pair("count", &PAGE_SIZE.to_string())
+                .append_pair("offset", &offset.to_string());
+            let answer = self
+                .0
+                .transport
+                .call(
+                    &Call {
+                        route,
+                        url,
+                        body: Body::Nothing,
+                    },
+                    Some(latest),
+                )
+                .await?;
+            let page = wire::page(&answer.body).map_err(|problem| malformed(route, problem))?;
+            match listing.absorb(page, answer.body.len()) {
+                Next::Ask(next) => offset = next,
+                Next::Done => return Ok(listing.into_clients()),
+                Next::TooManyPages(pages) => return Err(unavailable(Unavailable::EndlessListing { pages })),
+                Next::TooManyBytes => return Err(unavailable(Unavailable::TooLarge)),
+            }
+        }
+    }
+
+    /// One client, as the server's authoritative data has it. `None` is a 404, and a gateway can say that too.
+    pub async fn get_client(&self, id: &str) -> Result<Option<wire::Client>, CallError> {
+        let route = Route::GetClient;
+        let answer = match self.send(route, &[id], Body::Nothing).await {
+            Ok(answer) => answer,
+            Err(CallError {
+                kind: Kind::NotFound, ..
+            }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let client = wire::client(&answer.body).map_err(|problem| malformed(route, problem))?;
+        if client.client_id != id {
+            return Err(malformed(route, Malformed("it shows another client".to_owned())));
+        }
+        Ok(Some(client))
+    }
+
+    /// Changes the fields that are set. After an unknown outcome it is safe to send it again.
+    pub async fn update_client(&self, id: &str, patch: &wire::ClientPatch) -> Result<(), CallError> {
+        let answer = self.send(Route::UpdateClient, &[id], Body::Patch(patch)).await?;
+        carried_out(Route::UpdateClient, &answer)
+    }
+
+    /// Deletes a client; one that is gone already is a success.
+    pub async fn delete_client(&self, id: &str) -> Result<(), CallError> {
+        match self.send(Route::DeleteClient, &[id], Body::Nothing).await {
+            Ok(answer) => carried_out(Route::DeleteClient, &answer),
+            Err(CallError {
+                kind: Kind::NotFound, ..
+            }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// When the pause that a 429 asked for ends; nothing if none is on.
+    pub fn paused_until(&self) -> Option<Instant> {
+        self.0.transport.pause.until(Instant::now())
+    }
+
+    /// The project that all calls are about.
+    pub fn project_id(&self) -> &str {
+        &self.0.project_id
+    }
+
+    async fn send(&self, route: Route, below: &[&str], body: Body<'_>) -> Result<Answer, CallError> {
+        let url = self.url(route, below)?;
+        self.0.transport.call(&Call { route, url, body }, None).await
+    }
+
+    fn url(&self, route: Route, below: &[&str]) -> Result<Url, CallError> {
+        let mut segments = vec!["accounts", "projects", &self.0.project_id, "oauth", "clients"];
+        segments.extend(below);
+        self.0.base_url.join(&segments).ok_or_else(|| CallError {
+            route,
+            kind: Kind::NotSent(NotSent::UnusableRequest),
+            detail: String::new(),
+        })
+    }
+}
+
+impl fmt::Debug for MeshAgent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner {
+            base_url,
+            project_id,
+            transport: _,
+        } = &*self.0;
+        f.debug_struct("MeshAgent")
+            .field("base_url", &base_url.to_string())
+            .field("project_id", project_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// 204 says it without a body; any other success must say it in the documented form.
+fn carried_out(route: Route, answer: &Answer) -> Result<(), CallError> {
+    if answer.status == 204 {
+        return Ok(());
+    }
+    wire::acknowledged(&answer.body).map_err(|problem| malformed(route, problem))
+}
+
+fn malformed(route: Route, Malformed(detail): Malformed) -> CallError {
+    CallError {
+        route,
+        kind: Kind::Unavailable(Unavailable::Malformed),
+        detail,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! What a connection to one project needs, and the HTTP client that is built from it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
+use super::api_url::ApiUrl;
+use super::error::CallObservation;
+use super::message;
+use crate::secret::ApiKey;
+
+/// Is told of each attempt that went out.
+pub type Observer = Arc<dyn Fn(CallObservation) + Send + Sync>;
+
+/// Shorter than any usual keep-alive of a server (5 s), so that a POST is seldom written into a connection that the
+/// server is closing: its outcome would be unknown.
+const KEEP_IDLE: Duration = Duration::from_secs(4);
+
+/// One project of one server, seen with one key.
+pub struct Connection {
+    /// The server.
+    pub base_url: ApiUrl,
+    /// The project that all paths name.
+    pub project_id: String,
+    /// Sent as a bearer token, to this server only.
+    pub key: ApiKey,
+    /// Certificates in PEM that are trusted besides the public ones.
+    pub ca_bundle: Option<Vec<u8>>,
+    /// How long anything may take.
+    pub timeouts: Timeouts,
+    /// For metrics.
+    pub observer: Observer,
+}
+
+/// How long anything may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Name, connection and TLS handshake of one attempt.
+    pub connect: Duration,
+    /// Silence of the server in one attempt: until the head of the answer, and between two reads of its body.
+    pub read: Duration,
+    /// One call with all its attempts; in a listing, one page.
+    pub call: Duration,
+    /// A listing with all its pages.
+    pub listing: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            read: Duration::from_secs(15),
+            call: Duration::from_secs(30),
+            listing: Duration::from_secs(120),
+        }
+    }
+}
+
+/// Why a connection's settings cannot be used. No call was made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// It would not be one segment of a path.
+    #[error("the project id is empty or a dot; copy it from MeshAgent Studio")]
+    ProjectId,
+    /// Not PEM, or no certificates.
+    #[error("the CA bundle cannot be used ({0}); it must hold certificates in PEM, one after the other")]
+    CaBundle(String),
+    /// The HTTP client could not be set up.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Client(String),
+}
+
+/// The HTTP client's settings: no redirects and no retries of its own, so that neither the key nor a POST goes where
+/// this module did not send it.
+pub(super) fn http_client(timeouts: &Timeouts, ca_bundle: Option<&[u8]>) -> Result<reqwest::ClientBuilder, BuildError> {
+    // reqwest panics without one.
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        return Err(BuildError::Client("no TLS crypto provider was installed".to_owned()));
+    }
+    Ok(reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .user_agent(concat!("meshagent-operator/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(timeouts.connect)
+        .read_timeout(timeouts.read)
+        .pool_idle_timeout(KEEP_IDLE)
+        .tls_certs_merge(trusted(ca_bundle)?))
+}
+
+/// The public roots are compiled in, since the operator's image holds no files. reqwest adds those of the platform where
+/// there are some.
+fn trusted(ca_bundle: Option<&[u8]>) -> Result<Vec<reqwest::Certificate>, BuildError> {
+    let own = ca_bundle.map(certificates).transpose()?.unwrap_or_default();
+    let public = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
+    public
+        .chain(&own)
+        .map(|certificate| reqwest::Certificate::from_der(certificate))
+        .collect::<Result<_, _>>()
+        .map_err(|error| BuildError::Client(message::root_cause(&error).to_string()))
+}
+
+fn certificates(bundle: &[u8]) -> Result<Vec<CertificateDer<'static>>, BuildError> {
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(bundle)
+        .collect::<Result<_, _>>()
+        .map_err(|error| BuildError::CaBundle(error.to_string()))?;
+    if certificates.is_empty() {
+        return Err(BuildError::CaBundle("no certificate in it".to_owned()));
+    }
+    // Tried here, where it is known that a failure is the bundle's.
+    let mut store = RootCertStore::empty();
+    for certificate in &certificates {
+        store
+            .add(certificate.clone())
+            .map_err(|error| BuildError::CaBundle(error.to_string()))?;
+    }
+    Ok(certificates)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_public_roots_are_trusted_without_any_file() {
+        let public = trusted(None).unwrap();
+        assert!(public.len() > 50, "only {} roots", public.len());
+    }
+
+    #[test]
+    fn a_bundle_adds_to_the_public_roots() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let own = rcgen::CertificateParams::new(vec![])
+            .unwrap()
+            .self_signed(&key)
+            .unwrap()
+            .pem();
+        let both = trusted(Some(own.repeat(2).as_bytes())).unwrap();
+        assert_eq!(both.len(), trusted(None).unwrap().len() + 2);
+    }
+}

@@ -1,0 +1,82 @@
+//! Reading a listing to its end, whatever the server says about its length.
+
+use std::collections::HashMap;
+
+use super::wire::{Client, Page};
+
+/// What is asked for; the server may give less.
+pub(super) const PAGE_SIZE: usize = 100;
+/// 10,000 clients even from a server that gives ten at a time.
+const MOST_PAGES: usize = 1_000;
+/// Pages in a row without anything new, after which the server is taken to go round in circles.
+const MOST_REPEATS: usize = 2;
+/// All pages together: 10,000 clients with generous metadata.
+const MOST_BYTES: usize = 64 << 20;
+
+/// What to do after a page.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Ask for the page at this offset.
+    Ask(usize),
+    /// Everything was seen.
+    Done,
+    /// More pages than a sound server has.
+    TooManyPages(usize),
+    /// More bytes than a sound server has.
+    TooManyBytes,
+}
+
+/// What was seen so far: each client once, as last shown, in the order of first sight.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    clients: Vec<Client>,
+    places: HashMap<String, usize>,
+    offset: usize,
+    pages: usize,
+    repeats: usize,
+    bytes: usize,
+}
+
+impl Listing {
+    /// Takes in a page of so many bytes. A page that is empty ends the listing; so does a `total` that was reached
+    /// exactly, which saves one call. A short page ends nothing, since the server may cap `count`; neither does a
+    /// `total` below what was already seen, which is false.
+    pub(super) fn absorb(&mut self, page: Page, bytes: usize) -> Next {
+        let Page { clients, total } = page;
+        let (received, seen_before) = (clients.len(), self.clients.len());
+        for client in clients {
+            match self.places.get(&client.client_id) {
+                Some(place) => self.clients[*place] = client,
+                None => {
+                    self.places.insert(client.client_id.clone(), self.clients.len());
+                    self.clients.push(client);
+                }
+            }
+        }
+        self.offset = self.offset.saturating_add(received);
+        self.pages += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.repeats = if self.clients.len() == seen_before {
+            self.repeats + 1
+        } else {
+            0
+        };
+        if received == 0 || total == Some(self.clients.len() as u64) || self.repeats >= MOST_REPEATS {
+            Next::Done
+        } else if self.pages >= MOST_PAGES {
+            Next::TooManyPages(self.pages)
+        } else if self.bytes >= MOST_BYTES {
+            Next::TooManyBytes
+        } else {
+            Next::Ask(self.offset)
+        }
+    }
+
+    /// All clients that were seen.
+    pub(super) fn into_clients(self) -> Vec<Client> {
+        self.clients
+    }
+}
+
+#[cfg(test)]
+mod tests;
