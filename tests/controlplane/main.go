@@ -28,6 +28,7 @@ var components = map[string]func() int{
 	"kube-controller-manager": func() int { return cli.Run(controllermanager.NewControllerManagerCommand()) },
 	"kubectl":                 runKubectl,
 	"kstatus":                 runKstatus,
+	"signin":                  runSignin,
 }
 
 func main() {
