@@ -95,17 +95,8 @@ fn cache() -> Result<PathBuf> {
 }
 
 fn hash() -> Result<String> {
-    let reading = || Error::io(format!("reading {SOURCES}"));
     let mut files = vec![];
-    for entry in fs::read_dir(SOURCES).map_err(reading())? {
-        let path = entry.map_err(reading())?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| ["go", "mod", "sum"].iter().any(|source| extension == *source))
-        {
-            files.push(path);
-        }
-    }
+    collect_sources(Path::new(SOURCES), &mut files)?;
     files.sort();
     let mut hash = Sha256::new();
     for part in [OS, ARCH, LDFLAGS] {
@@ -113,11 +104,25 @@ fn hash() -> Result<String> {
     }
     for file in files {
         let content = fs::read(&file).map_err(Error::io(format!("reading {}", file.display())))?;
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let name = file.strip_prefix(SOURCES).unwrap_or(&file).display();
         hash.update(format!("{name} {}\n", content.len()));
         hash.update(content);
     }
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn collect_sources(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let reading = || Error::io(format!("reading {}", directory.display()));
+    for entry in fs::read_dir(directory).map_err(reading())? {
+        let path = entry.map_err(reading())?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() {
+            collect_sources(&path, files)?;
+        } else if name == "go.mod" || name == "go.sum" || (name.ends_with(".go") && !name.ends_with("_test.go")) {
+            files.push(path);
+        }
+    }
+    Ok(())
 }
 
 /// Builds into a directory of another name and renames that, so that nobody meets half a binary.

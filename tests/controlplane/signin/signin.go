@@ -1,4 +1,5 @@
-package main
+// Package signin signs in by authorization code with PKCE, as an application and its user's browser together would.
+package signin
 
 import (
 	"context"
@@ -17,62 +18,62 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// signinClient is what a sign-in needs. Its names are the default keys of the Secret that the operator writes.
-type signinClient struct {
+// client is what a sign-in needs. Its names are the default keys of the Secret that the operator writes.
+type client struct {
 	authorizeURL, tokenURL, id, secret, scopes, redirectURL string
 }
 
-// runSignin signs in by authorization code with PKCE, as an application and its user's browser together would, and
-// prints which tokens came, never their values. The secret comes from the environment or standard input, since
-// arguments are visible to every process of the machine.
-func runSignin() int {
-	client, err := readSigninClient(os.Args[1:])
+// Run signs in, prints which tokens came, never their values, and returns an exit code. The secret comes from the
+// environment or standard input, since arguments are visible to every process of the machine.
+func Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	c, err := readClient(args, stdin, stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return 0
 	}
 	if err == nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
-		err = signIn(ctx, client)
+		err = signIn(ctx, c, stdout)
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "signin:", err)
+		fmt.Fprintln(stderr, "signin:", err)
 		return 1
 	}
 	return 0
 }
 
-func readSigninClient(args []string) (signinClient, error) {
-	var client signinClient
+func readClient(args []string, stdin io.Reader, stderr io.Writer) (client, error) {
+	var c client
 	flags := flag.NewFlagSet("signin", flag.ContinueOnError)
-	flags.StringVar(&client.authorizeURL, "authorize-url", os.Getenv("AUTHORIZE_URL"), "authorization endpoint; default $AUTHORIZE_URL")
-	flags.StringVar(&client.tokenURL, "token-url", os.Getenv("TOKEN_URL"), "token endpoint; default $TOKEN_URL")
-	flags.StringVar(&client.id, "client-id", os.Getenv("CLIENT_ID"), "client id; default $CLIENT_ID")
-	flags.StringVar(&client.scopes, "scopes", os.Getenv("SCOPES"), "scopes, separated by spaces; default $SCOPES")
-	flags.StringVar(&client.redirectURL, "redirect-url", os.Getenv("REDIRECT_URL"), "one of the client's redirect URIs; default $REDIRECT_URL")
+	flags.SetOutput(stderr)
+	flags.StringVar(&c.authorizeURL, "authorize-url", os.Getenv("AUTHORIZE_URL"), "authorization endpoint; default $AUTHORIZE_URL")
+	flags.StringVar(&c.tokenURL, "token-url", os.Getenv("TOKEN_URL"), "token endpoint; default $TOKEN_URL")
+	flags.StringVar(&c.id, "client-id", os.Getenv("CLIENT_ID"), "client id; default $CLIENT_ID")
+	flags.StringVar(&c.scopes, "scopes", os.Getenv("SCOPES"), "scopes, separated by spaces; default $SCOPES")
+	flags.StringVar(&c.redirectURL, "redirect-url", os.Getenv("REDIRECT_URL"), "one of the client's redirect URIs; default $REDIRECT_URL")
 	fromSecret := flags.Bool("secret", false, "read a Kubernetes Secret with the default keys as JSON from standard input")
 	if err := flags.Parse(args); err != nil {
-		return client, err
+		return c, err
 	}
-	client.secret = os.Getenv("CLIENT_SECRET")
+	c.secret = os.Getenv("CLIENT_SECRET")
 	if *fromSecret {
-		if err := client.readSecret(os.Stdin); err != nil {
-			return client, err
+		if err := c.readSecret(stdin); err != nil {
+			return c, err
 		}
 	}
 	for name, value := range map[string]string{
-		"AUTHORIZE_URL": client.authorizeURL, "TOKEN_URL": client.tokenURL, "CLIENT_ID": client.id,
-		"CLIENT_SECRET": client.secret, "REDIRECT_URL (--redirect-url)": client.redirectURL,
+		"AUTHORIZE_URL": c.authorizeURL, "TOKEN_URL": c.tokenURL, "CLIENT_ID": c.id,
+		"CLIENT_SECRET": c.secret, "REDIRECT_URL (--redirect-url)": c.redirectURL,
 	} {
 		if value == "" {
-			return client, fmt.Errorf("%s is not given", name)
+			return c, fmt.Errorf("%s is not given", name)
 		}
 	}
-	return client, nil
+	return c, nil
 }
 
 // readSecret fills in what the Secret holds; the rest stays as flags and environment said.
-func (c *signinClient) readSecret(from io.Reader) error {
+func (c *client) readSecret(from io.Reader) error {
 	var object struct{ Data map[string][]byte }
 	if json.NewDecoder(from).Decode(&object) != nil {
 		// The decoder's own error may quote what it read.
@@ -89,16 +90,16 @@ func (c *signinClient) readSecret(from io.Reader) error {
 	return nil
 }
 
-func signIn(ctx context.Context, client signinClient) error {
+func signIn(ctx context.Context, c client, stdout io.Writer) error {
 	config := oauth2.Config{
-		ClientID:     client.id,
-		ClientSecret: client.secret,
-		RedirectURL:  client.redirectURL,
-		Scopes:       strings.Fields(client.scopes),
-		Endpoint:     oauth2.Endpoint{AuthURL: client.authorizeURL, TokenURL: client.tokenURL},
+		ClientID:     c.id,
+		ClientSecret: c.secret,
+		RedirectURL:  c.redirectURL,
+		Scopes:       strings.Fields(c.scopes),
+		Endpoint:     oauth2.Endpoint{AuthURL: c.authorizeURL, TokenURL: c.tokenURL},
 	}
 	state, verifier := rand.Text(), oauth2.GenerateVerifier()
-	code, err := authorize(ctx, config.AuthCodeURL(state, oauth2.S256ChallengeOption(verifier)), client.redirectURL, state)
+	code, err := authorize(ctx, config.AuthCodeURL(state, oauth2.S256ChallengeOption(verifier)), c.redirectURL, state)
 	if err != nil {
 		return err
 	}
@@ -106,7 +107,7 @@ func signIn(ctx context.Context, client signinClient) error {
 	if err != nil {
 		return fmt.Errorf("the token endpoint refused the code: %w", withoutBody(err))
 	}
-	fmt.Println("signed in, received:", names(token))
+	fmt.Fprintln(stdout, "signed in, received:", names(token))
 	if token.RefreshToken == "" {
 		return nil
 	}
@@ -114,7 +115,7 @@ func signIn(ctx context.Context, client signinClient) error {
 	if err != nil {
 		return fmt.Errorf("the token endpoint refused the refresh token: %w", withoutBody(err))
 	}
-	fmt.Println("refreshed, received:", names(refreshed))
+	fmt.Fprintln(stdout, "refreshed, received:", names(refreshed))
 	return nil
 }
 
