@@ -19,6 +19,7 @@ import (
 	"k8s.io/kubectl/pkg/cmd/util"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
+	"meshagent.com/operator/controlplane/signin"
 )
 
 // components maps a name to what runs under it. Each takes os.Args[1:] as its arguments and returns an exit code.
@@ -28,6 +29,7 @@ var components = map[string]func() int{
 	"kube-controller-manager": func() int { return cli.Run(controllermanager.NewControllerManagerCommand()) },
 	"kubectl":                 runKubectl,
 	"kstatus":                 runKstatus,
+	"signin":                  func() int { return signin.Run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr) },
 }
 
 func main() {

@@ -1,1 +1,34 @@
-//! (being written)
+//! What the integration tests and the demo run against: a real control plane, the simulator and the operator, as
+//! processes that can be killed, frozen and started again, and that die with whoever started them.
+
+mod access;
+mod assets;
+mod certificates;
+mod components;
+mod controlplane;
+mod error;
+mod kubectl;
+mod ports;
+mod process;
+mod programs;
+mod shared;
+mod wait;
+mod watchdog;
+mod workdir;
+
+pub use assets::{built_directory, tool};
+pub use controlplane::{ControlPlane, Options};
+pub use error::{Error, Result};
+pub use kubectl::{Kubectl, Output, kstatus, run};
+pub use ports::free_port;
+pub use process::{Process, Program};
+pub use programs::{Operator, OperatorOptions, Project, Simulator, SimulatorOptions, built_binary};
+pub use shared::{Namespace, shared};
+pub use wait::eventually;
+pub use workdir::Workdir;
+
+/// Chooses ring for all TLS of this process; again is no error. Clients made without it panic.
+pub fn install_crypto_provider() {
+    // Someone else's choice stands.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}

@@ -1,0 +1,178 @@
+//! The programs of a control plane: built once a machine, or those of `KUBEBUILDER_ASSETS`.
+
+use std::{
+    env::{
+        self,
+        consts::{ARCH, OS},
+    },
+    fs,
+    io::Write,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+use sha2::{Digest, Sha256};
+
+use crate::{Error, Result};
+
+const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../controlplane");
+
+/// What the one binary answers to.
+const COMPONENTS: [&str; 6] = [
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kubectl",
+    "kstatus",
+    "signin",
+];
+
+/// Clients and Helm ask a control plane for its version; without these it has none.
+const LDFLAGS: &str = "-s -w \
+    -X k8s.io/component-base/version.gitVersion=v1.37.2 \
+    -X k8s.io/component-base/version.gitMajor=1 \
+    -X k8s.io/component-base/version.gitMinor=37";
+
+/// Finds `etcd`, `kube-apiserver`, `kube-controller-manager`, `kubectl`, `kstatus` or `signin`: the first four in
+/// `KUBEBUILDER_ASSETS` if that is set, else in [`built_directory`].
+///
+/// # Errors
+/// `KUBEBUILDER_ASSETS` lacks it, or it cannot be built.
+pub fn tool(name: &str) -> Result<PathBuf> {
+    let of_kubernetes = !matches!(name, "kstatus" | "signin");
+    match env::var_os("KUBEBUILDER_ASSETS").filter(|assets| of_kubernetes && !assets.is_empty()) {
+        Some(assets) => {
+            let path = Path::new(&assets).join(name);
+            let remedy = "KUBEBUILDER_ASSETS is set and lacks it; put it there (the usual assets have no \
+                kube-controller-manager), or unset KUBEBUILDER_ASSETS to have all of them built";
+            if path.is_file() {
+                Ok(path)
+            } else {
+                Err(Error::Missing {
+                    name: name.to_owned(),
+                    path,
+                    remedy: remedy.to_owned(),
+                })
+            }
+        }
+        None => Ok(built_directory()?.join(name)),
+    }
+}
+
+/// The directory in the user's cache that holds the control plane built from this tree's sources, and builds it first if
+/// it is not there. A fresh clone with the same sources finds it.
+///
+/// # Errors
+/// Go is missing, or the build fails.
+pub fn built_directory() -> Result<PathBuf> {
+    // One build a process; another process may build at the same time, and the first to finish wins.
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+    let directory = cache()?.join(format!("controlplane-{}", hash()?));
+    if !directory.is_dir() {
+        build(&directory)?;
+    }
+    Ok(directory)
+}
+
+fn cache() -> Result<PathBuf> {
+    let named = |variable: &str| {
+        env::var_os(variable)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    named("XDG_CACHE_HOME")
+        .or_else(|| named("HOME").map(|home| home.join(".cache")))
+        .map(|cache| cache.join("meshagent-operator"))
+        .ok_or_else(|| Error::Missing {
+            name: "the cache".to_owned(),
+            path: PathBuf::from("$HOME/.cache"),
+            remedy: "set HOME or XDG_CACHE_HOME".to_owned(),
+        })
+}
+
+fn hash() -> Result<String> {
+    let mut files = vec![];
+    collect_sources(Path::new(SOURCES), &mut files)?;
+    files.sort();
+    let mut hash = Sha256::new();
+    for part in [OS, ARCH, LDFLAGS] {
+        hash.update(format!("{part}\n"));
+    }
+    for file in files {
+        let content = fs::read(&file).map_err(Error::io(format!("reading {}", file.display())))?;
+        let name = file.strip_prefix(SOURCES).unwrap_or(&file).display();
+        hash.update(format!("{name} {}\n", content.len()));
+        hash.update(content);
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn collect_sources(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let reading = || Error::io(format!("reading {}", directory.display()));
+    for entry in fs::read_dir(directory).map_err(reading())? {
+        let path = entry.map_err(reading())?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() {
+            collect_sources(&path, files)?;
+        } else if name == "go.mod" || name == "go.sum" || (name.ends_with(".go") && !name.ends_with("_test.go")) {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// Builds into a directory of another name and renames that, so that nobody meets half a binary.
+fn build(directory: &Path) -> Result<()> {
+    say(
+        "building etcd, kube-apiserver, kube-controller-manager and kubectl from source (once; about 6 minutes on two cores)",
+    );
+    let began = Instant::now();
+    let cache = directory.parent().unwrap_or(directory);
+    fs::create_dir_all(cache).map_err(Error::io(format!("making {}", cache.display())))?;
+    let unfinished = tempfile::Builder::new()
+        .prefix("unfinished-")
+        .tempdir_in(cache)
+        .map_err(Error::io(format!("making a directory in {}", cache.display())))?;
+    let binary = unfinished.path().join("controlplane");
+    let status = Command::new("go")
+        .args(["build", "-trimpath", "-buildvcs=false", "-ldflags", LDFLAGS, "-o"])
+        .arg(&binary)
+        .arg(".")
+        .current_dir(SOURCES)
+        .env("CGO_ENABLED", "0")
+        .status()
+        .map_err(Error::io("running go (Go 1.26 or newer builds the control plane)"))?;
+    if !status.success() {
+        let command = format!("go build in {SOURCES}");
+        return Err(Error::Command {
+            command,
+            status,
+            output: "see above".to_owned(),
+        });
+    }
+    for component in COMPONENTS {
+        symlink("controlplane", unfinished.path().join(component))
+            .map_err(Error::io(format!("linking {component}")))?;
+    }
+    match fs::rename(unfinished.path(), directory) {
+        // Another process was first: the same sources, the same binary.
+        Err(_) if directory.is_dir() => {}
+        renamed => renamed.map_err(Error::io(format!("making {}", directory.display())))?,
+    }
+    say(&format!(
+        "built in {} s: {}",
+        began.elapsed().as_secs(),
+        directory.display()
+    ));
+    Ok(())
+}
+
+/// Prints a line at once, also in a test, whose `eprintln!` is held back.
+fn say(line: &str) {
+    // Nobody to read it is no reason to stop.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

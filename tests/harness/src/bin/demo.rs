@@ -1,3 +1,0 @@
-//! Shows the whole product on a real control plane.
-
-fn main() {}

@@ -1,0 +1,173 @@
+//! Shows the whole product on a real control plane: each command is printed as a user would type it, then run.
+//! `KEEP=1` leaves everything running at the end.
+
+mod stage;
+
+use std::{env, path::Path, time::Duration};
+
+use harness::{Error, Result, eventually};
+use serde_json::Value;
+use stage::{NAMESPACE, Stage, explain};
+
+const REDIRECT_URI: &str = "https://shop.example.com/oauth/callback";
+const ANOTHER_REDIRECT_URI: &str = "https://www.example.com/oauth/callback";
+
+/// The garbage collector looks for new types every 30 seconds, and only then collects what objects of them own.
+const EMPTIED: Duration = Duration::from_secs(90);
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    // The commands shown name the examples as seen from the repository's top.
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    env::set_current_dir(&top).map_err(|source| Error::Io {
+        doing: format!("entering {}", top.display()),
+        source,
+    })?;
+    let mut stage = Stage::set().await?;
+    install(&mut stage).await?;
+    declare(&stage).await?;
+    use_the_secret(&stage).await?;
+    change(&stage).await?;
+    if env::var_os("KEEP").is_some_and(|keep| !keep.is_empty() && keep != "0") {
+        stage.print_how_to_look_around();
+        return tokio::signal::ctrl_c().await.map_err(|source| Error::Io {
+            doing: "waiting for Ctrl-C".to_owned(),
+            source,
+        });
+    }
+    delete(&stage).await?;
+    println!("\n# That is all. Stopping everything. (make demo KEEP=1 leaves it running.)");
+    Ok(())
+}
+
+async fn install(stage: &mut Stage) -> Result<()> {
+    let crds = "meshagent-operator crds | kubectl apply --server-side -f -";
+    stage.run("Teach the cluster the new types.", crds).await?;
+    stage.start_operator()
+}
+
+async fn declare(stage: &Stage) -> Result<()> {
+    let namespace = format!("kubectl create namespace {NAMESPACE}");
+    stage
+        .run("A namespace that only administrators read.", &namespace)
+        .await?;
+    let key = format!(
+        "kubectl create secret generic meshagent-api-key -n {NAMESPACE} --from-literal=apiKey=\"$MESHAGENT_API_KEY\""
+    );
+    stage.run("The project's API key, in a Secret there.", &key).await?;
+    let project = "sed \"s|https://api.meshagent.com|$MESHAGENT_API_URL|\" examples/quickstart/project.yaml | \
+        kubectl apply -f -";
+    stage.run("The project; its URL is the simulator's.", project).await?;
+    let client = "kubectl apply -f examples/quickstart/web.yaml";
+    stage
+        .run("An application's client, as its developer would declare it.", client)
+        .await?;
+    let wait = "kubectl wait clustermeshagentproject/default --for=condition=Ready --timeout=60s && \
+        kubectl wait maoc/web -n shop --for=condition=Ready --timeout=60s";
+    stage.run("Wait until both are Ready.", wait).await?;
+    stage.run("What the developer sees.", "kubectl get maoc -n shop").await
+}
+
+async fn use_the_secret(stage: &Stage) -> Result<()> {
+    let describe = "kubectl describe secret web-oauth -n shop";
+    stage
+        .run(
+            "The Secret that the application mounts; describe shows keys and no value.",
+            describe,
+        )
+        .await?;
+    let sign_in =
+        format!("kubectl get secret web-oauth -n shop -o json | signin --secret --redirect-url {REDIRECT_URI}");
+    stage
+        .run(
+            "A sign-in with it: authorization code with PKCE, by a well-kept OAuth library.",
+            &sign_in,
+        )
+        .await
+}
+
+async fn change(stage: &Stage) -> Result<()> {
+    let patch = format!(
+        "kubectl patch maoc web -n shop --type=merge -p \
+         '{{\"spec\":{{\"redirectUris\":[\"{REDIRECT_URI}\",\"{ANOTHER_REDIRECT_URI}\"]}}}}'"
+    );
+    stage.run("Add a redirect URI.", &patch).await?;
+    explain("The record of the simulator: the operator's one PUT.");
+    println!("$ curl {}/calls", stage.simulator.admin());
+    let put = eventually(Duration::from_secs(30), "the operator PUTs the client", async || {
+        let calls = stage.simulator.calls().await.map_err(|error| format!("{error:?}"))?;
+        the_put(&calls).ok_or_else(|| "no PUT with both redirect URIs".to_owned())
+    })
+    .await?;
+    println!("{put}");
+    let sign_in =
+        format!("kubectl get secret web-oauth -n shop -o json | signin --secret --redirect-url {ANOTHER_REDIRECT_URI}");
+    stage
+        .run("The same Secret signs in through the new one.", &sign_in)
+        .await
+}
+
+/// The answered PUT with both redirect URIs, in one line.
+fn the_put(calls: &Value) -> Option<String> {
+    calls.as_array()?.iter().rev().find_map(|call| {
+        let uris = &call["body"]["redirect_uris"];
+        let both = [REDIRECT_URI, ANOTHER_REDIRECT_URI]
+            .iter()
+            .all(|uri| uris.as_array().is_some_and(|all| all.contains(&Value::from(*uri))));
+        let put = call["method"] == "PUT" && call["status"] == 200;
+        (both && put).then(|| format!("PUT {} {uris}", call["path"].as_str().unwrap_or_default()))
+    })
+}
+
+async fn delete(stage: &Stage) -> Result<()> {
+    stage
+        .run("The application goes.", "kubectl delete maoc web -n shop")
+        .await?;
+    eventually(EMPTIED, "the Secret is gone", async || {
+        let left = stage
+            .ask("kubectl get secret -n shop -o name")
+            .await
+            .map_err(|error| format!("{error:?}"))?;
+        if left.is_empty() { Ok(()) } else { Err(left) }
+    })
+    .await?;
+    stage
+        .run("Nothing is left in the cluster,", "kubectl get maoc,secret -n shop")
+        .await?;
+    explain("and nothing in the project.");
+    let clients = clients_left(stage).await?;
+    println!(
+        "$ curl -H \"Authorization: Bearer $MESHAGENT_API_KEY\" \"$MESHAGENT_API_URL/accounts/projects/<id>/oauth/clients\""
+    );
+    println!("{clients}");
+    Ok(())
+}
+
+/// The project's clients as MeshAgent's API lists them, once they are none.
+async fn clients_left(stage: &Stage) -> Result<Value> {
+    let http = reqwest::Client::new();
+    eventually(Duration::from_secs(30), "the project holds no client", async || {
+        let project = stage
+            .simulator
+            .projects()
+            .first()
+            .ok_or("the simulator has no project")?;
+        let url = format!(
+            "{}/accounts/projects/{}/oauth/clients",
+            stage.simulator.api(),
+            project.project_id
+        );
+        let request = http
+            .get(url)
+            .bearer_auth(&project.api_key)
+            .header("Consistency", "high");
+        let answer = async { request.send().await?.error_for_status()?.json::<Value>().await }.await;
+        let listing = answer.map_err(|error| error.to_string())?;
+        if listing["clients"] == Value::Array(vec![]) {
+            Ok(listing)
+        } else {
+            Err(listing.to_string())
+        }
+    })
+    .await
+}
