@@ -1,0 +1,35 @@
+//! How much a spec may hold. The API server computes the cost of a validation rule from these, and refuses a definition
+//! whose lists and strings have no bounds.
+
+/// Redirect URIs of one client.
+pub const REDIRECT_URIS: usize = 100;
+/// Characters of a URI or URL.
+pub const URI: usize = 2048;
+/// Entries of `grantTypes` and `responseTypes`; repeated ones count.
+pub const TYPES: usize = 16;
+/// Scopes of one client.
+pub const SCOPES: usize = 100;
+/// Characters of a scope.
+pub const SCOPE: usize = 256;
+/// Characters of a display name. The default, `<namespace>/<name>`, has 127 at most.
+pub const DISPLAY_NAME: usize = 256;
+/// Entries of `extraMetadata`.
+pub const METADATA_ENTRIES: usize = 50;
+/// Characters of a key in `extraMetadata`.
+pub const METADATA_KEY: usize = 128;
+/// Characters of a value in `extraMetadata`.
+pub const METADATA_VALUE: usize = 1024;
+/// Bytes of an OAuthClient's `metadata.name`: the longest value of a label.
+pub const CLIENT_NAME: usize = 63;
+/// Characters of a Kubernetes object's name, and of a Secret's data key.
+pub const OBJECT_NAME: usize = 253;
+/// Characters of a project id.
+pub const PROJECT_ID: usize = 128;
+/// Characters of a duration.
+pub const DURATION: usize = 9;
+/// Namespaces that a cluster project names one by one.
+pub const NAMESPACES: usize = 1000;
+/// Orphans that a project's status lists.
+pub const ORPHANS: usize = 50;
+/// Characters of a condition's message.
+pub const CONDITION_MESSAGE: usize = 32_768;
