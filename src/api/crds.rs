@@ -11,15 +11,27 @@ use super::{ClusterMeshAgentProject, MeshAgentProject, OAuthClient};
 /// All definitions, in the order in which they are written.
 #[must_use]
 pub fn all() -> Vec<CustomResourceDefinition> {
-    vec![finished(OAuthClient::crd()), finished(MeshAgentProject::crd()), finished(ClusterMeshAgentProject::crd())]
+    vec![
+        finished(OAuthClient::crd()),
+        finished(MeshAgentProject::crd()),
+        finished(ClusterMeshAgentProject::crd()),
+    ]
 }
 
 /// The derived definition, with what cannot be said on the types.
 fn finished(mut definition: CustomResourceDefinition) -> CustomResourceDefinition {
-    let schemas = definition.spec.versions.iter_mut().filter_map(|version| version.schema.as_mut());
+    let schemas = definition
+        .spec
+        .versions
+        .iter_mut()
+        .filter_map(|version| version.schema.as_mut());
     for root in schemas.filter_map(|schema| schema.open_api_v3_schema.as_mut()) {
         tidy(root);
-        if let Some(status) = root.properties.as_mut().and_then(|properties| properties.get_mut("status")) {
+        if let Some(status) = root
+            .properties
+            .as_mut()
+            .and_then(|properties| properties.get_mut("status"))
+        {
             // Without it kstatus calls an object that nobody has looked at yet Current.
             status.default = Some(JSON(json!({"observedGeneration": -1})));
         }
@@ -35,7 +47,11 @@ fn tidy(schema: &mut JSONSchemaProps) {
     if schema.type_.as_deref() == Some("array") && schema.x_kubernetes_list_type.is_none() {
         schema.x_kubernetes_list_type = Some("atomic".to_owned());
     }
-    for property in schema.properties.iter_mut().flat_map(|properties| properties.values_mut()) {
+    for property in schema
+        .properties
+        .iter_mut()
+        .flat_map(|properties| properties.values_mut())
+    {
         tidy(property);
     }
     match &mut schema.items {
@@ -50,5 +66,8 @@ fn tidy(schema: &mut JSONSchemaProps) {
 
 /// Paragraphs in one line each: `kubectl explain` breaks lines itself, but keeps those that it finds.
 fn unwrapped(text: &str) -> String {
-    text.split("\n\n").map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join("\n\n")
+    text.split("\n\n")
+        .map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect::<Vec<_>>()
+        .join("\n\n")
 }

@@ -5,15 +5,29 @@ use std::time::Duration;
 /// The longest duration, ten years: its end can be added to any date without overflow.
 pub const LONGEST: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
 
-/// Why a text is no duration. Each message ends with the fix.
+/// Why a text is no duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
     /// The text is not a number with one of the four units.
-    #[error("is not one whole number with a unit; write it like 30s, 15m, 12h or 90d")]
+    #[error("a duration is one whole number with a unit, like 30s, 15m, 12h or 90d")]
     Malformed,
     /// The text is a duration beyond [`LONGEST`].
-    #[error("is longer than ten years; write 3650d or less")]
+    #[error("a duration is 3650d at most")]
     TooLong,
+}
+
+impl DurationError {
+    /// What is wrong and what to do, to follow the name of the field.
+    #[must_use]
+    pub const fn problem_and_fix(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Malformed => (
+                "is not one whole number with a unit",
+                "write it like 30s, 15m, 12h or 90d",
+            ),
+            Self::TooLong => ("is longer than ten years", "write 3650d or less"),
+        }
+    }
 }
 
 /// Reads one whole number followed by `s`, `m`, `h` or `d`, without leading zeros, so that one length has one spelling
@@ -38,7 +52,9 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
     // Only digits are left, so what does not fit is too long.
     let number: u64 = digits.parse().map_err(|_| DurationError::TooLong)?;
     let total = number.checked_mul(seconds).map(Duration::from_secs);
-    total.filter(|duration| *duration <= LONGEST).ok_or(DurationError::TooLong)
+    total
+        .filter(|duration| *duration <= LONGEST)
+        .ok_or(DurationError::TooLong)
 }
 
 #[cfg(test)]
@@ -55,7 +71,9 @@ mod tests {
 
     #[test]
     fn other_forms_are_refused() {
-        for text in ["", "s", "30", "1h30m", "-1s", "+1s", "1.5h", " 1s", "1s ", "1S", "007s", "1w", "1é", "١s"] {
+        for text in [
+            "", "s", "30", "1h30m", "-1s", "+1s", "1.5h", " 1s", "1s ", "1S", "007s", "1w", "1é", "١s",
+        ] {
             assert_eq!(parse(text), Err(DurationError::Malformed), "{text:?}");
         }
     }

@@ -17,6 +17,5 @@ pub use condition::{ConditionType, Reason};
 pub use oauth_client::{OAuthClient, OAuthClientSpec, OAuthClientStatus};
 pub use project::{ClusterMeshAgentProject, MeshAgentProject, MeshAgentProjectSpec, ProjectStatus};
 
-
 #[cfg(test)]
 mod tests;

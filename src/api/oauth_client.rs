@@ -98,26 +98,26 @@ pub struct OAuthClientSpec {
     /// Rule: up to 100 absolute URIs without a fragment, each up to 2048 characters; `https`, `http`, or for native apps
     /// a reversed domain name as the scheme, like `com.example.app:/callback`. `javascript:`, `data:` and others are
     /// refused, and so are user names and passwords in a URI. The grant type `authorization_code` needs at least one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::redirect_uris")]
     pub redirect_uris: Option<Vec<String>>,
 
     /// How the client may obtain tokens; a set. Default: `authorization_code`. Rule: one or more of
     /// `authorization_code`, `refresh_token`, `client_credentials`; `authorization_code` needs a redirect URI.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::grant_types")]
     pub grant_types: Option<Vec<String>>,
 
     /// What the authorization endpoint may answer; a set. Default: `code` if `authorization_code` is granted, else none.
     /// Rule: any of `code`, `token`, `id_token`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::response_types")]
     pub response_types: Option<Vec<String>>,
 
     /// What the client may ask for, like `profile:read` or `rooms:connect`; a set. Default: `openid`, `profile`, `email`.
     /// An empty list means none. Rule: up to 100 tokens of up to 256 printable ASCII characters, without spaces, quotes
     /// and backslashes.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::scopes")]
     pub scopes: Option<Vec<String>>,
 
@@ -130,7 +130,7 @@ pub struct OAuthClientSpec {
     /// characters. Refused are `name` (use `displayName`), `logo_url`, `theme` and `remove_powered_by_meshagent` (use
     /// `branding`), and keys under `meshagent.com/`, which are the operator's own. Not for secrets: metadata can be read
     /// by whoever can read the project's clients.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::extra_metadata")]
     pub extra_metadata: Option<BTreeMap<String, String>>,
 
@@ -168,7 +168,7 @@ pub struct Branding {
     pub logo_url: Option<String>,
 
     /// Colours. Default: none, which leaves the choice to MeshAgent. Rule: `light`, `dark` or `auto`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::theme")]
     pub theme: Option<String>,
 
@@ -256,7 +256,7 @@ pub struct OAuthClientStatus {
     pub observed_generation: Option<i64>,
 
     /// `Ready`, `Synced`, `SecretReady`, and, only while true, `Reconciling` and `Stalled`. Their messages say what to do.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Option<Vec<Condition>>,
 

@@ -21,15 +21,31 @@ use super::{limits, schema};
     derive = "PartialEq",
     status = "ProjectStatus",
     doc = "A MeshAgent project, for the OAuthClients of this namespace whose projectRef names it.",
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#,
-        description = "Whether a call with the API key succeeded"),
-    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
-        description = "Why, in one word"),
-    printcolumn(name = "Project ID", type_ = "string", json_path = ".status.projectId",
-        description = "The project's id in MeshAgent"),
-    printcolumn(name = "Clients", type_ = "integer", json_path = ".status.clients",
-        description = "How many OAuthClients use the project"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#,
+        description = "Whether a call with the API key succeeded"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
+        description = "Why, in one word"
+    ),
+    printcolumn(
+        name = "Project ID",
+        type_ = "string",
+        json_path = ".status.projectId",
+        description = "The project's id in MeshAgent"
+    ),
+    printcolumn(
+        name = "Clients",
+        type_ = "integer",
+        json_path = ".status.clients",
+        description = "How many OAuthClients use the project"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 pub struct MeshAgentProjectSpec {
     /// The project's id in MeshAgent. Default: the one that the API key carries. Rule: required if the key carries none
@@ -75,15 +91,31 @@ pub struct MeshAgentProjectSpec {
     status = "ProjectStatus",
     doc = "A MeshAgent project, for the OAuthClients of the namespaces that it allows. OAuthClients without a projectRef use \
            the one that is named default.",
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#,
-        description = "Whether a call with the API key succeeded"),
-    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
-        description = "Why, in one word"),
-    printcolumn(name = "Project ID", type_ = "string", json_path = ".status.projectId",
-        description = "The project's id in MeshAgent"),
-    printcolumn(name = "Clients", type_ = "integer", json_path = ".status.clients",
-        description = "How many OAuthClients use the project"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#,
+        description = "Whether a call with the API key succeeded"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
+        description = "Why, in one word"
+    ),
+    printcolumn(
+        name = "Project ID",
+        type_ = "string",
+        json_path = ".status.projectId",
+        description = "The project's id in MeshAgent"
+    ),
+    printcolumn(
+        name = "Clients",
+        type_ = "integer",
+        json_path = ".status.clients",
+        description = "How many OAuthClients use the project"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 pub struct ClusterMeshAgentProjectSpec {
     /// What both kinds of project have.
@@ -102,7 +134,7 @@ pub struct ClusterMeshAgentProjectSpec {
 #[serde(rename_all = "camelCase")]
 pub struct AllowedNamespaces {
     /// Namespaces by name. Default: none. Rule: up to 1000 names.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::namespace_names")]
     pub names: Option<Vec<String>>,
 
@@ -134,7 +166,7 @@ pub struct SecretKeyRef {
 #[serde(rename_all = "camelCase")]
 pub struct OrphansSpec {
     /// What is done with them. Default: `Delete`. Rule: `Delete`, or `Report` to list them in the status only.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::orphan_policy")]
     pub policy: Option<String>,
 
@@ -157,7 +189,7 @@ pub struct ProjectStatus {
 
     /// `Ready` (a call with the API key succeeded), and, only while true, `Reconciling` and `Stalled`. Their messages say
     /// what to do.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Option<Vec<Condition>>,
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::limits;
 
-/// A rule that compares the names of a map or list cheaply, or a text with an expression, and says what to do.
+/// A rule, and what is said when it is broken: the field, what is wrong, what to do.
 fn rule(rule: &str, message: &str) -> Value {
     json!({"rule": rule, "message": message})
 }
@@ -109,7 +109,10 @@ pub(super) fn extra_metadata(_: &mut SchemaGenerator) -> Schema {
         &format!("self.all(k, k != '' && size(k) <= {limit})"),
         &format!("extraMetadata: a key is empty or longer than {limit} characters; choose a shorter name"),
     );
-    let name = rule("!('name' in self)", "extraMetadata: the key name is the display name; use displayName instead");
+    let name = rule(
+        "!('name' in self)",
+        "extraMetadata: the key name is the display name; use displayName instead",
+    );
     let branding = rule(
         "!('logo_url' in self || 'theme' in self || 'remove_powered_by_meshagent' in self)",
         "extraMetadata: the keys logo_url, theme and remove_powered_by_meshagent are the login branding; use branding instead",
@@ -186,7 +189,6 @@ pub(super) fn conditions(_: &mut SchemaGenerator) -> Schema {
                     "description": "The metadata.generation that this is said of.",
                     "type": "integer",
                     "format": "int64",
-                    "minimum": 0,
                 },
             },
         },
