@@ -1,3 +1,3 @@
 //! The operator's program.
 
-fn main() {}
+fn main(){}

@@ -1,31 +1,82 @@
 //! The definitions as they are applied to a cluster.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+    CustomResourceColumnDefinition, CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray,
+    JSONSchemaPropsOrBool,
 };
 use kube::CustomResourceExt;
 use serde_json::json;
 
 use super::{ClusterMeshAgentProject, MeshAgentProject, OAuthClient};
 
-/// All definitions, in the order in which they are written.
+/// A column of `kubectl get`: name, type, where its value is, and what `--output wide` alone shows.
+type Column = (&'static str, &'static str, &'static str, Width);
+
+#[derive(Clone, Copy)]
+enum Width {
+    Always,
+    Wide,
+}
+
+const READY: Column = (
+    "Ready",
+    "string",
+    r#".status.conditions[?(@.type=="Ready")].status"#,
+    Width::Always,
+);
+const REASON: Column = (
+    "Reason",
+    "string",
+    r#".status.conditions[?(@.type=="Ready")].reason"#,
+    Width::Always,
+);
+const AGE: Column = ("Age", "date", ".metadata.creationTimestamp", Width::Always);
+
+const CLIENT_COLUMNS: [Column; 7] = [
+    READY,
+    REASON,
+    ("Client ID", "string", ".status.clientId", Width::Always),
+    ("Secret", "string", ".status.secretName", Width::Always),
+    AGE,
+    ("Project", "string", ".status.projectId", Width::Wide),
+    (
+        "Message",
+        "string",
+        r#".status.conditions[?(@.type=="Ready")].message"#,
+        Width::Wide,
+    ),
+];
+
+const PROJECT_COLUMNS: [Column; 5] = [
+    READY,
+    REASON,
+    ("Project ID", "string", ".status.projectId", Width::Always),
+    ("Clients", "integer", ".status.clients", Width::Always),
+    AGE,
+];
+
+/// All definitions, in the order in which they are written. Only these are whole: what the types derive by themselves
+/// has neither columns nor the status's default.
 #[must_use]
 pub fn all() -> Vec<CustomResourceDefinition> {
     vec![
-        finished(OAuthClient::crd()),
-        finished(MeshAgentProject::crd()),
-        finished(ClusterMeshAgentProject::crd()),
+        finished(OAuthClient::crd(), &CLIENT_COLUMNS),
+        finished(MeshAgentProject::crd(), &PROJECT_COLUMNS),
+        finished(ClusterMeshAgentProject::crd(), &PROJECT_COLUMNS),
     ]
 }
 
 /// The derived definition, with what cannot be said on the types.
-fn finished(mut definition: CustomResourceDefinition) -> CustomResourceDefinition {
-    let schemas = definition
-        .spec
-        .versions
-        .iter_mut()
-        .filter_map(|version| version.schema.as_mut());
-    for root in schemas.filter_map(|schema| schema.open_api_v3_schema.as_mut()) {
+fn finished(mut definition: CustomResourceDefinition, columns: &[Column]) -> CustomResourceDefinition {
+    for version in &mut definition.spec.versions {
+        version.additional_printer_columns = Some(columns.iter().map(column).collect());
+        let Some(root) = version
+            .schema
+            .as_mut()
+            .and_then(|schema| schema.open_api_v3_schema.as_mut())
+        else {
+            continue;
+        };
         tidy(root);
         if let Some(status) = root
             .properties
@@ -37,6 +88,20 @@ fn finished(mut definition: CustomResourceDefinition) -> CustomResourceDefinitio
         }
     }
     definition
+}
+
+fn column(&(name, type_, json_path, width): &Column) -> CustomResourceColumnDefinition {
+    CustomResourceColumnDefinition {
+        name: name.to_owned(),
+        type_: type_.to_owned(),
+        json_path: json_path.to_owned(),
+        priority: match width {
+            Width::Always => None,
+            Width::Wide => Some(1),
+        },
+        description: None,
+        format: None,
+    }
 }
 
 fn tidy(schema: &mut JSONSchemaProps) {

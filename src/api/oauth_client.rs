@@ -27,19 +27,6 @@ use super::{limits, schema};
     status = "OAuthClientStatus",
     doc = "An OAuth client of a MeshAgent project. The operator creates it, keeps it as declared, and writes its client id \
            and secret to a Secret in the same namespace. Deleting the object deletes the client and the Secret.",
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#,
-        description = "Whether the credential in the Secret is live and matches the spec"),
-    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
-        description = "Why, in one word"),
-    printcolumn(name = "Client ID", type_ = "string", json_path = ".status.clientId",
-        description = "The client's id in MeshAgent"),
-    printcolumn(name = "Secret", type_ = "string", json_path = ".status.secretName",
-        description = "The Secret that holds the credential"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Project", type_ = "string", json_path = ".status.projectId", priority = 1,
-        description = "The MeshAgent project that the client lives in"),
-    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
-        priority = 1, description = "Why, and what to do"),
     validation = Rule::new("size(self.metadata.name) <= 63")
         .message("metadata.name is longer than 63 bytes, the longest value of the label that the Secret carries; choose a \
                   shorter name"),

@@ -20,32 +20,7 @@ use super::{limits, schema};
     namespaced,
     derive = "PartialEq",
     status = "ProjectStatus",
-    doc = "A MeshAgent project, for the OAuthClients of this namespace whose projectRef names it.",
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].status"#,
-        description = "Whether a call with the API key succeeded"
-    ),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
-        description = "Why, in one word"
-    ),
-    printcolumn(
-        name = "Project ID",
-        type_ = "string",
-        json_path = ".status.projectId",
-        description = "The project's id in MeshAgent"
-    ),
-    printcolumn(
-        name = "Clients",
-        type_ = "integer",
-        json_path = ".status.clients",
-        description = "How many OAuthClients use the project"
-    ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    doc = "A MeshAgent project, for the OAuthClients of this namespace whose projectRef names it."
 )]
 pub struct MeshAgentProjectSpec {
     /// The project's id in MeshAgent. Default: the one that the API key carries. Rule: required if the key carries none
@@ -90,32 +65,7 @@ pub struct MeshAgentProjectSpec {
     derive = "PartialEq",
     status = "ProjectStatus",
     doc = "A MeshAgent project, for the OAuthClients of the namespaces that it allows. OAuthClients without a projectRef use \
-           the one that is named default.",
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].status"#,
-        description = "Whether a call with the API key succeeded"
-    ),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
-        description = "Why, in one word"
-    ),
-    printcolumn(
-        name = "Project ID",
-        type_ = "string",
-        json_path = ".status.projectId",
-        description = "The project's id in MeshAgent"
-    ),
-    printcolumn(
-        name = "Clients",
-        type_ = "integer",
-        json_path = ".status.clients",
-        description = "How many OAuthClients use the project"
-    ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+           the one that is named default."
 )]
 pub struct ClusterMeshAgentProjectSpec {
     /// What both kinds of project have.

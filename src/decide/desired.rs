@@ -4,15 +4,20 @@
 //! can check. The defaults live here and not in the schema, so that what git holds is what the cluster holds.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use super::settings::Settings;
-use crate::api::oauth_client::{Branding, OAuthClientSpec, ProjectRef as ProjectRefSpec, SecretKeysSpec, SecretSpec};
+use crate::api::oauth_client::{Branding, OAuthClientSpec, ProjectRef as ProjectRefSpec};
 use crate::api::{limits, names};
 
+mod problem;
 pub mod project;
+mod secret;
 mod syntax;
 
+pub use problem::{InvalidSpec, Problem};
+pub use secret::{SecretKeys, SecretLayout};
+
+use problem::Problems;
 use syntax::Fault;
 
 const GRANT_TYPES: [&str; 3] = ["authorization_code", "refresh_token", "client_credentials"];
@@ -38,32 +43,6 @@ pub struct Present {
     pub secret: SecretLayout,
     /// The project that the client lives in.
     pub project: ProjectRef,
-}
-
-/// Where a credential is written to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct SecretLayout {
-    /// The Secret's name.
-    pub name: String,
-    /// The names of its data keys.
-    pub keys: SecretKeys,
-}
-
-/// The names of a Secret's data keys; no two are alike. `None` leaves a value out.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct SecretKeys {
-    /// For the client id.
-    pub client_id: String,
-    /// For the client secret.
-    pub client_secret: String,
-    /// For the project id.
-    pub project_id: Option<String>,
-    /// For the authorization endpoint's address.
-    pub authorize_url: Option<String>,
-    /// For the token endpoint's address.
-    pub token_url: Option<String>,
-    /// For the scopes.
-    pub scopes: Option<String>,
 }
 
 /// Which object a client's project is declared by.
@@ -103,54 +82,6 @@ impl Default for ProjectRef {
         }
     }
 }
-
-/// One field that cannot be carried out as it is written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Where it stands, like `spec.redirectUris[2]`.
-    pub field: String,
-    /// What is wrong, without the value: it may be long, or not meant for a log.
-    pub problem: String,
-    /// What to do.
-    pub fix: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { field, problem, fix } = self;
-        write!(f, "{field} {problem}; {fix}")
-    }
-}
-
-/// A spec that cannot be carried out as it is written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidSpec {
-    /// All that is wrong with it, in the order of the fields; never empty.
-    pub problems: Vec<Problem>,
-}
-
-impl InvalidSpec {
-    /// How many problems the message spells out.
-    const SHOWN: usize = 5;
-}
-
-impl fmt::Display for InvalidSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown: Vec<String> = self
-            .problems
-            .iter()
-            .take(Self::SHOWN)
-            .map(ToString::to_string)
-            .collect();
-        f.write_str(&shown.join(". "))?;
-        match self.problems.len().saturating_sub(Self::SHOWN) {
-            0 => Ok(()),
-            more => write!(f, ". And {more} more"),
-        }
-    }
-}
-
-impl std::error::Error for InvalidSpec {}
 
 impl Present {
     /// Reads the spec of the OAuthClient `namespace`/`name`. Order and repetition in lists mean nothing.
@@ -200,7 +131,7 @@ impl Present {
                 .map(|it| read_extra_metadata(it, &mut problems))
                 .unwrap_or_default(),
         );
-        let secret = read_secret(secret.as_ref(), name, &mut problems);
+        let secret = SecretLayout::read(secret.as_ref(), name, &mut problems);
         let settings = Settings {
             redirect_uris,
             grant_types,
@@ -213,54 +144,6 @@ impl Present {
             secret,
             project,
         })
-    }
-}
-
-/// Problems as they are found: reading goes on, so that a person can mend all of them at once.
-#[derive(Default)]
-struct Problems(Vec<Problem>);
-
-impl Problems {
-    fn check(&mut self, field: &str, checked: Result<(), Fault>) {
-        if let Err(Fault { problem, fix }) = checked {
-            self.refuse(field, problem.to_owned(), fix.to_owned());
-        }
-    }
-
-    fn refuse(&mut self, field: &str, problem: String, fix: String) {
-        self.0.push(Problem {
-            field: field.to_owned(),
-            problem,
-            fix,
-        });
-    }
-
-    fn at_most(&mut self, field: &str, length: usize, limit: usize) {
-        if length > limit {
-            self.refuse(
-                field,
-                format!("has {length} entries, more than {limit}"),
-                format!("keep {limit} or fewer"),
-            );
-        }
-    }
-
-    fn one_of(&mut self, field: &str, text: &str, words: &[&str]) {
-        if !words.contains(&text) {
-            self.refuse(
-                field,
-                "is not a word that is known here".to_owned(),
-                format!("use one of {}", words.join(", ")),
-            );
-        }
-    }
-
-    fn or<T>(self, read: T) -> Result<T, InvalidSpec> {
-        if self.0.is_empty() {
-            Ok(read)
-        } else {
-            Err(InvalidSpec { problems: self.0 })
-        }
     }
 }
 
@@ -388,80 +271,6 @@ fn metadata_key(key: &str) -> Result<(), Fault> {
             fix: "choose a key that does not begin with meshagent.com/",
         }),
         free => syntax::metadata_key(free),
-    }
-}
-
-fn read_secret(secret: Option<&SecretSpec>, client: &str, problems: &mut Problems) -> SecretLayout {
-    let SecretSpec { name, keys } = secret.cloned().unwrap_or_default();
-    if let Some(name) = &name {
-        problems.check("spec.secret.name", syntax::object_name(name));
-    }
-    let name = name.unwrap_or_else(|| format!("{client}-oauth"));
-    SecretLayout {
-        name,
-        keys: read_secret_keys(keys.unwrap_or_default(), problems),
-    }
-}
-
-fn read_secret_keys(keys: SecretKeysSpec, problems: &mut Problems) -> SecretKeys {
-    let SecretKeysSpec {
-        client_id,
-        client_secret,
-        project_id,
-        authorize_url,
-        token_url,
-        scopes,
-    } = keys;
-    let droppable = |key: Option<String>, default: &str| {
-        let key = key.unwrap_or_else(|| default.to_owned());
-        if key.is_empty() { None } else { Some(key) }
-    };
-    let keys = SecretKeys {
-        client_id: client_id.unwrap_or_else(|| "CLIENT_ID".to_owned()),
-        client_secret: client_secret.unwrap_or_else(|| "CLIENT_SECRET".to_owned()),
-        project_id: droppable(project_id, "PROJECT_ID"),
-        authorize_url: droppable(authorize_url, "AUTHORIZE_URL"),
-        token_url: droppable(token_url, "TOKEN_URL"),
-        scopes: droppable(scopes, "SCOPES"),
-    };
-    let mut seen = BTreeSet::new();
-    for (field, key) in keys.named() {
-        let field = format!("spec.secret.keys.{field}");
-        problems.check(&field, syntax::data_key(key));
-        if !seen.insert(key) {
-            let problem = "is the data key of another value too, counting the defaults";
-            problems.check(
-                &field,
-                Err(Fault {
-                    problem,
-                    fix: "choose different names",
-                }),
-            );
-        }
-    }
-    keys
-}
-
-impl SecretKeys {
-    /// The keys that are written, each with its field in the spec.
-    fn named(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let Self {
-            client_id,
-            client_secret,
-            project_id,
-            authorize_url,
-            token_url,
-            scopes,
-        } = self;
-        let all = [
-            ("clientId", Some(client_id)),
-            ("clientSecret", Some(client_secret)),
-            ("projectId", project_id.as_ref()),
-            ("authorizeUrl", authorize_url.as_ref()),
-            ("tokenUrl", token_url.as_ref()),
-            ("scopes", scopes.as_ref()),
-        ];
-        all.into_iter().filter_map(|(field, key)| Some((field, key?.as_str())))
     }
 }
 

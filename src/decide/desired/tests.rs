@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::api::oauth_client::{SecretKeysSpec, SecretSpec};
 
 fn spec(fields: Value) -> OAuthClientSpec {
     serde_json::from_value(fields).unwrap()
@@ -264,10 +265,13 @@ fn a_thousand_redirect_uris_are_refused() {
     );
 }
 
+/// A spec around a text, the longest such text, and one that is too long.
+type LongestAndLonger = (fn(String) -> Value, String, String);
+
 #[test]
 fn a_text_is_as_long_as_the_schema_allows_and_no_longer() {
     let uri_of = |length: usize| format!("https://a.example/{}", "x".repeat(length - 18));
-    let cases: [(fn(String) -> Value, String, String); 4] = [
+    let cases: [LongestAndLonger; 4] = [
         (
             |it| json!({"redirectUris": [it]}),
             uri_of(limits::URI),
