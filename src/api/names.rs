@@ -1,0 +1,56 @@
+//! Names that are frozen with the first release.
+
+/// API group of every kind, and prefix of labels, annotations and marker keys.
+pub const GROUP: &str = "meshagent.com";
+
+/// API version of every kind.
+pub const VERSION: &str = "v1alpha1";
+
+/// What labels, annotations and metadata keys of the operator's own begin with.
+pub const PREFIX: &str = "meshagent.com/";
+
+/// Finalizer on an OAuthClient: its remote client is to be deleted, or released, first.
+pub const FINALIZER: &str = "meshagent.com/oauth-client";
+
+/// Finalizer on a project: OAuthClients use it.
+pub const PROJECT_FINALIZER: &str = "meshagent.com/project";
+
+/// Label on a Secret, and on pods that want its credential: the name of the OAuthClient.
+pub const OAUTH_CLIENT_LABEL: &str = "meshagent.com/oauth-client";
+
+/// Label on a Secret that says who writes it; its value is [`MANAGER`].
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+
+/// Value of [`MANAGED_BY_LABEL`], and the field manager of every write.
+pub const MANAGER: &str = "meshagent-operator";
+
+/// On an OAuthClient: the token of the POST that may create, or has created, its client: `<uid>.<random>`. On a
+/// Secret: the token of the POST that its credential came from.
+pub const CREATE_TOKEN_ANNOTATION: &str = "meshagent.com/create-token";
+
+/// On an OAuthClient: tokens of POSTs whose outcome is unknown and that are not cleaned up yet.
+pub const UNKNOWN_TOKENS_ANNOTATION: &str = "meshagent.com/unknown-tokens";
+
+/// On a Secret: the uid of the OAuthClient that it was written for.
+pub const OWNER_UID_ANNOTATION: &str = "meshagent.com/owner-uid";
+
+/// On a Secret: the client id that its data holds.
+pub const CLIENT_ID_ANNOTATION: &str = "meshagent.com/client-id";
+
+/// On a Secret: the names of the data keys as last written.
+pub const KEYS_ANNOTATION: &str = "meshagent.com/keys";
+
+/// On a Secret: it outlived its OAuthClient on purpose.
+pub const RETAINED_ANNOTATION: &str = "meshagent.com/retained";
+
+/// On an OAuthClient, by a person: look at the remote client now, once for each new value.
+pub const RECONCILE_REQUESTED_ANNOTATION: &str = "meshagent.com/reconcile-requested-at";
+
+/// Flux's form of [`RECONCILE_REQUESTED_ANNOTATION`], written by `flux reconcile`.
+pub const FLUX_RECONCILE_REQUESTED_ANNOTATION: &str = "reconcile.fluxcd.io/requestedAt";
+
+/// On an OAuthClient, by a person: replace the client and its credential, once for each new value.
+pub const ROTATE_REQUESTED_ANNOTATION: &str = "meshagent.com/rotate-requested-at";
+
+/// On an OAuthClient that is being deleted, by a person: give up on the remote client. Its value is the object's uid.
+pub const FORCE_RELEASE_ANNOTATION: &str = "meshagent.com/force-release";

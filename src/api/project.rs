@@ -1,0 +1,176 @@
+//! `MeshAgentProject` and `ClusterMeshAgentProject`: how to reach a MeshAgent project.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{limits, schema};
+
+/// How to reach the project, and what becomes of clients that nobody declares any more.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[kube(
+    group = "meshagent.com",
+    version = "v1alpha1",
+    kind = "MeshAgentProject",
+    plural = "meshagentprojects",
+    shortname = "maproj",
+    category = "meshagent",
+    namespaced,
+    derive = "PartialEq",
+    status = "ProjectStatus",
+    doc = "A MeshAgent project, for the OAuthClients of this namespace whose projectRef names it."
+)]
+pub struct MeshAgentProjectSpec {
+    /// The project's id in MeshAgent. Default: the one that the API key carries. Rule: required if the key carries none
+    /// (only keys of the form `ma-…` do), and if it carries one, the same as that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = limits::PROJECT_ID))]
+    #[x_kube(validation = Rule::new("self.matches(r'^[A-Za-z0-9][A-Za-z0-9._-]*$')")
+        .message("projectId is not an id of a MeshAgent project; copy it from MeshAgent Studio, or leave the field out if the \
+                  key begins with ma-"))]
+    pub project_id: Option<String>,
+
+    /// Address of the MeshAgent API. Default: `https://api.meshagent.com`. Rule: an absolute `http` or `https` URL of up to
+    /// 2048 characters without user name, query and fragment; it may have a path. For a MeshAgentProject the operator's
+    /// `--allowed-api-hosts` must name its host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = limits::URI))]
+    #[x_kube(validation = schema::api_url())]
+    pub api_url: Option<String>,
+
+    /// The Secret that holds the project's API key: in the namespace of a MeshAgentProject, and for a
+    /// ClusterMeshAgentProject in the operator's. Rule: required. The key needs the roles `oauth_client_creator`,
+    /// `oauth_client_inventory` and `oauth_client_manager`. A changed key is taken up within seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required)]
+    pub api_key_secret_ref: Option<SecretKeyRef>,
+
+    /// What becomes of clients that the operator made and whose OAuthClient is gone. Default: deleted after `24h`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub orphans: Option<OrphansSpec>,
+}
+
+/// How to reach the project, who may use it, and what becomes of clients that nobody declares any more.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[kube(
+    group = "meshagent.com",
+    version = "v1alpha1",
+    kind = "ClusterMeshAgentProject",
+    plural = "clustermeshagentprojects",
+    shortname = "cmaproj",
+    category = "meshagent",
+    derive = "PartialEq",
+    status = "ProjectStatus",
+    doc = "A MeshAgent project, for the OAuthClients of the namespaces that it allows. OAuthClients without a projectRef use \
+           the one that is named default."
+)]
+pub struct ClusterMeshAgentProjectSpec {
+    /// What both kinds of project have.
+    #[serde(flatten)]
+    pub project: MeshAgentProjectSpec,
+
+    /// The namespaces whose OAuthClients may use the project: those named, and those that the selector matches. Default:
+    /// none. A namespace that no longer matches is frozen: its clients are not changed, but deleting an OAuthClient still
+    /// deletes its client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowed_namespaces: Option<AllowedNamespaces>,
+}
+
+/// Namespaces, by name or by label.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AllowedNamespaces {
+    /// Namespaces by name. Default: none. Rule: up to 1000 names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::namespace_names")]
+    pub names: Option<Vec<String>>,
+
+    /// Namespaces by label. Default: none. The empty selector, `{}`, matches all namespaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[x_kube(merge_strategy = MapMerge::Atomic)]
+    pub selector: Option<LabelSelector>,
+}
+
+/// The Secret that holds an API key.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretKeyRef {
+    /// Name of the Secret. Rule: required.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required, length(max = limits::OBJECT_NAME))]
+    #[x_kube(validation = schema::object_name("apiKeySecretRef.name"))]
+    pub name: Option<String>,
+
+    /// The data key in it. Default: `api-key`. Rule: letters, digits, `-`, `_` and `.`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = limits::OBJECT_NAME))]
+    #[x_kube(validation = schema::data_key("apiKeySecretRef.key"))]
+    pub key: Option<String>,
+}
+
+/// What becomes of clients that the operator made and whose OAuthClient is gone.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OrphansSpec {
+    /// What is done with them. Default: `Delete`. Rule: `Delete`, or `Report` to list them in the status only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::orphan_policy")]
+    pub policy: Option<String>,
+
+    /// How long a client has to be an orphan before it is deleted, so that a cluster restored from a backup does not
+    /// delete the clients of the one that it was copied from. Default: `24h`. Rule: one whole number with a unit, `s`, `m`,
+    /// `h` or `d`, up to ten years.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = limits::DURATION))]
+    #[x_kube(validation = schema::duration("orphans.minAge"))]
+    pub min_age: Option<String>,
+}
+
+/// What the operator found and did. Written by the operator only.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProjectStatus {
+    /// The metadata.generation that the operator has looked at last; -1 if none yet. It advances on failures too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// `Ready` (a call with the API key succeeded), and, only while true, `Reconciling` and `Stalled`. Their messages say
+    /// what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Option<Vec<Condition>>,
+
+    /// The project's id in MeshAgent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub project_id: Option<String>,
+
+    /// How many OAuthClients use the project.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clients: Option<i64>,
+
+    /// Clients that the operator made and whose OAuthClient is gone, the oldest first, 50 at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = limits::ORPHANS))]
+    pub orphans: Option<Vec<Orphan>>,
+
+    /// How many orphans are not listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub orphans_omitted: Option<i64>,
+}
+
+/// A client that the operator made and whose OAuthClient is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Orphan {
+    /// The client's id in MeshAgent.
+    pub client_id: String,
+    /// The namespace of the OAuthClient that it was made for.
+    pub namespace: String,
+    /// The name of the OAuthClient that it was made for.
+    pub name: String,
+    /// When it was first found without its OAuthClient.
+    pub since: Time,
+}

@@ -1,0 +1,255 @@
+//! The parts of the schema that the types cannot say: rules on the items of lists, and which words are allowed.
+//!
+//! Rules stand on the item, not on the list, so that the API server's answer names the one that is wrong. The same is
+//! checked again in [`crate::decide::desired`], which also knows what a rule cannot express.
+
+use kube::core::Rule;
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde_json::{Value, json};
+
+use super::limits;
+
+/// A rule, and what is said when it is broken: the field, what is wrong, what to do.
+fn rule(rule: &str, message: &str) -> Value {
+    json!({"rule": rule, "message": message})
+}
+
+/// Absolute URIs, as `decide::desired::syntax::redirect_uri` reads them.
+pub(super) fn redirect_uris(_: &mut SchemaGenerator) -> Schema {
+    let printable = rule(
+        r"self.matches(r'^[!-\[\]-~]+$')",
+        "redirectUris: a redirect URI is not empty and holds printable ASCII without spaces and backslashes; percent-encode \
+         other characters, and write an international host name in its xn-- form",
+    );
+    let fragment = rule(
+        "!self.contains('#')",
+        "redirectUris: a redirect URI has no fragment; remove the # and what follows it",
+    );
+    let scheme = rule(
+        r"self.matches(r'^(?i:https?|[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+):')",
+        "redirectUris: a redirect URI is absolute, and its scheme is https, http or a reversed domain name as in \
+         com.example.app:/callback; javascript:, data: and others are refused; write the whole URI with such a scheme",
+    );
+    let host = rule(
+        r"!self.matches(r'^(?i:https?):') || self.matches(r'^(?i:https?)://[^/?#@]+([/?#]|$)')",
+        "redirectUris: after http: or https: come // and a host, without a user name or password; write it like \
+         https://app.example.com/callback",
+    );
+    json_schema!({
+        "type": "array",
+        "maxItems": limits::REDIRECT_URIS,
+        "items": {
+            "type": "string",
+            "maxLength": limits::URI,
+            "x-kubernetes-validations": [printable, fragment, scheme, host],
+        },
+    })
+}
+
+/// OAuth grant types. An empty list would be a client that can do nothing.
+pub(super) fn grant_types(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": limits::TYPES,
+        "items": {"type": "string", "enum": ["authorization_code", "refresh_token", "client_credentials"]},
+        "x-kubernetes-validations": [rule(
+            "size(self) > 0",
+            "grantTypes: the list is empty, and a client without a grant type can do nothing; name one, or leave the field out \
+             for authorization_code",
+        )],
+    })
+}
+
+/// OAuth response types.
+pub(super) fn response_types(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": limits::TYPES,
+        "items": {"type": "string", "enum": ["code", "token", "id_token"]},
+    })
+}
+
+/// Scope tokens of RFC 6749.
+pub(super) fn scopes(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": limits::SCOPES,
+        "items": {
+            "type": "string",
+            "maxLength": limits::SCOPE,
+            "x-kubernetes-validations": [rule(
+                r"self.matches(r'^[!#-\[\]-~]+$')",
+                "scopes: a scope is one token of printable ASCII without spaces, quotes and backslashes; write each scope as \
+                 an item of its own",
+            )],
+        },
+    })
+}
+
+/// Login themes.
+pub(super) fn theme(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": ["light", "dark", "auto"]})
+}
+
+/// Kinds that a `projectRef` may name.
+pub(super) fn project_kind(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": ["MeshAgentProject", "ClusterMeshAgentProject"]})
+}
+
+/// What to do with orphans.
+pub(super) fn orphan_policy(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": ["Delete", "Report"]})
+}
+
+/// Further metadata, without the keys that other fields or the operator write. Atomic, like the lists: a key that was
+/// added by hand goes when git is applied again.
+pub(super) fn extra_metadata(_: &mut SchemaGenerator) -> Schema {
+    let limit = limits::METADATA_KEY;
+    let length = rule(
+        &format!("self.all(k, k != '' && size(k) <= {limit})"),
+        &format!("extraMetadata: a key is empty or longer than {limit} characters; choose a shorter name"),
+    );
+    let name = rule(
+        "!('name' in self)",
+        "extraMetadata: the key name is the display name; use displayName instead",
+    );
+    let branding = rule(
+        "!('logo_url' in self || 'theme' in self || 'remove_powered_by_meshagent' in self)",
+        "extraMetadata: the keys logo_url, theme and remove_powered_by_meshagent are the login branding; use branding instead",
+    );
+    let prefix = rule(
+        "self.all(k, !k.startsWith('meshagent.com/'))",
+        "extraMetadata: keys under meshagent.com/ are the operator's own; choose another prefix",
+    );
+    let control = rule(
+        r"!self.matches(r'[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x{9F}]')",
+        "extraMetadata: a value holds control characters; remove them",
+    );
+    json_schema!({
+        "type": "object",
+        "maxProperties": limits::METADATA_ENTRIES,
+        "additionalProperties": {
+            "type": "string",
+            "maxLength": limits::METADATA_VALUE,
+            "x-kubernetes-validations": [control],
+        },
+        "x-kubernetes-map-type": "atomic",
+        "x-kubernetes-validations": [length, name, branding, prefix],
+    })
+}
+
+/// Namespaces by name.
+pub(super) fn namespace_names(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": limits::NAMESPACES,
+        "items": {"type": "string", "maxLength": 63},
+    })
+}
+
+/// Conditions as `metav1.Condition` declares them: one for each type.
+pub(super) fn conditions(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+        "items": {
+            "type": "object",
+            "required": ["lastTransitionTime", "message", "reason", "status", "type"],
+            "properties": {
+                "type": {
+                    "description": "What the condition is about.",
+                    "type": "string",
+                    "maxLength": 316,
+                    "pattern": r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$",
+                },
+                "status": {
+                    "description": "Whether it holds: True, False or Unknown.",
+                    "type": "string",
+                    "enum": ["True", "False", "Unknown"],
+                },
+                "reason": {
+                    "description": "Why, in one word for programs.",
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": 1024,
+                    "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
+                },
+                "message": {
+                    "description": "Why, in words for people, and what to do.",
+                    "type": "string",
+                    "maxLength": limits::CONDITION_MESSAGE,
+                },
+                "lastTransitionTime": {
+                    "description": "When the status last changed.",
+                    "type": "string",
+                    "format": "date-time",
+                },
+                "observedGeneration": {
+                    "description": "The metadata.generation that this is said of.",
+                    "type": "integer",
+                    "format": "int64",
+                },
+            },
+        },
+    })
+}
+
+/// An absolute `http` or `https` URL.
+pub(super) fn logo_url() -> Rule {
+    Rule::new(r#"self.matches(r'^(?i:https?)://[!"$-.0->A-\[\]-~]+([/?#][!-\[\]-~]*)?$')"#).message(
+        "branding.logoUrl is not an absolute http or https URL without a user name; write it like \
+         https://www.example.com/logo.png",
+    )
+}
+
+/// An absolute `http` or `https` URL to which paths are appended.
+pub(super) fn api_url() -> Rule {
+    Rule::new(r#"self.matches(r'^(?i:https?)://[!"$-.0->A-\[\]-~]+(/[!"$->@-\[\]-~]*)?$')"#).message(
+        "apiUrl is not an absolute http or https URL without user name, query and fragment; write it like \
+         https://api.meshagent.com",
+    )
+}
+
+/// The name of a Kubernetes object, for `field`.
+pub(super) fn object_name(field: &str) -> Rule {
+    Rule::new(r"self.matches(r'^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')").message(message(format!(
+        "{field} is not the name of a Kubernetes object; use lower case letters, digits, - and ., with a letter or digit at \
+         both ends"
+    )))
+}
+
+/// A data key of a Secret, for `field`.
+pub(super) fn data_key(field: &str) -> Rule {
+    Rule::new("self.matches(r'^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')").message(message(format!(
+        "{field} is not a data key of a Secret; use letters, digits, -, _ and . only, and no .. at its start"
+    )))
+}
+
+/// A data key of a Secret that may be left out, for `field`.
+pub(super) fn droppable_data_key(field: &str) -> Rule {
+    Rule::new("self.matches(r'^[-._a-zA-Z0-9]*$') && self != '.' && !self.startsWith('..')").message(message(format!(
+        "{field} is not a data key of a Secret; use letters, digits, -, _ and . only, and no .. at its start, or the empty \
+         text to leave this key out"
+    )))
+}
+
+/// Text that is shown to people, for `field`: no control characters, and none that change the direction of writing.
+pub(super) fn shown_text(field: &str) -> Rule {
+    Rule::new(r"self.matches(r'\S') && !self.matches(r'[\p{Cc}\x{061C}\x{200E}\x{200F}\x{2028}-\x{202E}\x{2066}-\x{2069}]')")
+        .message(message(format!(
+            "{field} is blank, or holds control characters, line breaks or characters that change the direction of writing; \
+             remove them"
+        )))
+}
+
+/// A duration, for `field`.
+pub(super) fn duration(field: &str) -> Rule {
+    Rule::new("self.matches(r'^(0|[1-9][0-9]*)[smhd]$')").message(message(format!(
+        "{field} is not a duration; write one whole number with a unit, like 30s, 15m, 12h or 90d"
+    )))
+}
+
+fn message(text: String) -> kube::core::Message {
+    kube::core::Message::Message(text)
+}

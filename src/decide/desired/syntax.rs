@@ -1,0 +1,215 @@
+//! The form of each text in a spec.
+
+use url::Url;
+
+use crate::api::limits;
+
+/// What is wrong with a text, and what to do: `<field> <problem>; <fix>` is a sentence.
+pub(super) struct Fault {
+    pub(super) problem: &'static str,
+    pub(super) fix: &'static str,
+}
+
+/// A [`Fault`] unless the condition holds.
+fn need(holds: bool, problem: &'static str, fix: &'static str) -> Result<(), Fault> {
+    if holds { Ok(()) } else { Err(Fault { problem, fix }) }
+}
+
+fn shorter(text: &str, limit: usize) -> Result<(), Fault> {
+    need(
+        text.chars().count() <= limit,
+        "is too long",
+        "shorten it to what kubectl explain says",
+    )
+}
+
+/// Printable ASCII without spaces and backslashes. A backslash is a slash to some parsers of URLs and not to others.
+fn uri_characters(text: &str) -> Result<(), Fault> {
+    need(
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\'),
+        "is empty or holds other than printable ASCII without spaces and backslashes",
+        "percent-encode other characters, and write an international host name in its xn-- form",
+    )
+}
+
+/// The scheme in lower case and what follows its colon.
+fn scheme(uri: &str) -> Option<(String, &str)> {
+    let (scheme, rest) = uri.split_once(':')?;
+    let valid = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    valid.then(|| (scheme.to_ascii_lowercase(), rest))
+}
+
+/// Whether this is a scheme for native apps. RFC 8252 asks for a domain name of the app's owner, reversed; that also
+/// keeps out `javascript:`, `data:` and whatever else a browser may come to run.
+fn is_private_use(scheme: &str) -> bool {
+    scheme.contains('.') && scheme.split('.').all(|label| !label.is_empty())
+}
+
+/// Whether this, after `http:` or `https:`, names a host and no user.
+fn names_host_only(rest: &str) -> bool {
+    let authority = rest
+        .strip_prefix("//")
+        .and_then(|rest| rest.split(['/', '?', '#']).next());
+    authority.is_some_and(|authority| !authority.is_empty() && !authority.contains('@'))
+}
+
+/// An absolute redirect URI without a fragment.
+pub(super) fn redirect_uri(uri: &str) -> Result<(), Fault> {
+    shorter(uri, limits::URI)?;
+    uri_characters(uri)?;
+    need(!uri.contains('#'), "has a fragment", "remove the # and what follows it")?;
+    match scheme(uri) {
+        Some((scheme, rest)) if scheme == "https" || scheme == "http" => need(
+            names_host_only(rest) && Url::parse(uri).is_ok_and(|url| url.has_host()),
+            "has no valid host, or a user name or password",
+            "write it like https://app.example.com/callback",
+        ),
+        Some((scheme, _)) if is_private_use(&scheme) => need(
+            Url::parse(uri).is_ok(),
+            "is not a valid URI",
+            "write it like com.example.app:/callback",
+        ),
+        Some(_) | None => need(
+            false,
+            "is not absolute, or its scheme is not https, http or a reversed domain name",
+            "write the whole URI, like https://app.example.com/callback or, for a native app, com.example.app:/callback",
+        ),
+    }
+}
+
+/// Whether this is an absolute `http` or `https` URL that names a host and no user.
+fn is_http_url(text: &str) -> bool {
+    let by_hand =
+        scheme(text).is_some_and(|(scheme, rest)| ["https", "http"].contains(&&*scheme) && names_host_only(rest));
+    by_hand && Url::parse(text).is_ok_and(|url| url.has_host())
+}
+
+/// The address of a logo.
+pub(super) fn logo_url(url: &str) -> Result<(), Fault> {
+    shorter(url, limits::URI)?;
+    uri_characters(url)?;
+    let fix = "write it like https://www.example.com/logo.png";
+    need(
+        is_http_url(url),
+        "is not an absolute http or https URL without a user name",
+        fix,
+    )
+}
+
+/// The address of a MeshAgent API.
+pub(super) fn api_url(url: &str) -> Result<(), Fault> {
+    shorter(url, limits::URI)?;
+    uri_characters(url)?;
+    need(
+        is_http_url(url) && !url.contains(['?', '#']),
+        "is not an absolute http or https URL without user name, query and fragment",
+        "write it like https://api.meshagent.com",
+    )
+}
+
+/// A scope token of RFC 6749.
+pub(super) fn scope(scope: &str) -> Result<(), Fault> {
+    shorter(scope, limits::SCOPE)?;
+    need(
+        !scope.is_empty()
+            && scope
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\'),
+        "is not one token of printable ASCII without spaces, quotes and backslashes",
+        "write each scope as an item of its own",
+    )
+}
+
+/// Whether a character changes the direction of writing or breaks the line, without being a control character.
+fn is_disguise(character: char) -> bool {
+    matches!(character, '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Text that is shown to people.
+pub(super) fn shown_text(text: &str) -> Result<(), Fault> {
+    shorter(text, limits::DISPLAY_NAME)?;
+    need(
+        !text.trim().is_empty()
+            && !text
+                .chars()
+                .any(|character| character.is_control() || is_disguise(character)),
+        "is blank, or holds control characters, line breaks or characters that change the direction of writing",
+        "remove them",
+    )
+}
+
+/// A metadata key, whoever may use it.
+pub(super) fn metadata_key(key: &str) -> Result<(), Fault> {
+    shorter(key, limits::METADATA_KEY)?;
+    need(
+        !key.is_empty()
+            && !key
+                .chars()
+                .any(|character| character.is_control() || is_disguise(character)),
+        "is empty, or holds control characters or characters that change the direction of writing",
+        "choose another key",
+    )
+}
+
+/// A metadata value; tabs and line breaks are allowed.
+pub(super) fn metadata_value(value: &str) -> Result<(), Fault> {
+    shorter(value, limits::METADATA_VALUE)?;
+    let control = |character: char| character.is_control() && !['\t', '\n', '\r'].contains(&character);
+    need(
+        !value.chars().any(control),
+        "has a value with control characters",
+        "remove them",
+    )
+}
+
+/// The name of a Kubernetes object: a DNS subdomain.
+pub(super) fn object_name(name: &str) -> Result<(), Fault> {
+    shorter(name, limits::OBJECT_NAME)?;
+    let label = |label: &str| {
+        let middle = label
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        !label.is_empty() && middle && !label.starts_with('-') && !label.ends_with('-')
+    };
+    need(
+        name.split('.').all(label),
+        "is not the name of a Kubernetes object",
+        "use lower case letters, digits, - and ., with a letter or digit at both ends",
+    )
+}
+
+/// The name of an OAuthClient, which is the value of a label too.
+pub(super) fn client_name(name: &str) -> Result<(), Fault> {
+    let problem = "is longer than 63 bytes, the longest value of the label that the Secret carries";
+    need(name.len() <= limits::CLIENT_NAME, problem, "choose a shorter name")?;
+    object_name(name)
+}
+
+/// A data key of a Secret.
+pub(super) fn data_key(key: &str) -> Result<(), Fault> {
+    shorter(key, limits::OBJECT_NAME)?;
+    let characters = key
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    need(
+        !key.is_empty() && characters && key != "." && !key.starts_with(".."),
+        "is not a data key of a Secret",
+        "use letters, digits, -, _ and . only, and no .. at its start",
+    )
+}
+
+/// The id of a MeshAgent project.
+pub(super) fn project_id(id: &str) -> Result<(), Fault> {
+    shorter(id, limits::PROJECT_ID)?;
+    let characters = id
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    need(
+        id.starts_with(|first: char| first.is_ascii_alphanumeric()) && characters,
+        "is not an id of a MeshAgent project",
+        "copy it from MeshAgent Studio, or leave the field out if the key begins with ma-",
+    )
+}
