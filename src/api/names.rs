@@ -40,6 +40,9 @@ pub const CLIENT_ID_ANNOTATION: &str = "meshagent.com/client-id";
 /// On a Secret: the names of the data keys as last written.
 pub const KEYS_ANNOTATION: &str = "meshagent.com/keys";
 
+/// On a Secret: SHA-256 over its public values, so that the metadata tells whether they are the wanted ones.
+pub const VALUES_ANNOTATION: &str = "meshagent.com/values";
+
 /// On a Secret: it outlived its OAuthClient on purpose.
 pub const RETAINED_ANNOTATION: &str = "meshagent.com/retained";
 

@@ -1,1 +1,80 @@
-//! (being written)
+//! The hands: a pass asks what is next, carries it out, and absorbs the answer, until it rests.
+
+pub mod execute;
+pub mod failures;
+pub mod held;
+mod note;
+mod pass;
+pub mod secret;
+
+pub use execute::Hands;
+pub use note::{Note, NoteKind};
+pub use pass::{LeftBehind, Start, secret_name};
+
+use std::time::Duration;
+
+use pass::Pass;
+
+use crate::api::OAuthClient;
+use crate::decide::failure::Failure;
+use crate::decide::next::{Record, Step, Verdict, next};
+use crate::decide::report::{report, requeue};
+
+/// How a pass ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// What kept it from finishing, if anything did.
+    pub failure: Option<Failure>,
+    /// When the object is to be looked at again, besides on events.
+    pub requeue: Option<Duration>,
+    /// What happened, for people.
+    pub notes: Vec<Note>,
+    /// The object as it stands.
+    pub object: OAuthClient,
+    /// The versions that this pass knows to be no longer the latest.
+    pub left_behind: LeftBehind,
+}
+
+/// Carries one pass out. `backoff` is how long to wait after a failure that may be gone the next time.
+pub async fn reconcile(hands: &Hands<'_>, start: Start<'_>, backoff: Duration) -> Ended {
+    let mut pass = Pass::begin(start);
+    let mut notes = Vec::new();
+    let mut recorded = None;
+    loop {
+        let step = next(&pass.desired, &pass.observed);
+        if step == Step::Rest {
+            break;
+        }
+        tracing::debug!(step = ?step, "next");
+        let before = note::Before::of(&pass);
+        let answer = hands.execute(&mut pass, &step).await;
+        notes.extend(note::tell(&before, &pass, &step, &answer));
+        let version = pass.secret_version();
+        pass.observed.absorb(&step, answer);
+        if pass.secret_version() != version {
+            pass.left_behind.secrets.insert(version);
+        }
+        if let Step::Record(record) = step {
+            recorded = Some(record);
+        }
+    }
+    ended(pass, notes, recorded, backoff)
+}
+
+fn ended(pass: Pass<'_>, notes: Vec<Note>, recorded: Option<Box<Record>>, backoff: Duration) -> Ended {
+    let failed = pass.observed.failure.clone();
+    let requeue = match (&recorded, &failed) {
+        // The pass failed after its record, or in recording.
+        (_, Some(_)) if recorded.as_ref().is_none_or(|record| record.verdict == Verdict::Converged) => Some(backoff),
+        (Some(record), _) => {
+            let ending = pass.ending(record);
+            requeue(&ending, &report(&ending), backoff)
+        }
+        (None, _) => None,
+    };
+    let blocked = recorded.and_then(|record| match record.verdict {
+        Verdict::Converged => None,
+        Verdict::Blocked(failure) => Some(failure),
+    });
+    Ended { failure: failed.or(blocked), requeue, notes, object: pass.object, left_behind: pass.left_behind }
+}

@@ -1,0 +1,94 @@
+//! What the controller remembers between the passes over one object: how often it failed in a row, and which of its own
+//! writes the watches have yet to show.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::decide::id::{Uid, Version};
+use crate::reconcile::LeftBehind;
+
+/// The first wait after a failure; each further one doubles it.
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+/// No wait is longer.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
+/// A cache that does not show our own write for so long is believed all the same.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// By the object's uid.
+#[derive(Debug, Default)]
+pub(super) struct Memory(Mutex<HashMap<Uid, Remembered>>);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    failures: u32,
+    left_behind: Option<(LeftBehind, Instant)>,
+}
+
+impl Memory {
+    /// How long to wait if the pass that begins now fails.
+    pub(super) fn backoff(&self, uid: &Uid) -> Duration {
+        let failures = self.open().get(uid).map_or(0, |remembered| remembered.failures);
+        FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(failures)).min(LONGEST_BACKOFF)
+    }
+
+    /// Whether the caches show versions that this process has replaced by its own writes a moment ago.
+    pub(super) fn is_behind(&self, uid: &Uid, object: &Version, secret: Option<&Version>) -> bool {
+        self.open().get(uid).and_then(|remembered| remembered.left_behind.as_ref()).is_some_and(|(left, since)| {
+            since.elapsed() < PATIENCE && (left.objects.contains(object) || left.secrets.contains(&secret.cloned()))
+        })
+    }
+
+    /// Remembers how a pass ended.
+    pub(super) fn remember(&self, uid: &Uid, failed: bool, left: LeftBehind) {
+        let mut open = self.open();
+        let remembered = open.entry(uid.clone()).or_default();
+        remembered.failures = if failed { remembered.failures.saturating_add(1).min(16) } else { 0 };
+        remembered.left_behind = (!left.is_empty()).then(|| (left, Instant::now()));
+    }
+
+    /// Forgets all objects but these.
+    pub(super) fn keep(&self, uids: &HashSet<Uid>) {
+        self.open().retain(|uid, _| uids.contains(uid));
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<Uid, Remembered>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left(object: &str) -> LeftBehind {
+        LeftBehind { objects: HashSet::from([Version::new(object)]), secrets: HashSet::from([None]) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cache_that_lags_our_own_write_is_waited_for_but_not_for_ever() {
+        let (memory, uid) = (Memory::default(), Uid::new("u"));
+        memory.remember(&uid, false, left("1"));
+        let (new, secret) = (Version::new("2"), Version::new("9"));
+        assert!(memory.is_behind(&uid, &Version::new("1"), Some(&secret)), "an object from before our write");
+        assert!(memory.is_behind(&uid, &new, None), "a Secret that we created is not there yet");
+        assert!(!memory.is_behind(&uid, &new, Some(&secret)), "both are there");
+        tokio::time::advance(PATIENCE).await;
+        assert!(!memory.is_behind(&uid, &new, None), "the Secret really is not there");
+    }
+
+    #[test]
+    fn the_wait_grows_with_failures_in_a_row_and_has_an_end() {
+        let (memory, uid) = (Memory::default(), Uid::new("u"));
+        let mut waits = Vec::new();
+        for _ in 0..12 {
+            waits.push(memory.backoff(&uid).as_secs());
+            memory.remember(&uid, true, LeftBehind::default());
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
+        memory.remember(&uid, false, LeftBehind::default());
+        assert_eq!(memory.backoff(&uid), FIRST_BACKOFF);
+    }
+}

@@ -1,0 +1,202 @@
+//! The controller of OAuthClients: what wakes it, and what it does with how a pass ended.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::core::v1::Secret;
+use kube::core::PartialObjectMeta;
+use kube::runtime::controller::{Action, Config as ControllerConfig};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::{Controller, WatchStreamExt, metadata_watcher, watcher};
+use kube::{Api, Client, Resource, ResourceExt};
+use tokio::sync::watch;
+
+use super::events;
+use super::memory::Memory;
+use crate::api::names::OAUTH_CLIENT_LABEL;
+use crate::api::{ConditionType, OAuthClient, condition};
+use crate::decide::id::{ClusterId, Uid, Version};
+use crate::metrics::{Metrics, Outcome};
+use crate::project::Projects;
+use crate::reconcile::held::Vault;
+use crate::reconcile::{Hands, Start, reconcile, secret_name};
+
+/// How soon a lagging cache is looked at again.
+const CATCH_UP: Duration = Duration::from_millis(100);
+
+/// What all passes share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) requests: Client,
+    pub(super) cluster: ClusterId,
+    pub(super) projects: Projects,
+    pub(super) vault: Vault,
+    pub(super) memory: Memory,
+    pub(super) metrics: Metrics,
+}
+
+/// The watches of one scope: all namespaces, or one.
+pub(super) struct Watches {
+    objects: Store<OAuthClient>,
+    secrets: Store<PartialObjectMeta<Secret>>,
+    namespace: Option<String>,
+    watches: Client,
+    object_writer: reflector::store::Writer<OAuthClient>,
+    secret_writer: reflector::store::Writer<PartialObjectMeta<Secret>>,
+}
+
+fn scoped<K>(client: Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client, namespace),
+        None => Api::all(client),
+    }
+}
+
+impl Watches {
+    pub(super) fn new(watches: Client, namespace: Option<String>) -> Self {
+        let (objects, object_writer) = reflector::store();
+        let (secrets, secret_writer) = reflector::store();
+        Self { objects, secrets, namespace, watches, object_writer, secret_writer }
+    }
+
+    /// The OAuthClients as cached.
+    pub(super) fn objects(&self) -> Store<OAuthClient> {
+        self.objects.clone()
+    }
+
+    /// Runs until shutdown; then passes under way end first. `requested` are objects that others want looked at.
+    pub(super) async fn run(
+        self,
+        shared: Arc<Shared>,
+        concurrency: u16,
+        requested: impl Stream<Item = ObjectRef<OAuthClient>> + Send + 'static,
+        mut shutdown: watch::Receiver<bool>,
+    ) {
+        let namespace = self.namespace.as_deref();
+        // Our own bookkeeping of who wrote which field is of no use here and is most of an object's size.
+        let objects = watcher(scoped(self.watches.clone(), namespace), watcher::Config::default())
+            .default_backoff()
+            .modify(|object: &mut OAuthClient| object.managed_fields_mut().clear())
+            .reflect(self.object_writer)
+            .touched_objects();
+        let labelled = watcher::Config::default().labels(OAUTH_CLIENT_LABEL);
+        let secrets = metadata_watcher(scoped::<Secret>(self.watches.clone(), namespace), labelled)
+            .default_backoff()
+            .modify(|secret| secret.managed_fields_mut().clear())
+            .reflect(self.secret_writer)
+            .touched_objects();
+        let context = Arc::new(Context { shared, secrets: self.secrets });
+        Controller::for_stream(objects, self.objects)
+            .with_config(ControllerConfig::default().concurrency(concurrency))
+            .watches_stream(secrets, |secret: PartialObjectMeta<Secret>| owner_by_label(&secret))
+            .reconcile_on(requested)
+            .graceful_shutdown_on(async move {
+                // An error means that the sender is gone, and with it the process's other half.
+                let _ = shutdown.wait_for(|down| *down).await;
+            })
+            .run(wake, after_panic, context)
+            .for_each(|_| std::future::ready(()))
+            .await;
+    }
+}
+
+/// The label, not the owner reference: an altered owner is to be noticed as well.
+fn owner_by_label(secret: &PartialObjectMeta<Secret>) -> Option<ObjectRef<OAuthClient>> {
+    let name = secret.labels().get(OAUTH_CLIENT_LABEL)?;
+    Some(ObjectRef::new(name).within(&secret.namespace()?))
+}
+
+struct Context {
+    shared: Arc<Shared>,
+    secrets: Store<PartialObjectMeta<Secret>>,
+}
+
+/// A pass that panicked.
+#[derive(Debug, thiserror::Error)]
+#[error("a reconcile panicked; it is tried again")]
+struct Panicked;
+
+async fn wake(object: Arc<OAuthClient>, context: Arc<Context>) -> Result<Action, Panicked> {
+    // A task of its own: a panic ends this pass and no other, and passes use all cores.
+    tokio::spawn(async move { context.pass(&object).await }).await.map_err(|_| Panicked)
+}
+
+fn after_panic(object: Arc<OAuthClient>, error: &Panicked, _: Arc<Context>) -> Action {
+    tracing::error!(namespace = object.namespace(), name = object.name_any(), "{error}");
+    Action::requeue(Duration::from_secs(60))
+}
+
+impl Context {
+    async fn pass(&self, object: &OAuthClient) -> Action {
+        let shared = &self.shared;
+        let uid = Uid::new(object.metadata.uid.as_deref().unwrap_or_default());
+        let namespace = object.namespace().unwrap_or_default();
+        let secret = self.secrets.get(&ObjectRef::new(&secret_name(object)).within(&namespace));
+        let secret_version = secret.as_ref().and_then(|secret| secret.resource_version()).map(Version::new);
+        let version = Version::new(object.resource_version().unwrap_or_default());
+        if shared.memory.is_behind(&uid, &version, secret_version.as_ref()) {
+            return Action::requeue(CATCH_UP);
+        }
+        let deleting = object.metadata.deletion_timestamp.is_some();
+        let Some(resolution) = shared.projects.resolve_for(object, deleting) else {
+            // This process has not looked at the project yet; it asks for a pass once it has.
+            return Action::await_change();
+        };
+        let hands = Hands {
+            objects: Api::namespaced(shared.requests.clone(), &namespace),
+            secrets: Api::namespaced(shared.requests.clone(), &namespace),
+            project: resolution.project.as_deref(),
+            vault: &shared.vault,
+        };
+        let started = tokio::time::Instant::now();
+        let now = jiff::Timestamp::now();
+        let start = Start {
+            object: object.clone(),
+            secret: secret.as_ref().map(|secret| &secret.metadata),
+            resolution: &resolution,
+            cluster: &shared.cluster,
+            vault: &shared.vault,
+            now,
+        };
+        let ended = reconcile(&hands, start, shared.memory.backoff(&uid)).await;
+        shared.memory.remember(&uid, ended.failure.is_some(), ended.left_behind);
+        shared.metrics.reconciled("OAuthClient", Outcome::of(ended.failure.as_ref()), started.elapsed());
+        shared.metrics.credentials_held(i64::try_from(shared.vault.credentials()).unwrap_or(i64::MAX));
+        match &ended.failure {
+            Some(failure) => tracing::info!(
+                namespace,
+                name = object.name_any(),
+                reason = failure.reason.as_str(),
+                message = failure.message,
+                "not converged"
+            ),
+            None => tracing::debug!(namespace, name = object.name_any(), "converged"),
+        }
+        for note in &ended.notes {
+            tracing::info!(namespace, name = object.name_any(), reason = note.reason, "{}", note.text);
+        }
+        if !ended.notes.is_empty() {
+            events::publish(&shared.requests, &ended.object, &ended.notes, now).await;
+        }
+        ended.requeue.map_or_else(Action::await_change, Action::requeue)
+    }
+}
+
+/// Counts the cached objects by Ready's reason, and forgets what is remembered of those that are gone.
+pub(super) fn take_stock(stores: &[Store<OAuthClient>], shared: &Shared) {
+    let mut reasons = BTreeMap::new();
+    let mut uids = HashSet::new();
+    for object in stores.iter().flat_map(Store::state) {
+        uids.insert(Uid::new(object.metadata.uid.as_deref().unwrap_or_default()));
+        let conditions = object.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+        let reason = condition::find(conditions, ConditionType::Ready).map_or("Pending", |ready| &ready.reason);
+        *reasons.entry(reason.to_owned()).or_insert(0) += 1;
+    }
+    shared.memory.keep(&uids);
+    shared.metrics.set_clients(reasons);
+}

@@ -1,0 +1,358 @@
+//! One arm per step. Nothing is decided here.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::ResourceExt;
+use kube::api::{Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use super::failures::{KubernetesError, call_failure, within};
+use super::held::Vault;
+use super::pass::Pass;
+use super::secret;
+use crate::api::OAuthClient;
+use crate::api::names::{CREATE_TOKEN_ANNOTATION, FINALIZER, MANAGER, UNKNOWN_TOKENS_ANNOTATION};
+use crate::decide::change::Wanted;
+use crate::decide::failure::Failure;
+use crate::decide::id::{ClientId, Digest, Token, Uid, Version};
+use crate::decide::next::{Desired, Record, SecretWrite, Step};
+use crate::decide::observed::{Answer, Held};
+use crate::decide::{reading, remote};
+use crate::meshagent::Posted;
+use crate::project::Project;
+use crate::secret::{ClientSecret, digest};
+
+/// What the steps are carried out with.
+#[derive(Clone, Debug)]
+pub struct Hands<'a> {
+    /// The OAuthClients of the object's namespace.
+    pub objects: Api<OAuthClient>,
+    /// The Secrets of the object's namespace.
+    pub secrets: Api<Secret>,
+    /// The object's project, if it can be reached.
+    pub project: Option<&'a Project>,
+    /// What this process holds.
+    pub vault: &'a Vault,
+}
+
+impl Hands<'_> {
+    /// Carries one step out, and keeps the pass's object up to date.
+    pub(super) async fn execute(&self, pass: &mut Pass<'_>, step: &Step) -> Answer {
+        match step {
+            Step::ReadLive => self.read_live(pass).await,
+            Step::ReadSecret => self.read_secret(pass).await,
+            Step::WriteIntent { version, unknown } => self.write_intent(pass, version, unknown).await,
+            Step::StrikeUnknown { version } => {
+                let annotations = json!({ UNKNOWN_TOKENS_ANNOTATION: null });
+                let patch = json!({ "metadata": { "resourceVersion": version.as_str(), "annotations": annotations } });
+                match self.patch_object(pass, "strike cleaned tokens off", &patch).await {
+                    Ok(()) => Answer::Object(pass.facts()),
+                    Err(answer) => answer,
+                }
+            }
+            Step::Rehearse { write } => self.rehearse(pass, write).await,
+            Step::Publish { client_id, token, write, .. } => self.publish(pass, client_id, token, write).await,
+            Step::MoveToken { token, version } => {
+                self.vault.forget(&pass.observed.object.uid);
+                let annotations = json!({ CREATE_TOKEN_ANNOTATION: token.as_str() });
+                let patch = json!({ "metadata": { "resourceVersion": version.as_str(), "annotations": annotations } });
+                self.patch_secret(pass, "move the token of the Secret", &patch).await
+            }
+            Step::Reshape { client_id, version } => self.reshape(pass, client_id, version).await,
+            Step::Forget => {
+                self.vault.forget(&pass.observed.object.uid);
+                Answer::Forgotten
+            }
+            Step::Record(record) => self.record(pass, record).await,
+            Step::RemoveFinalizer { version } => self.remove_finalizer(pass, version).await,
+            Step::List
+            | Step::Get { .. }
+            | Step::Post { .. }
+            | Step::Put { .. }
+            | Step::Delete { .. } => match self.project {
+                Some(project) => self.call(pass, project, step).await,
+                None => Answer::Failed(pass.without_project()),
+            },
+            Step::Rest => Answer::Forgotten,
+        }
+    }
+
+    /// The steps that call MeshAgent.
+    async fn call(&self, pass: &Pass<'_>, project: &Project, step: &Step) -> Answer {
+        let failed = |error| Answer::Failed(call_failure(&error));
+        match step {
+            Step::List => match project.snapshot.list(&project.api).await {
+                Ok(_) => Answer::Listing(pass.relevant(project)),
+                Err(error) => failed(error),
+            },
+            Step::Get { client_id } => match project.api.get_client(client_id.as_str()).await {
+                Ok(client) => Answer::Client(client.as_ref().map(remote::read)),
+                Err(error) => failed(error),
+            },
+            Step::Post { token } => match &pass.desired {
+                Desired::Present(wanted) => self.post(&pass.observed.object.uid, project, wanted, token).await,
+                Desired::Invalid(failure) => Answer::Refused(failure.clone()),
+                Desired::Absent => Answer::Refused(pass.without_project()),
+            },
+            Step::Put { client_id, change, result } => {
+                match project.api.update_client(client_id.as_str(), &remote::patch(change)).await {
+                    Ok(()) => {
+                        project.snapshot.wrote(client_id, (**result).clone());
+                        Answer::Updated((**result).clone())
+                    }
+                    Err(error) => failed(error),
+                }
+            }
+            Step::Delete { client_id, .. } => match project.api.delete_client(client_id.as_str()).await {
+                Ok(()) => {
+                    project.snapshot.deleted(client_id);
+                    self.forget_deleted(&pass.observed.held, &pass.observed.object.uid, client_id);
+                    Answer::Deleted
+                }
+                Err(error) => failed(error),
+            },
+            Step::ReadLive
+            | Step::ReadSecret
+            | Step::WriteIntent { .. }
+            | Step::Rehearse { .. }
+            | Step::Publish { .. }
+            | Step::MoveToken { .. }
+            | Step::Reshape { .. }
+            | Step::Forget
+            | Step::Record(_)
+            | Step::StrikeUnknown { .. }
+            | Step::RemoveFinalizer { .. }
+            | Step::Rest => Answer::Forgotten,
+        }
+    }
+
+    fn forget_deleted(&self, held: &Held, uid: &Uid, deleted: &ClientId) {
+        match held {
+            Held::Credential { client_id, .. } | Held::Keyless { client_id, .. } if client_id == deleted => {
+                self.vault.forget(uid);
+            }
+            Held::Nothing | Held::Unspent(_) | Held::Credential { .. } | Held::Keyless { .. } => {}
+        }
+    }
+
+    /// Once per token, ever: it is spent before the call goes out, whatever becomes of this future.
+    async fn post(&self, uid: &Uid, project: &Project, wanted: &Wanted, token: &Token) -> Answer {
+        self.vault.forget(uid);
+        let client = wanted.client(token);
+        match project.api.create_client(&remote::new_client(&client)).await {
+            Posted::Created { client: created, secret } => {
+                let client_id = ClientId::new(&created.client_id);
+                let digest = Digest::new(digest(uid.as_str(), client_id.as_str(), &secret));
+                self.vault.keep_credential(uid, token.clone(), client_id.clone(), digest.clone(), secret);
+                project.snapshot.wrote(&client_id, client.clone());
+                Answer::Created { client_id, digest, client }
+            }
+            Posted::Rejected(error) => {
+                self.vault.keep_unspent(uid, token.clone());
+                Answer::Refused(call_failure(&error))
+            }
+            Posted::Unknown { error, client_id } => {
+                let failure = call_failure(&error);
+                let client_id = client_id.map(ClientId::new);
+                if let Some(client_id) = &client_id {
+                    self.vault.keep_keyless(uid, client_id.clone(), failure.clone());
+                }
+                Answer::Unknown(failure, client_id)
+            }
+        }
+    }
+
+    async fn read_live(&self, pass: &mut Pass<'_>) -> Answer {
+        let name = pass.object.name_any();
+        let object = match within("read the OAuthClient", self.objects.get(&name)).await {
+            Ok(object) => Some(object),
+            Err(error) if error.proves_absence_of("oauthclients") => None,
+            Err(error) => return Answer::Failed(error.of_object()),
+        };
+        let here = object.filter(|object| object.metadata.uid.as_deref() == Some(pass.observed.object.uid.as_str()));
+        if let Some(object) = here.clone() {
+            pass.take(object);
+        }
+        match self.get_secret(pass).await {
+            Ok(secret) => {
+                let facts = pass.facts();
+                let view = secret::view(secret.as_ref(), &facts.uid, &facts.recorded, pass.shape.as_ref());
+                Answer::Live(here.map(|_| facts), view)
+            }
+            Err(error) => Answer::Failed(error.of_object()),
+        }
+    }
+
+    async fn get_secret(&self, pass: &Pass<'_>) -> Result<Option<Secret>, KubernetesError> {
+        match within("read the Secret", self.secrets.get(&pass.secret_name)).await {
+            Ok(secret) => Ok(Some(secret)),
+            Err(error) if error.proves_absence_of("secrets") => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn read_secret(&self, pass: &Pass<'_>) -> Answer {
+        match self.get_secret(pass).await {
+            Ok(Some(secret)) => {
+                let object = &pass.observed.object;
+                match secret::view(Some(&secret), &object.uid, &object.recorded, pass.shape.as_ref()) {
+                    // Another version than the pass knows of may have another token as well.
+                    crate::decide::observed::Secret::Ours(stored) if pass.secret_version().as_ref() == Some(&stored.version) => {
+                        Answer::Data(stored.credential, stored.in_shape)
+                    }
+                    crate::decide::observed::Secret::Ours(_)
+                    | crate::decide::observed::Secret::Absent
+                    | crate::decide::observed::Secret::Foreign => Answer::Conflict,
+                }
+            }
+            Ok(None) => Answer::Conflict,
+            Err(error) => Answer::Failed(error.of_object()),
+        }
+    }
+
+    async fn write_intent(&self, pass: &mut Pass<'_>, version: &Version, unknown: &BTreeSet<Token>) -> Answer {
+        let uid = pass.observed.object.uid.clone();
+        let token = Token::mint(&uid, &uuid::Uuid::new_v4().simple().to_string());
+        let mut finalizers = pass.object.finalizers().to_vec();
+        if !finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
+            finalizers.push(FINALIZER.to_owned());
+        }
+        let unknown = if unknown.is_empty() { Value::Null } else { json!(reading::unknown_tokens_text(unknown)) };
+        let annotations = json!({ CREATE_TOKEN_ANNOTATION: token.as_str(), UNKNOWN_TOKENS_ANNOTATION: unknown });
+        let patch = json!({ "metadata": {
+            "resourceVersion": version.as_str(),
+            "finalizers": finalizers,
+            "annotations": annotations,
+        } });
+        match self.patch_object(pass, "write the intent", &patch).await {
+            Ok(()) => {
+                self.vault.keep_unspent(&uid, token.clone());
+                Answer::Intent(pass.facts(), token)
+            }
+            Err(answer) => answer,
+        }
+    }
+
+    async fn remove_finalizer(&self, pass: &mut Pass<'_>, version: &Version) -> Answer {
+        let mut finalizers = pass.object.finalizers().to_vec();
+        finalizers.retain(|finalizer| finalizer != FINALIZER);
+        let patch = json!({ "metadata": { "resourceVersion": version.as_str(), "finalizers": finalizers } });
+        match self.patch_object(pass, "release the OAuthClient", &patch).await {
+            Ok(()) => Answer::Released,
+            Err(answer) => answer,
+        }
+    }
+
+    /// Patches the object's metadata; the pass goes on with what came back.
+    async fn patch_object(&self, pass: &mut Pass<'_>, operation: &'static str, patch: &Value) -> Result<(), Answer> {
+        let (name, params) = (pass.object.name_any(), PatchParams::apply(MANAGER));
+        let params = PatchParams { force: false, ..params };
+        match within(operation, self.objects.patch(&name, &params, &Patch::Merge(patch))).await {
+            Ok(object) => {
+                pass.take(object);
+                Ok(())
+            }
+            Err(error) if error.is_conflict() || error.proves_absence_of("oauthclients") => Err(Answer::Conflict),
+            Err(error) => Err(Answer::Failed(error.of_object())),
+        }
+    }
+
+    async fn rehearse(&self, pass: &Pass<'_>, write: &SecretWrite) -> Answer {
+        let Ok(placeholder) = ClientSecret::new("rehearsal") else { return Answer::Rehearsed };
+        let (client_id, token) = (ClientId::new("rehearsal"), Token::new("rehearsal"));
+        match self.write_secret(pass, &client_id, &token, &placeholder, write, true).await {
+            Answer::Stored(_) => Answer::Rehearsed,
+            other => other,
+        }
+    }
+
+    async fn publish(&self, pass: &Pass<'_>, client_id: &ClientId, token: &Token, write: &SecretWrite) -> Answer {
+        let uid = &pass.observed.object.uid;
+        let Some(secret) = self.vault.secret(uid, token) else { return Answer::Conflict };
+        let answer = self.write_secret(pass, client_id, token, &secret, write, false).await;
+        if matches!(answer, Answer::Stored(_)) {
+            self.vault.forget(uid);
+        }
+        answer
+    }
+
+    async fn write_secret(
+        &self,
+        pass: &Pass<'_>,
+        client_id: &ClientId,
+        token: &Token,
+        secret: &ClientSecret,
+        write: &SecretWrite,
+        dry_run: bool,
+    ) -> Answer {
+        let Some(shape) = &pass.shape else { return Answer::Failed(pass.without_project()) };
+        let field_manager = Some(MANAGER.to_owned());
+        let written = match write {
+            SecretWrite::Create => {
+                let params = PostParams { dry_run, field_manager };
+                let whole = shape.with_credential(token, client_id, secret);
+                within("create the Secret", self.secrets.create(&params, &whole)).await
+            }
+            SecretWrite::Replace(version) => {
+                let params = PatchParams { dry_run, field_manager, ..PatchParams::default() };
+                let patch = Patch::Merge(shape.replacing(version, token, client_id, secret));
+                within("replace the credential", self.secrets.patch(&pass.secret_name, &params, &patch)).await
+            }
+        };
+        stored(pass, written)
+    }
+
+    async fn reshape(&self, pass: &Pass<'_>, client_id: &ClientId, version: &Version) -> Answer {
+        let Some(shape) = &pass.shape else { return Answer::Failed(pass.without_project()) };
+        match self.get_secret(pass).await {
+            Ok(Some(present)) if present.metadata.resource_version.as_deref() == Some(version.as_str()) => {
+                let patch = shape.reshaping(version, client_id, &present);
+                self.patch_secret(pass, "bring the Secret into shape", &patch).await
+            }
+            Ok(_) => Answer::Conflict,
+            Err(error) => Answer::Failed(error.of_object()),
+        }
+    }
+
+    async fn patch_secret(&self, pass: &Pass<'_>, operation: &'static str, patch: &Value) -> Answer {
+        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        stored(pass, within(operation, self.secrets.patch(&pass.secret_name, &params, &Patch::Merge(patch))).await)
+    }
+
+    async fn record(&self, pass: &mut Pass<'_>, record: &Record) -> Answer {
+        let Some(patch) = pass.status_patch(record) else {
+            return Answer::Recorded(pass.facts());
+        };
+        let (name, params) = (pass.object.name_any(), PatchParams::default());
+        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..params };
+        match within("record the status", self.objects.patch_status(&name, &params, &Patch::Merge(patch))).await {
+            Ok(object) => {
+                pass.take(object);
+                pass.status_written = true;
+                Answer::Recorded(pass.facts())
+            }
+            Err(error) if error.is_conflict() || error.proves_absence_of("oauthclients") => Answer::Conflict,
+            Err(error) => Answer::Failed(error.of_object()),
+        }
+    }
+}
+
+/// The answer to a write of the Secret.
+fn stored(pass: &Pass<'_>, written: Result<Secret, KubernetesError>) -> Answer {
+    let object = &pass.observed.object;
+    match written {
+        Ok(secret) => match secret::view(Some(&secret), &object.uid, &object.recorded, pass.shape.as_ref()) {
+            crate::decide::observed::Secret::Ours(stored) => Answer::Stored(stored),
+            crate::decide::observed::Secret::Absent | crate::decide::observed::Secret::Foreign => Answer::Conflict,
+        },
+        Err(error) if error.is_conflict() || error.proves_absence_of("secrets") => Answer::Conflict,
+        Err(error) => Answer::Failed(error.of_secret()),
+    }
+}
+
+/// A failure for a step that needs the project where there is none.
+pub(super) fn no_project() -> Failure {
+    Failure::retry(crate::api::Reason::ProjectNotReady, "the project cannot be used right now")
+}

@@ -1,0 +1,125 @@
+//! What a failed call or write means for a pass.
+
+use kube::core::Status;
+
+use crate::api::Reason;
+use crate::decide::failure::{Disposition, Failure};
+use crate::meshagent::{CallError, Kind, NotSent};
+
+/// How long one call of the Kubernetes API may take.
+pub const DEADLINE: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// A write or read of the Kubernetes API that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum KubernetesError {
+    /// The API server answered with an error, or could not be reached.
+    #[error("{operation}")]
+    Call {
+        /// What was tried.
+        operation: &'static str,
+        /// Why it failed.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// No answer within the deadline.
+    #[error("{operation}: no answer within {} s", DEADLINE.as_secs())]
+    Deadline {
+        /// What was tried.
+        operation: &'static str,
+    },
+}
+
+/// Carries out one call of the Kubernetes API, with a deadline.
+///
+/// # Errors
+/// As the call's, or that it took too long.
+pub async fn within<T>(
+    operation: &'static str,
+    call: impl Future<Output = kube::Result<T>>,
+) -> Result<T, KubernetesError> {
+    match tokio::time::timeout(DEADLINE, call).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(source)) => Err(KubernetesError::Call { operation, source: Box::new(source) }),
+        Err(_) => Err(KubernetesError::Deadline { operation }),
+    }
+}
+
+impl KubernetesError {
+    /// The answer of the API server, if it gave one of its own form.
+    #[must_use]
+    pub fn status(&self) -> Option<&Status> {
+        match self {
+            Self::Call { source, .. } => match &**source {
+                kube::Error::Api(status) => Some(status),
+                // Of kube's many errors only this one is an answer.
+                _ => None,
+            },
+            Self::Deadline { .. } => None,
+        }
+    }
+
+    /// Whether the answer is 409: another version, or already there.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        self.status().is_some_and(|status| status.code == 409)
+    }
+
+    /// Whether the API server itself says that the object of this resource does not exist. A bare 404 of a proxy, or of
+    /// an API server without the CRD, proves nothing.
+    #[must_use]
+    pub fn proves_absence_of(&self, resource: &str) -> bool {
+        self.status().is_some_and(|status| {
+            status.code == 404
+                && status.reason == "NotFound"
+                && status.details.as_ref().is_some_and(|details| details.kind == resource && !details.name.is_empty())
+        })
+    }
+
+    /// What a failed write of the Secret means: the cluster refuses it, or nobody knows.
+    #[must_use]
+    pub fn of_secret(&self) -> Failure {
+        match self.status() {
+            Some(status) if matches!(status.code, 400..=403 | 405..=408 | 413 | 422) => Failure::stalled(
+                Reason::SecretRejected,
+                format!("the cluster refuses the Secret: {}; allow it, then it is tried again", status.message),
+            ),
+            Some(_) | None => self.of_object(),
+        }
+    }
+
+    /// What a failed read or write of the object means.
+    #[must_use]
+    pub fn of_object(&self) -> Failure {
+        let said = self.status().map_or_else(|| self.to_string(), |status| format!("{self}: {}", status.message));
+        Failure::retry(Reason::Updating, format!("the Kubernetes API did not carry it out ({said}); trying again"))
+    }
+}
+
+/// What a failed call of MeshAgent means.
+#[must_use]
+pub fn call_failure(error: &CallError) -> Failure {
+    let message = error.to_string();
+    match &error.kind {
+        Kind::Rejected { .. } => Failure {
+            reason: Reason::RejectedByAPI,
+            message: format!("MeshAgent refuses the request: {message}; change the spec, or ask again in an hour"),
+            disposition: Disposition::StalledHourly,
+        },
+        Kind::AuthenticationFailed => Failure::stalled(Reason::AuthenticationFailed, message),
+        Kind::PermissionDenied => Failure::stalled(Reason::PermissionDenied, message),
+        Kind::Disabled => Failure::wait(Reason::ProjectDisabled, format!("{message}; enable it in MeshAgent Studio")),
+        Kind::NotSent(NotSent::Paused { until }) => Failure {
+            reason: Reason::RateLimited,
+            disposition: Disposition::Retry(Some(until.saturating_duration_since(tokio::time::Instant::now()))),
+            message,
+        },
+        Kind::RateLimited { retry_after } => {
+            Failure { reason: Reason::RateLimited, disposition: Disposition::Retry(Some(*retry_after)), message }
+        }
+        Kind::NotFound
+        | Kind::Unavailable(_)
+        | Kind::NotSent(
+            NotSent::NameNotResolved | NotSent::NoConnection | NotSent::Tls | NotSent::UnusableRequest,
+        ) => Failure::retry(Reason::APIUnavailable, message),
+    }
+}
