@@ -33,12 +33,12 @@ impl Transport {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
+            let may_help = call.route.is_idempotent() && error.is_transient();
             // An earlier attempt may have been carried out, so that a later one's "not sent" is not the whole truth.
             let error = match (sent.take(), &error.kind) {
                 (Some(earlier), Kind::NotSent(_)) => earlier,
                 (Some(_) | None, _) => error,
             };
-            let may_help = call.route.is_idempotent() && error.is_transient();
             let Some(wait) = waits
                 .next()
                 .filter(|wait| may_help && Instant::now() + *wait < deadline)
@@ -46,9 +46,6 @@ impl Transport {
                 return Err(error);
             };
             tokio::time::sleep(wait).await;
-            if self.pause.until(Instant::now()).is_some() {
-                return Err(error);
-            }
             if !matches!(error.kind, Kind::NotSent(_)) {
                 sent = Some(error);
             }
