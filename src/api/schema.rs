@@ -31,9 +31,12 @@ pub(super) fn redirect_uris(_: &mut SchemaGenerator) -> Schema {
          com.example.app:/callback; javascript:, data: and others are refused; write the whole URI with such a scheme",
     );
     let host = rule(
-        r"!self.matches(r'^(?i:https?):') || self.matches(r'^(?i:https?)://[^/?#@]+([/?#]|$)')",
-        "redirectUris: after http: or https: come // and a host, without a user name or password; write it like \
-         https://app.example.com/callback",
+        r"!self.matches(r'^(?i:https?):') || self.matches(r'^(?i:https?)://[^/?#]+')",
+        "redirectUris: after http: or https: come // and a host; write it like https://app.example.com/callback",
+    );
+    let user = rule(
+        r"!self.matches(r'^[^:/?#]+://[^/?#]*@')",
+        "redirectUris: a redirect URI has no user name or password; remove what stands between // and @, and the @",
     );
     json_schema!({
         "type": "array",
@@ -41,7 +44,7 @@ pub(super) fn redirect_uris(_: &mut SchemaGenerator) -> Schema {
         "items": {
             "type": "string",
             "maxLength": limits::URI,
-            "x-kubernetes-validations": [printable, fragment, scheme, host],
+            "x-kubernetes-validations": [printable, fragment, scheme, host, user],
         },
     })
 }
