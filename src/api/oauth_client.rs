@@ -37,6 +37,7 @@ use super::{limits, schema};
             : 'ClusterMeshAgentProject/default')")
         .message("spec.projectRef cannot change once the client exists, because a client cannot move to another project; \
                   put the former value back, or delete this OAuthClient and create it anew")
+        .field_path(".spec.projectRef")
         .reason(Reason::FieldValueForbidden),
 )]
 #[x_kube(
@@ -46,27 +47,8 @@ use super::{limits, schema};
                   redirect URI, or set grantTypes to [client_credentials]")
         .field_path(".redirectUris")
         .reason(Reason::FieldValueRequired),
-    validation = Rule::new("self.?secret.?name.orValue('') == oldSelf.?secret.?name.orValue('')")
-        .message("secret.name cannot be set, changed or removed later, because pods use the Secret under its name; put the \
-                  former value back, or delete this OAuthClient and create it anew")
-        .field_path(".secret.name")
-        .reason(Reason::FieldValueForbidden),
-    validation = Rule::new("self.?secret.?keys.?clientId.orValue('CLIENT_ID') == \
-            oldSelf.?secret.?keys.?clientId.orValue('CLIENT_ID') && \
-            self.?secret.?keys.?clientSecret.orValue('CLIENT_SECRET') == \
-            oldSelf.?secret.?keys.?clientSecret.orValue('CLIENT_SECRET') && \
-            self.?secret.?keys.?projectId.orValue('PROJECT_ID') == \
-            oldSelf.?secret.?keys.?projectId.orValue('PROJECT_ID') && \
-            self.?secret.?keys.?authorizeUrl.orValue('AUTHORIZE_URL') == \
-            oldSelf.?secret.?keys.?authorizeUrl.orValue('AUTHORIZE_URL') && \
-            self.?secret.?keys.?tokenUrl.orValue('TOKEN_URL') == \
-            oldSelf.?secret.?keys.?tokenUrl.orValue('TOKEN_URL') && \
-            self.?secret.?keys.?scopes.orValue('SCOPES') == \
-            oldSelf.?secret.?keys.?scopes.orValue('SCOPES')")
-        .message("secret.keys cannot change later, because pods use the Secret's keys under their names; put the former \
-                  names back, or delete this OAuthClient and create it anew")
-        .field_path(".secret.keys")
-        .reason(Reason::FieldValueForbidden),
+    validation = schema::secret_name_immutable(),
+    validation = schema::secret_keys_immutable(),
 )]
 pub struct OAuthClientSpec {
     /// The project that the client lives in. Default: the ClusterMeshAgentProject `default`. Rule: immutable once the
@@ -185,12 +167,7 @@ pub struct SecretSpec {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("[[self.?clientId.orValue('CLIENT_ID'), self.?clientSecret.orValue('CLIENT_SECRET'), \
-            self.?projectId.orValue('PROJECT_ID'), self.?authorizeUrl.orValue('AUTHORIZE_URL'), \
-            self.?tokenUrl.orValue('TOKEN_URL'), self.?scopes.orValue('SCOPES')]]\
-            .all(keys, keys.all(k, k == '' || keys.filter(x, x == k).size() == 1))")
-        .message("secret.keys: two values would be written under one data key, counting the defaults of those that are not \
-                  named; choose different names"),
+    validation = schema::secret_keys_distinct(),
 )]
 pub struct SecretKeysSpec {
     /// Data key of the client id. Default: `CLIENT_ID`. Rule: letters, digits, `-`, `_` and `.`.

@@ -3,7 +3,7 @@
 //! Rules stand on the item, not on the list, so that the API server's answer names the one that is wrong. The same is
 //! checked again in [`crate::decide::desired`], which also knows what a rule cannot express.
 
-use kube::core::Rule;
+use kube::core::{Reason, Rule};
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
@@ -31,9 +31,12 @@ pub(super) fn redirect_uris(_: &mut SchemaGenerator) -> Schema {
          com.example.app:/callback; javascript:, data: and others are refused; write the whole URI with such a scheme",
     );
     let host = rule(
-        r"!self.matches(r'^(?i:https?):') || self.matches(r'^(?i:https?)://[^/?#@]+([/?#]|$)')",
-        "redirectUris: after http: or https: come // and a host, without a user name or password; write it like \
-         https://app.example.com/callback",
+        r"!self.matches(r'^(?i:https?):') || self.matches(r'^(?i:https?)://[^/?#]+')",
+        "redirectUris: after http: or https: come // and a host; write it like https://app.example.com/callback",
+    );
+    let user = rule(
+        r"!self.matches(r'^[^:/?#]+://[^/?#]*@')",
+        "redirectUris: a redirect URI has no user name or password; remove what stands between // and @, and the @",
     );
     json_schema!({
         "type": "array",
@@ -41,7 +44,7 @@ pub(super) fn redirect_uris(_: &mut SchemaGenerator) -> Schema {
         "items": {
             "type": "string",
             "maxLength": limits::URI,
-            "x-kubernetes-validations": [printable, fragment, scheme, host],
+            "x-kubernetes-validations": [printable, fragment, scheme, host, user],
         },
     })
 }
@@ -232,6 +235,59 @@ pub(super) fn droppable_data_key(field: &str) -> Rule {
         "{field} is not a data key of a Secret; use letters, digits, -, _ and . only, and no .. at its start, or the empty \
          text to leave this key out"
     )))
+}
+
+/// The data keys of a Secret: their fields, and what they are called by default.
+const SECRET_KEYS: [(&str, &str); 6] = [
+    ("clientId", "CLIENT_ID"),
+    ("clientSecret", "CLIENT_SECRET"),
+    ("projectId", "PROJECT_ID"),
+    ("authorizeUrl", "AUTHORIZE_URL"),
+    ("tokenUrl", "TOKEN_URL"),
+    ("scopes", "SCOPES"),
+];
+
+/// On `spec`, because a rule on the field itself is not asked when the field comes or goes. The terms are long, since the
+/// API server's estimate of a rule's cost does not see the bounds of a text behind `?.`.
+pub(super) fn secret_name_immutable() -> Rule {
+    let name = |spec: &str| format!("(has({spec}.secret) && has({spec}.secret.name) ? {spec}.secret.name : '')");
+    Rule::new(format!("{} == {}", name("self"), name("oldSelf")))
+        .message(
+            "secret.name cannot be set, changed or removed later, because pods use the Secret under its name; put the former \
+             value back, or delete this OAuthClient and create it anew",
+        )
+        .field_path(".secret.name")
+        .reason(Reason::FieldValueForbidden)
+}
+
+/// On `spec`, like [`secret_name_immutable`]. To leave a key out and to write its default are the same.
+pub(super) fn secret_keys_immutable() -> Rule {
+    let key = |spec: &str, field: &str, default: &str| {
+        let keys = format!("{spec}.secret.keys");
+        format!("(has({spec}.secret) && has({keys}) && has({keys}.{field}) ? {keys}.{field} : '{default}')")
+    };
+    let same = SECRET_KEYS.map(|(field, default)| {
+        let [new, old] = ["self", "oldSelf"].map(|spec| key(spec, field, default));
+        format!("{new} == {old}")
+    });
+    Rule::new(same.join(" && "))
+        .message(
+            "secret.keys cannot change later, because pods use the Secret's keys under their names; put the former names \
+             back, or delete this OAuthClient and create it anew",
+        )
+        .field_path(".secret.keys")
+        .reason(Reason::FieldValueForbidden)
+}
+
+/// On `secret.keys`: no two alike, the defaults included. The list in a list gives the inner one a name.
+pub(super) fn secret_keys_distinct() -> Rule {
+    let keys = SECRET_KEYS
+        .map(|(field, default)| format!("has(self.{field}) ? self.{field} : '{default}'"))
+        .join(", ");
+    Rule::new(format!("[[{keys}]].all(keys, keys.all(k, k == '' || keys.filter(x, x == k).size() == 1))")).message(
+        "secret.keys: two values would be written under one data key, counting the defaults of those that are not named; \
+         choose different names",
+    )
 }
 
 /// Text that is shown to people, for `field`: no control characters, and none that change the direction of writing.

@@ -48,12 +48,15 @@ fn is_private_use(scheme: &str) -> bool {
     scheme.contains('.') && scheme.split('.').all(|label| !label.is_empty())
 }
 
+/// What stands between `//` and the path, in what follows a scheme.
+fn authority(rest: &str) -> Option<&str> {
+    rest.strip_prefix("//")
+        .and_then(|rest| rest.split(['/', '?', '#']).next())
+}
+
 /// Whether this, after `http:` or `https:`, names a host and no user.
 fn names_host_only(rest: &str) -> bool {
-    let authority = rest
-        .strip_prefix("//")
-        .and_then(|rest| rest.split(['/', '?', '#']).next());
-    authority.is_some_and(|authority| !authority.is_empty() && !authority.contains('@'))
+    authority(rest).is_some_and(|authority| !authority.is_empty() && !authority.contains('@'))
 }
 
 /// An absolute redirect URI without a fragment.
@@ -61,10 +64,20 @@ pub(super) fn redirect_uri(uri: &str) -> Result<(), Fault> {
     shorter(uri, limits::URI)?;
     uri_characters(uri)?;
     need(!uri.contains('#'), "has a fragment", "remove the # and what follows it")?;
-    match scheme(uri) {
+    let scheme = scheme(uri);
+    let names_user = scheme
+        .as_ref()
+        .and_then(|(_, rest)| authority(rest))
+        .is_some_and(|authority| authority.contains('@'));
+    need(
+        !names_user,
+        "has a user name or password",
+        "remove what stands between // and @, and the @",
+    )?;
+    match scheme {
         Some((scheme, rest)) if scheme == "https" || scheme == "http" => need(
             names_host_only(rest) && Url::parse(uri).is_ok_and(|url| url.has_host()),
-            "has no valid host, or a user name or password",
+            "has no valid host",
             "write it like https://app.example.com/callback",
         ),
         Some((scheme, _)) if is_private_use(&scheme) => need(

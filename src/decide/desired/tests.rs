@@ -229,6 +229,9 @@ fn redirect_uris_that_run_hide_or_mislead_are_refused() {
         "https://a.example:99999/cb",
         "https://user@a.example/cb",
         "https://a.example@evil.example/cb",
+        // The schemes of native apps once let a user name through.
+        "com.example.app://user@evil.example/cb",
+        "com.example://@@a.",
         "https://a.example\\@evil.example/cb",
         "https://a.example/cb#frag",
         "https://a.example/cb#",
