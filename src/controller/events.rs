@@ -43,10 +43,8 @@ pub(super) async fn publish(client: &Client, object: &OAuthClient, notes: &[Note
             regarding: Some(object.object_ref(&())),
             ..Event::default()
         };
-        let written = tokio::time::timeout(
-            crate::reconcile::failures::DEADLINE,
-            events.create(&PostParams::default(), &event),
-        );
+        let params = PostParams::default();
+        let written = tokio::time::timeout(crate::reconcile::failures::DEADLINE, events.create(&params, &event));
         match written.await {
             Ok(Ok(_)) => {}
             // In a terminating namespace this is always so.

@@ -1,1 +1,326 @@
-//! (being written)
+//! The controllers: watches, the clock, and who wakes whom. One per kind, and per namespace if only some are watched.
+
+mod events;
+mod key_watch;
+mod memory;
+mod oauth_client;
+mod project;
+mod project_status;
+mod triggers;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::unfold;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, Resource, ResourceExt};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::api::{ClusterMeshAgentProject, MeshAgentProject, OAuthClient};
+use crate::config::Config;
+use crate::decide::id::ClusterId;
+use crate::http::Health;
+use crate::metrics::Metrics;
+use crate::project::{ProjectKey, Projects, Resolution};
+use crate::reconcile::held::Vault;
+use key_watch::KeyWatches;
+use memory::Memory;
+use oauth_client::Watches;
+use triggers::{Scope, Triggers};
+
+/// How often objects are counted.
+const STOCK_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What the controllers are started with.
+pub struct Inputs {
+    /// For reads and writes: with timeouts, without retries of its own.
+    pub requests: Client,
+    /// For watches.
+    pub watches: Client,
+    /// This cluster, as markers name it.
+    pub cluster: ClusterId,
+    /// The operator's own namespace, where cluster projects have their keys.
+    pub namespace: String,
+    /// Flags.
+    pub config: Config,
+    /// What is measured.
+    pub metrics: Metrics,
+    /// Told when the caches are filled.
+    pub health: Health,
+    /// Becomes true when the process is to end.
+    pub shutdown: watch::Receiver<bool>,
+}
+
+/// Projects as declared, so that one that was not looked at yet is not taken for one that is not there.
+#[derive(Debug)]
+struct DeclaredProjects {
+    cluster: Store<ClusterMeshAgentProject>,
+    namespaced: Vec<Store<MeshAgentProject>>,
+    filled: AtomicBool,
+}
+
+impl DeclaredProjects {
+    /// Whether there is such a project, or may be.
+    fn may_exist(&self, key: &ProjectKey) -> bool {
+        let found = match &key.namespace {
+            None => self.cluster.get(&ObjectRef::new(&key.name)).is_some(),
+            Some(namespace) => {
+                let reference = ObjectRef::new(&key.name).within(namespace);
+                self.namespaced.iter().any(|store| store.get(&reference).is_some())
+            }
+        };
+        found || !self.filled.load(Ordering::Acquire)
+    }
+}
+
+impl oauth_client::Shared {
+    /// The project of an object; `None` before this process has looked at it.
+    fn resolve_for(&self, object: &OAuthClient, deleting: bool) -> Option<Resolution> {
+        self.projects
+            .resolve(object, deleting, self.declared.may_exist(&ProjectKey::of(object)))
+    }
+}
+
+/// One kind of project: its stores with their writers, by scope, and the channel that wakes them.
+struct ProjectScopes<K: Resource<DynamicType = ()> + Clone + 'static> {
+    scopes: Vec<(Option<String>, Store<K>, reflector::store::Writer<K>)>,
+    wake: UnboundedSender<ObjectRef<K>>,
+    woken: UnboundedReceiver<ObjectRef<K>>,
+}
+
+impl<K: Resource<DynamicType = ()> + Clone + 'static> ProjectScopes<K> {
+    fn new(namespaces: impl IntoIterator<Item = Option<String>>) -> Self {
+        let (wake, woken) = unbounded_channel();
+        let scopes = namespaces.into_iter().map(|namespace| {
+            let (store, writer) = reflector::store();
+            (namespace, store, writer)
+        });
+        Self {
+            scopes: scopes.collect(),
+            wake,
+            woken,
+        }
+    }
+
+    fn stores(&self) -> Vec<Store<K>> {
+        self.scopes.iter().map(|(_, store, _)| store.clone()).collect()
+    }
+}
+
+/// Runs all controllers until shutdown; passes under way end first.
+pub async fn run(inputs: Inputs) {
+    let Inputs {
+        requests,
+        watches,
+        cluster,
+        namespace,
+        config,
+        metrics,
+        health,
+        shutdown,
+    } = inputs;
+    let scopes: Vec<Option<String>> = if config.watch_namespaces.is_empty() {
+        vec![None]
+    } else {
+        config.watch_namespaces.iter().cloned().map(Some).collect()
+    };
+    let (namespaces, namespace_writer) = reflector::store();
+    let projects = Projects::new(namespaces);
+    let cluster_projects = ProjectScopes::<ClusterMeshAgentProject>::new([None]);
+    let own_projects = ProjectScopes::<MeshAgentProject>::new(scopes.clone());
+    let declared = Arc::new(DeclaredProjects {
+        cluster: cluster_projects.scopes[0].1.clone(),
+        namespaced: own_projects.stores(),
+        filled: AtomicBool::new(false),
+    });
+    let clients: Vec<_> = scopes
+        .into_iter()
+        .map(|namespace| (Watches::new(watches.clone(), namespace), unbounded_channel()))
+        .collect();
+    let triggers = Triggers(
+        clients
+            .iter()
+            .map(|(watches, (wake, _))| Scope {
+                objects: watches.objects(),
+                wake: wake.clone(),
+            })
+            .collect(),
+    );
+    let shared = Arc::new(oauth_client::Shared {
+        requests: requests.clone(),
+        cluster: cluster.clone(),
+        projects: projects.clone(),
+        declared: Arc::clone(&declared),
+        vault: Vault::default(),
+        memory: Memory::default(),
+        metrics: metrics.clone(),
+    });
+    let project_shared = Arc::new(project::Shared {
+        requests,
+        watches: watches.clone(),
+        namespace,
+        watch_namespaces: config.watch_namespaces.clone(),
+        cluster,
+        projects,
+        triggers: triggers.clone(),
+        resync_interval: config.resync_interval,
+        metrics,
+        looked: std::sync::Mutex::default(),
+    });
+    let wakes = (cluster_projects.wake.clone(), own_projects.wake.clone());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(until_shutdown(
+        watch_namespaces(watches, namespace_writer, triggers.clone()),
+        shutdown.clone(),
+    ));
+    tasks.spawn(until_shutdown(
+        take_stock(Arc::clone(&shared), triggers.clone(), Arc::clone(&declared), wakes),
+        shutdown.clone(),
+    ));
+    tasks.spawn(until_shutdown(
+        announce_readiness(triggers, declared, health),
+        shutdown.clone(),
+    ));
+    start_projects(&mut tasks, cluster_projects, &project_shared, &shutdown);
+    start_projects(&mut tasks, own_projects, &project_shared, &shutdown);
+    for (watches, (_, woken)) in clients {
+        let (shared, shutdown) = (Arc::clone(&shared), shutdown.clone());
+        tasks.spawn(watches.run(shared, config.max_concurrent, received(woken), shutdown));
+    }
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a controller ended");
+        }
+    }
+}
+
+fn start_projects<K>(
+    tasks: &mut JoinSet<()>,
+    kind: ProjectScopes<K>,
+    shared: &Arc<project::Shared>,
+    shutdown: &watch::Receiver<bool>,
+) where
+    K: project::Declared,
+{
+    let key_watches = KeyWatches::new(kind.wake);
+    let mut woken = Some(kind.woken);
+    let mut senders = Vec::new();
+    for (namespace, store, writer) in kind.scopes {
+        let (wake, own) = unbounded_channel();
+        senders.push((store.clone(), wake));
+        let (shared, shutdown, key_watches) = (Arc::clone(shared), shutdown.clone(), key_watches.clone());
+        tasks.spawn(project::run(
+            shared,
+            namespace,
+            (store, writer),
+            key_watches,
+            received(own),
+            shutdown,
+        ));
+    }
+    // One channel for the kind, one controller for each scope: each is woken for what its store holds.
+    if let Some(mut woken) = woken.take() {
+        let route = async move {
+            while let Some(reference) = woken.recv().await {
+                for (store, wake) in &senders {
+                    if store.get(&reference).is_some() {
+                        // The receiver ends with its controller, at shutdown.
+                        let _ = wake.send(reference.clone());
+                    }
+                }
+            }
+        };
+        tasks.spawn(until_shutdown(route, shutdown.clone()));
+    }
+}
+
+fn received<T: Send + 'static>(receiver: UnboundedReceiver<T>) -> impl futures::Stream<Item = T> + Send + 'static {
+    unfold(receiver, async |mut receiver| {
+        receiver.recv().await.map(|item| (item, receiver))
+    })
+}
+
+async fn until_shutdown(work: impl Future<Output = ()>, mut shutdown: watch::Receiver<bool>) {
+    tokio::select! {
+        () = work => {}
+        _ = shutdown.wait_for(|down| *down) => {}
+    }
+}
+
+/// Keeps the labels of all namespaces, and wakes what is in one that changed.
+async fn watch_namespaces(
+    client: Client,
+    writer: reflector::store::Writer<PartialObjectMeta<Namespace>>,
+    triggers: Triggers,
+) {
+    let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(client);
+    watcher(namespaces, watcher::Config::default())
+        .default_backoff()
+        .modify(|namespace| namespace.managed_fields_mut().clear())
+        .reflect(writer)
+        .for_each(move |event| {
+            if let Ok(watcher::Event::Apply(namespace)) = event {
+                triggers.wake_namespace(&namespace.name_any());
+            }
+            std::future::ready(())
+        })
+        .await;
+}
+
+/// Counts the clients now and then, for the metrics, and wakes projects whose number of clients changed.
+async fn take_stock(
+    shared: Arc<oauth_client::Shared>,
+    triggers: Triggers,
+    declared: Arc<DeclaredProjects>,
+    (cluster, own): (
+        UnboundedSender<ObjectRef<ClusterMeshAgentProject>>,
+        UnboundedSender<ObjectRef<MeshAgentProject>>,
+    ),
+) {
+    let mut interval = tokio::time::interval(STOCK_INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        oauth_client::take_stock(&triggers.stores(), &shared);
+        wake_where_numbers_changed(&[declared.cluster.clone()], &triggers, &cluster);
+        wake_where_numbers_changed(&declared.namespaced, &triggers, &own);
+    }
+}
+
+fn wake_where_numbers_changed<K>(stores: &[Store<K>], triggers: &Triggers, wake: &UnboundedSender<ObjectRef<K>>)
+where
+    K: project::Declared,
+{
+    for object in stores.iter().flat_map(Store::state) {
+        if object.present_status().clients != Some(triggers.users(&object.key())) {
+            // The receiver ends at shutdown.
+            let _ = wake.send(ObjectRef::from_obj(&*object));
+        }
+    }
+}
+
+/// Says when the caches are filled. Until then nothing is concluded from what they lack.
+async fn announce_readiness(triggers: Triggers, declared: Arc<DeclaredProjects>, health: Health) {
+    let waiting = "waiting for the caches: are the CRDs applied, and may the operator list them?";
+    health.not_ready(waiting);
+    // A writer that is gone has ended with its watch: the process is going down.
+    let _ = declared.cluster.wait_until_ready().await;
+    for store in &declared.namespaced {
+        let _ = store.wait_until_ready().await;
+    }
+    declared.filled.store(true, Ordering::Release);
+    for scope in &triggers.0 {
+        let _ = scope.objects.wait_until_ready().await;
+    }
+    health.ready();
+    tracing::info!("the caches are filled");
+    // Those whose project was not known to be missing before.
+    triggers.wake_all();
+}

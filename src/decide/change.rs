@@ -91,7 +91,13 @@ impl Change {
     /// The fields that change, by the names that the spec gives them.
     #[must_use]
     pub fn fields(&self) -> Vec<&'static str> {
-        let Self { redirect_uris, grant_types, response_types, scopes, metadata } = self;
+        let Self {
+            redirect_uris,
+            grant_types,
+            response_types,
+            scopes,
+            metadata,
+        } = self;
         let changed = [
             ("redirectUris", redirect_uris.is_some()),
             ("grantTypes", grant_types.is_some()),
@@ -99,7 +105,10 @@ impl Change {
             ("scopes", scopes.is_some()),
             ("metadata", metadata.is_some()),
         ];
-        changed.into_iter().filter_map(|(field, changed)| changed.then_some(field)).collect()
+        changed
+            .into_iter()
+            .filter_map(|(field, changed)| changed.then_some(field))
+            .collect()
     }
 
     /// The client after the change.

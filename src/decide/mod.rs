@@ -1,7 +1,8 @@
 //! What to do next, decided without IO, clock, randomness or environment.
 //!
 //! A reader who knows only this folder knows what the operator does: [`desired`] is what is asked for, [`observed`] what
-//! a pass knows, [`next`] its next step, and [`disowned`] the one rule of removal.
+//! a pass knows, [`next`] its next step, [`disowned`] the one rule of removal, and
+//! [`report`] what the status says.
 
 pub mod change;
 pub mod desired;
@@ -11,6 +12,9 @@ pub mod id;
 pub mod marker;
 pub mod next;
 pub mod observed;
+pub mod reading;
+pub mod remote;
+pub mod report;
 pub mod settings;
 
 pub use next::{Desired, Step, next};

@@ -53,7 +53,12 @@ impl Hands<'_> {
                 }
             }
             Step::Rehearse { write } => self.rehearse(pass, write).await,
-            Step::Publish { client_id, token, write, .. } => self.publish(pass, client_id, token, write).await,
+            Step::Publish {
+                client_id,
+                token,
+                write,
+                ..
+            } => self.publish(pass, client_id, token, write).await,
             Step::MoveToken { token, version } => {
                 self.vault.forget(&pass.observed.object.uid);
                 let annotations = json!({ CREATE_TOKEN_ANNOTATION: token.as_str() });
@@ -67,14 +72,12 @@ impl Hands<'_> {
             }
             Step::Record(record) => self.record(pass, record).await,
             Step::RemoveFinalizer { version } => self.remove_finalizer(pass, version).await,
-            Step::List
-            | Step::Get { .. }
-            | Step::Post { .. }
-            | Step::Put { .. }
-            | Step::Delete { .. } => match self.project {
-                Some(project) => self.call(pass, project, step).await,
-                None => Answer::Failed(pass.without_project()),
-            },
+            Step::List | Step::Get { .. } | Step::Post { .. } | Step::Put { .. } | Step::Delete { .. } => {
+                match self.project {
+                    Some(project) => self.call(pass, project, step).await,
+                    None => Answer::Failed(pass.without_project()),
+                }
+            }
             Step::Rest => Answer::Forgotten,
         }
     }
@@ -96,8 +99,16 @@ impl Hands<'_> {
                 Desired::Invalid(failure) => Answer::Refused(failure.clone()),
                 Desired::Absent => Answer::Refused(pass.without_project()),
             },
-            Step::Put { client_id, change, result } => {
-                match project.api.update_client(client_id.as_str(), &remote::patch(change)).await {
+            Step::Put {
+                client_id,
+                change,
+                result,
+            } => {
+                match project
+                    .api
+                    .update_client(client_id.as_str(), &remote::patch(change))
+                    .await
+                {
                     Ok(()) => {
                         project.snapshot.wrote(client_id, (**result).clone());
                         Answer::Updated((**result).clone())
@@ -142,12 +153,20 @@ impl Hands<'_> {
         self.vault.forget(uid);
         let client = wanted.client(token);
         match project.api.create_client(&remote::new_client(&client)).await {
-            Posted::Created { client: created, secret } => {
+            Posted::Created {
+                client: created,
+                secret,
+            } => {
                 let client_id = ClientId::new(&created.client_id);
                 let digest = Digest::new(digest(uid.as_str(), client_id.as_str(), &secret));
-                self.vault.keep_credential(uid, token.clone(), client_id.clone(), digest.clone(), secret);
+                self.vault
+                    .keep_credential(uid, token.clone(), client_id.clone(), digest.clone(), secret);
                 project.snapshot.wrote(&client_id, client.clone());
-                Answer::Created { client_id, digest, client }
+                Answer::Created {
+                    client_id,
+                    digest,
+                    client,
+                }
             }
             Posted::Rejected(error) => {
                 self.vault.keep_unspent(uid, token.clone());
@@ -199,7 +218,9 @@ impl Hands<'_> {
                 let object = &pass.observed.object;
                 match secret::view(Some(&secret), &object.uid, &object.recorded, pass.shape.as_ref()) {
                     // Another version than the pass knows of may have another token as well.
-                    crate::decide::observed::Secret::Ours(stored) if pass.secret_version().as_ref() == Some(&stored.version) => {
+                    crate::decide::observed::Secret::Ours(stored)
+                        if pass.secret_version().as_ref() == Some(&stored.version) =>
+                    {
                         Answer::Data(stored.credential, stored.in_shape)
                     }
                     crate::decide::observed::Secret::Ours(_)
@@ -219,7 +240,11 @@ impl Hands<'_> {
         if !finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
             finalizers.push(FINALIZER.to_owned());
         }
-        let unknown = if unknown.is_empty() { Value::Null } else { json!(reading::unknown_tokens_text(unknown)) };
+        let unknown = if unknown.is_empty() {
+            Value::Null
+        } else {
+            json!(reading::unknown_tokens_text(unknown))
+        };
         let annotations = json!({ CREATE_TOKEN_ANNOTATION: token.as_str(), UNKNOWN_TOKENS_ANNOTATION: unknown });
         let patch = json!({ "metadata": {
             "resourceVersion": version.as_str(),
@@ -260,9 +285,14 @@ impl Hands<'_> {
     }
 
     async fn rehearse(&self, pass: &Pass<'_>, write: &SecretWrite) -> Answer {
-        let Ok(placeholder) = ClientSecret::new("rehearsal") else { return Answer::Rehearsed };
+        let Ok(placeholder) = ClientSecret::new("rehearsal") else {
+            return Answer::Rehearsed;
+        };
         let (client_id, token) = (ClientId::new("rehearsal"), Token::new("rehearsal"));
-        match self.write_secret(pass, &client_id, &token, &placeholder, write, true).await {
+        match self
+            .write_secret(pass, &client_id, &token, &placeholder, write, true)
+            .await
+        {
             Answer::Stored(_) => Answer::Rehearsed,
             other => other,
         }
@@ -270,7 +300,9 @@ impl Hands<'_> {
 
     async fn publish(&self, pass: &Pass<'_>, client_id: &ClientId, token: &Token, write: &SecretWrite) -> Answer {
         let uid = &pass.observed.object.uid;
-        let Some(secret) = self.vault.secret(uid, token) else { return Answer::Conflict };
+        let Some(secret) = self.vault.secret(uid, token) else {
+            return Answer::Conflict;
+        };
         let answer = self.write_secret(pass, client_id, token, &secret, write, false).await;
         if matches!(answer, Answer::Stored(_)) {
             self.vault.forget(uid);
@@ -287,7 +319,9 @@ impl Hands<'_> {
         write: &SecretWrite,
         dry_run: bool,
     ) -> Answer {
-        let Some(shape) = &pass.shape else { return Answer::Failed(pass.without_project()) };
+        let Some(shape) = &pass.shape else {
+            return Answer::Failed(pass.without_project());
+        };
         let field_manager = Some(MANAGER.to_owned());
         let written = match write {
             SecretWrite::Create => {
@@ -296,16 +330,26 @@ impl Hands<'_> {
                 within("create the Secret", self.secrets.create(&params, &whole)).await
             }
             SecretWrite::Replace(version) => {
-                let params = PatchParams { dry_run, field_manager, ..PatchParams::default() };
+                let params = PatchParams {
+                    dry_run,
+                    field_manager,
+                    ..PatchParams::default()
+                };
                 let patch = Patch::Merge(shape.replacing(version, token, client_id, secret));
-                within("replace the credential", self.secrets.patch(&pass.secret_name, &params, &patch)).await
+                within(
+                    "replace the credential",
+                    self.secrets.patch(&pass.secret_name, &params, &patch),
+                )
+                .await
             }
         };
         stored(pass, written)
     }
 
     async fn reshape(&self, pass: &Pass<'_>, client_id: &ClientId, version: &Version) -> Answer {
-        let Some(shape) = &pass.shape else { return Answer::Failed(pass.without_project()) };
+        let Some(shape) = &pass.shape else {
+            return Answer::Failed(pass.without_project());
+        };
         match self.get_secret(pass).await {
             Ok(Some(present)) if present.metadata.resource_version.as_deref() == Some(version.as_str()) => {
                 let patch = shape.reshaping(version, client_id, &present);
@@ -317,8 +361,18 @@ impl Hands<'_> {
     }
 
     async fn patch_secret(&self, pass: &Pass<'_>, operation: &'static str, patch: &Value) -> Answer {
-        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-        stored(pass, within(operation, self.secrets.patch(&pass.secret_name, &params, &Patch::Merge(patch))).await)
+        let params = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        stored(
+            pass,
+            within(
+                operation,
+                self.secrets.patch(&pass.secret_name, &params, &Patch::Merge(patch)),
+            )
+            .await,
+        )
     }
 
     async fn record(&self, pass: &mut Pass<'_>, record: &Record) -> Answer {
@@ -326,8 +380,16 @@ impl Hands<'_> {
             return Answer::Recorded(pass.facts());
         };
         let (name, params) = (pass.object.name_any(), PatchParams::default());
-        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..params };
-        match within("record the status", self.objects.patch_status(&name, &params, &Patch::Merge(patch))).await {
+        let params = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..params
+        };
+        match within(
+            "record the status",
+            self.objects.patch_status(&name, &params, &Patch::Merge(patch)),
+        )
+        .await
+        {
             Ok(object) => {
                 pass.take(object);
                 pass.status_written = true;
@@ -354,5 +416,8 @@ fn stored(pass: &Pass<'_>, written: Result<Secret, KubernetesError>) -> Answer {
 
 /// A failure for a step that needs the project where there is none.
 pub(super) fn no_project() -> Failure {
-    Failure::retry(crate::api::Reason::ProjectNotReady, "the project cannot be used right now")
+    Failure::retry(
+        crate::api::Reason::ProjectNotReady,
+        "the project cannot be used right now",
+    )
 }

@@ -9,7 +9,7 @@ pub mod secret;
 
 pub use execute::Hands;
 pub use note::{Note, NoteKind};
-pub use pass::{LeftBehind, Start, secret_name};
+pub use pass::{LeftBehind, Start, difference, secret_name};
 
 use std::time::Duration;
 
@@ -65,7 +65,13 @@ fn ended(pass: Pass<'_>, notes: Vec<Note>, recorded: Option<Box<Record>>, backof
     let failed = pass.observed.failure.clone();
     let requeue = match (&recorded, &failed) {
         // The pass failed after its record, or in recording.
-        (_, Some(_)) if recorded.as_ref().is_none_or(|record| record.verdict == Verdict::Converged) => Some(backoff),
+        (_, Some(_))
+            if recorded
+                .as_ref()
+                .is_none_or(|record| record.verdict == Verdict::Converged) =>
+        {
+            Some(backoff)
+        }
         (Some(record), _) => {
             let ending = pass.ending(record);
             requeue(&ending, &report(&ending), backoff)
@@ -76,5 +82,11 @@ fn ended(pass: Pass<'_>, notes: Vec<Note>, recorded: Option<Box<Record>>, backof
         Verdict::Converged => None,
         Verdict::Blocked(failure) => Some(failure),
     });
-    Ended { failure: failed.or(blocked), requeue, notes, object: pass.object, left_behind: pass.left_behind }
+    Ended {
+        failure: failed.or(blocked),
+        requeue,
+        notes,
+        object: pass.object,
+        left_behind: pass.left_behind,
+    }
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::execute::no_project;
 use super::held::Vault;
 use super::secret::{Endpoints, Shape, view_metadata};
-use crate::api::{OAuthClient, OAuthClientStatus, Reason};
+use crate::api::{OAuthClient, Reason};
 use crate::decide::change::Wanted;
 use crate::decide::desired::Present;
 use crate::decide::failure::Failure;
@@ -81,7 +81,14 @@ pub fn secret_name(object: &OAuthClient) -> String {
 
 impl<'a> Pass<'a> {
     pub(super) fn begin(start: Start<'a>) -> Self {
-        let Start { object, secret, resolution, cluster, vault, now } = start;
+        let Start {
+            object,
+            secret,
+            resolution,
+            cluster,
+            vault,
+            now,
+        } = start;
         let facts = reading::object(&object, now);
         let held = vault.held(&facts.uid);
         let mut pass = Self {
@@ -103,7 +110,10 @@ impl<'a> Pass<'a> {
         // An object that asks to be looked at now is not judged by an earlier listing.
         if let Some(project) = pass.project().filter(|_| !reading::reconcile_requested(&pass.object)) {
             let relevant = pass.relevant(project);
-            pass.observed.remote = relevant.into_iter().map(|(id, client)| (id, Remote::Listed(client))).collect();
+            pass.observed.remote = relevant
+                .into_iter()
+                .map(|(id, client)| (id, Remote::Listed(client)))
+                .collect();
         }
         pass
     }
@@ -134,8 +144,17 @@ impl<'a> Pass<'a> {
             _ if object.metadata.deletion_timestamp.is_some() => Desired::Absent,
             Ok(present) => {
                 self.managed_keys = present.settings.metadata.keys().cloned().collect();
-                let owner = Owner { cluster: self.cluster.clone(), namespace, name, uid };
-                Desired::Present(Box::new(Wanted { settings: present.settings, owner, policy: Policy::Delete }))
+                let owner = Owner {
+                    cluster: self.cluster.clone(),
+                    namespace,
+                    name,
+                    uid,
+                };
+                Desired::Present(Box::new(Wanted {
+                    settings: present.settings,
+                    owner,
+                    policy: Policy::Delete,
+                }))
             }
             Err(invalid) => Desired::Invalid(Failure::stalled(Reason::InvalidSpec, invalid.to_string())),
         };
@@ -205,7 +224,7 @@ impl<'a> Pass<'a> {
             record,
             deleting: self.object.metadata.deletion_timestamp.is_some(),
             project_id: self.project().map(|project| project.project_id.as_str()),
-            secret_name: Some(&self.secret_name),
+            secret_name: &self.secret_name,
             managed_metadata_keys: &self.managed_keys,
             matches: self.matches(),
             replaced: recorded.is_some() && published.is_some() && recorded != published,
@@ -217,7 +236,9 @@ impl<'a> Pass<'a> {
     /// proof.
     fn matches(&self) -> bool {
         let recorded = &self.observed.object.recorded;
-        let Some(client_id) = &recorded.client_id else { return false };
+        let Some(client_id) = &recorded.client_id else {
+            return false;
+        };
         let secret_matches = match &self.observed.secret {
             observed::Secret::Absent | observed::Secret::Foreign => false,
             observed::Secret::Ours(stored) => match stored.credential {
@@ -225,7 +246,11 @@ impl<'a> Pass<'a> {
                 Credential::Other(_) | Credential::Broken => false,
             },
         };
-        let client_matches = match (self.observed.remote.get(client_id), &self.desired, &self.observed.object.token) {
+        let client_matches = match (
+            self.observed.remote.get(client_id),
+            &self.desired,
+            &self.observed.object.token,
+        ) {
             (Some(Remote::Absent | Remote::Deleted), _, _) => false,
             (Some(Remote::Listed(client) | Remote::Read(client)), Desired::Present(wanted), Some(token)) => {
                 wanted.change(client, &recorded.managed_keys, token).is_none()
@@ -242,17 +267,17 @@ impl<'a> Pass<'a> {
         (status != present).then(|| {
             json!({
                 "metadata": { "resourceVersion": record.version.as_str() },
-                "status": difference(&present, &status),
+                "status": difference(&json!(present), &json!(status)),
             })
         })
     }
 }
 
-/// The top-level fields that differ, `null` where one goes.
-fn difference(present: &OAuthClientStatus, wanted: &OAuthClientStatus) -> Value {
-    let (present, wanted) = (json!(present), json!(wanted));
+/// A merge patch from one object's fields to another's: those that differ, `null` where one goes.
+#[must_use]
+pub fn difference(present: &Value, wanted: &Value) -> Value {
     let fields = |value: &Value| value.as_object().cloned().unwrap_or_default();
-    let (present, mut patch) = (fields(&present), fields(&wanted));
+    let (present, mut patch) = (fields(present), fields(wanted));
     for field in present.keys() {
         patch.entry(field.clone()).or_insert(Value::Null);
     }

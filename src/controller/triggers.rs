@@ -1,0 +1,54 @@
+//! Who wakes an OAuthClient besides its own watches: its project, and its namespace.
+
+use kube::runtime::reflector::{ObjectRef, Store};
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::api::OAuthClient;
+use crate::project::ProjectKey;
+
+/// One watched scope: all namespaces, or one.
+#[derive(Clone, Debug)]
+pub(super) struct Scope {
+    pub(super) objects: Store<OAuthClient>,
+    pub(super) wake: UnboundedSender<ObjectRef<OAuthClient>>,
+}
+
+/// All scopes.
+#[derive(Clone, Debug)]
+pub(super) struct Triggers(pub(super) Vec<Scope>);
+
+impl Triggers {
+    /// Wakes all OAuthClients of a project.
+    pub(super) fn wake_users(&self, key: &ProjectKey) {
+        self.wake(|object| &ProjectKey::of(object) == key);
+    }
+
+    /// Wakes all OAuthClients.
+    pub(super) fn wake_all(&self) {
+        self.wake(|_| true);
+    }
+
+    /// Wakes all OAuthClients of a namespace.
+    pub(super) fn wake_namespace(&self, namespace: &str) {
+        self.wake(|object| object.metadata.namespace.as_deref() == Some(namespace));
+    }
+
+    fn wake(&self, concerns: impl Fn(&OAuthClient) -> bool) {
+        for scope in &self.0 {
+            for object in scope.objects.state().into_iter().filter(|object| concerns(object)) {
+                // The receiver ends with the controller, at shutdown.
+                let _ = scope.wake.send(ObjectRef::from_obj(&*object));
+            }
+        }
+    }
+
+    /// How many OAuthClients use a project.
+    pub(super) fn users(&self, key: &ProjectKey) -> i64 {
+        let users = self.0.iter().flat_map(|scope| scope.objects.state());
+        i64::try_from(users.filter(|object| &ProjectKey::of(object) == key).count()).unwrap_or(i64::MAX)
+    }
+
+    pub(super) fn stores(&self) -> Vec<Store<OAuthClient>> {
+        self.0.iter().map(|scope| scope.objects.clone()).collect()
+    }
+}
