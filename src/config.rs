@@ -55,72 +55,53 @@ impl Config {
     /// # Errors
     /// With the first flag that cannot be worked with, and what to do.
     pub fn read(raw: RawConfig) -> Result<Self, ConfigError> {
-        let RawConfig {
-            resync_interval,
-            cluster_id,
-            watch_namespaces,
-            max_concurrent,
-            namespace,
-            http_address,
-        } = raw;
+        let RawConfig { resync_interval, cluster_id, watch_namespaces, max_concurrent, namespace, http_address } = raw;
         let interval = duration::parse(&resync_interval).map_err(|error| ConfigError {
             flag: "--resync-interval",
             problem: error.problem_and_fix().0.to_owned(),
             fix: "give a duration such as 10m",
         })?;
-        let refuse = |flag, problem: &str, fix| {
-            Err(ConfigError {
-                flag,
-                problem: problem.to_owned(),
-                fix,
-            })
-        };
+        let refuse = |flag, problem: &str, fix| Err(ConfigError { flag, problem: problem.to_owned(), fix });
         if interval < Duration::from_secs(1) {
-            return refuse(
-                "--resync-interval",
-                "is below one second",
-                "give a duration such as 10m",
-            );
+            return refuse("--resync-interval", "is below one second", "give a duration such as 10m");
         }
         if max_concurrent == 0 {
             return refuse("--max-concurrent", "is 0", "give a number from 1 to 64");
         }
-        if cluster_id
-            .as_ref()
-            .is_some_and(|id| id.trim().is_empty() || id.len() > 128)
-        {
+        if cluster_id.as_ref().is_some_and(|id| id.trim().is_empty() || id.len() > 128) {
             return refuse(
                 "--cluster-id",
                 "is empty or longer than 128 bytes",
                 "give a name that no other cluster has",
             );
         }
-        let mut namespaces: Vec<String> = watch_namespaces.iter().map(|name| name.trim().to_owned()).collect();
-        namespaces.retain(|name| !name.is_empty());
-        namespaces.sort();
-        namespaces.dedup();
-        let is_name = |name: &str| {
-            name.len() <= 63
-                && name
-                    .bytes()
-                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-        };
-        if let Some(name) = namespaces.iter().find(|name| !is_name(name)) {
-            let fix = "give names of namespaces, separated by commas";
-            return refuse(
-                "--watch-namespaces",
-                &format!("names {name:?}, which no namespace can be called"),
-                fix,
-            );
-        }
         Ok(Self {
             resync_interval: interval,
             cluster_id: cluster_id.map(|id| ClusterId::new(id.trim())),
-            watch_namespaces: namespaces,
+            watch_namespaces: namespaces(&watch_namespaces)?,
             max_concurrent,
             namespace,
             http_address,
         })
+    }
+}
+
+/// The names of namespaces, each once.
+fn namespaces(given: &[String]) -> Result<Vec<String>, ConfigError> {
+    let mut namespaces: Vec<String> = given.iter().map(|name| name.trim().to_owned()).collect();
+    namespaces.retain(|name| !name.is_empty());
+    namespaces.sort();
+    namespaces.dedup();
+    let is_name = |name: &str| {
+        name.len() <= 63 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    };
+    match namespaces.iter().find(|name| !is_name(name)) {
+        None => Ok(namespaces),
+        Some(name) => Err(ConfigError {
+            flag: "--watch-namespaces",
+            problem: format!("names {name:?}, which no namespace can be called"),
+            fix: "give names of namespaces, separated by commas",
+        }),
     }
 }
 
@@ -142,45 +123,17 @@ mod tests {
     #[test]
     fn names_of_namespaces_are_trimmed_and_counted_once() {
         let watch_namespaces = vec![" b".to_owned(), "a".to_owned(), "b".to_owned(), String::new()];
-        let config = Config::read(RawConfig {
-            watch_namespaces,
-            ..raw()
-        })
-        .unwrap();
+        let config = Config::read(RawConfig { watch_namespaces, ..raw() }).unwrap();
         assert_eq!(config.watch_namespaces, ["a", "b"]);
     }
 
     #[test]
     fn each_flag_that_cannot_be_worked_with_is_named() {
         let refused = [
-            (
-                RawConfig {
-                    resync_interval: "soon".to_owned(),
-                    ..raw()
-                },
-                "--resync-interval",
-            ),
-            (
-                RawConfig {
-                    max_concurrent: 0,
-                    ..raw()
-                },
-                "--max-concurrent",
-            ),
-            (
-                RawConfig {
-                    cluster_id: Some(" ".to_owned()),
-                    ..raw()
-                },
-                "--cluster-id",
-            ),
-            (
-                RawConfig {
-                    watch_namespaces: vec!["Shop".to_owned()],
-                    ..raw()
-                },
-                "--watch-namespaces",
-            ),
+            (RawConfig { resync_interval: "soon".to_owned(), ..raw() }, "--resync-interval"),
+            (RawConfig { max_concurrent: 0, ..raw() }, "--max-concurrent"),
+            (RawConfig { cluster_id: Some(" ".to_owned()), ..raw() }, "--cluster-id"),
+            (RawConfig { watch_namespaces: vec!["Shop".to_owned()], ..raw() }, "--watch-namespaces"),
         ];
         for (raw, flag) in refused {
             let said = Config::read(raw).unwrap_err().to_string();

@@ -54,9 +54,7 @@ pub struct ListenError {
 /// # Errors
 /// If it is taken or not this machine's.
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| ListenError { address, source })
+    TcpListener::bind(address).await.map_err(|source| ListenError { address, source })
 }
 
 /// Serves `/healthz`, `/readyz` and `/metrics` until shutdown.
@@ -76,10 +74,7 @@ fn router(health: Health, metrics: Metrics) -> Router {
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
     };
     let text = async |State(metrics): State<Metrics>| {
-        let format = [(
-            header::CONTENT_TYPE,
-            "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        )];
+        let format = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
         (format, metrics.text()).into_response()
     };
     Router::new()
@@ -115,19 +110,10 @@ mod tests {
         let (health, (down, shutdown)) = (Health::default(), watch::channel(false));
         let server = tokio::spawn(serve(listener, health.clone(), Metrics::default(), shutdown));
         let client = reqwest::Client::new();
-        assert_eq!(
-            status(&client, format!("{base}/readyz")).await,
-            (503, "starting\n".to_owned())
-        );
+        assert_eq!(status(&client, format!("{base}/readyz")).await, (503, "starting\n".to_owned()));
         health.ready();
-        assert_eq!(
-            status(&client, format!("{base}/readyz")).await,
-            (200, "ok\n".to_owned())
-        );
-        assert_eq!(
-            status(&client, format!("{base}/healthz")).await,
-            (200, "ok\n".to_owned())
-        );
+        assert_eq!(status(&client, format!("{base}/readyz")).await, (200, "ok\n".to_owned()));
+        assert_eq!(status(&client, format!("{base}/healthz")).await, (200, "ok\n".to_owned()));
         let (code, text) = status(&client, format!("{base}/metrics")).await;
         assert!(code == 200 && text.ends_with("# EOF\n"), "{code} {text}");
         drop(client);

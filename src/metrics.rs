@@ -125,71 +125,33 @@ impl Metrics {
         registry.register("reconciles", "Reconciles, by how they ended", self.reconciles.clone());
         let help = "Duration of a reconcile, in seconds";
         registry.register("reconcile_duration_seconds", help, self.reconcile_duration.clone());
-        registry.register(
-            "rest_calls",
-            "Calls of MeshAgent's API, by status (none: no answer)",
-            self.calls.clone(),
-        );
+        registry.register("rest_calls", "Calls of MeshAgent's API, by status (none: no answer)", self.calls.clone());
         let help = "Duration of a call of MeshAgent's API, in seconds";
         registry.register("rest_call_duration_seconds", help, self.call_duration.clone());
-        registry.register(
-            "clients",
-            "OAuthClients, by the reason of their condition Ready",
-            self.clients.clone(),
-        );
-        registry.register(
-            "orphans",
-            "Marked clients whose OAuthClient is gone",
-            self.orphans.clone(),
-        );
+        registry.register("clients", "OAuthClients, by the reason of their condition Ready", self.clients.clone());
+        registry.register("orphans", "Marked clients whose OAuthClient is gone", self.orphans.clone());
         let help = "Credentials that were created and could not be written to their Secret yet";
         registry.register("credentials_held", help, self.credentials_held.clone());
         let help = "When a project's clients were last listed, in seconds since 1970";
-        registry.register(
-            "last_successful_resync_timestamp_seconds",
-            help,
-            self.last_resync.clone(),
-        );
+        registry.register("last_successful_resync_timestamp_seconds", help, self.last_resync.clone());
         registry
     }
 
     /// A reconcile has ended.
     pub fn reconciled(&self, kind: &'static str, outcome: Outcome, duration: Duration) {
-        self.reconciles
-            .get_or_create(&ByOutcome {
-                kind,
-                outcome: outcome.as_str(),
-            })
-            .inc();
-        self.reconcile_duration
-            .get_or_create(&ByKind { kind })
-            .observe(duration.as_secs_f64());
+        self.reconciles.get_or_create(&ByOutcome { kind, outcome: outcome.as_str() }).inc();
+        self.reconcile_duration.get_or_create(&ByKind { kind }).observe(duration.as_secs_f64());
     }
 
     /// For the REST client, which tells of each call.
     #[must_use]
     pub fn observer(&self) -> Observer {
         let metrics = self.clone();
-        Arc::new(
-            move |CallObservation {
-                      route,
-                      status,
-                      duration,
-                  }| {
-                let status = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
-                metrics
-                    .calls
-                    .get_or_create(&ByStatus {
-                        route: route.as_str(),
-                        status,
-                    })
-                    .inc();
-                metrics
-                    .call_duration
-                    .get_or_create(&ByRoute { route: route.as_str() })
-                    .observe(duration.as_secs_f64());
-            },
-        )
+        Arc::new(move |CallObservation { route, status, duration }| {
+            let status = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
+            metrics.calls.get_or_create(&ByStatus { route: route.as_str(), status }).inc();
+            metrics.call_duration.get_or_create(&ByRoute { route: route.as_str() }).observe(duration.as_secs_f64());
+        })
     }
 
     /// How many OAuthClients there are, by the reason of their condition Ready.
@@ -202,27 +164,17 @@ impl Metrics {
 
     /// How many orphans a project has.
     pub fn set_orphans(&self, project: &str, count: i64) {
-        self.orphans
-            .get_or_create(&ByProject {
-                project: project.to_owned(),
-            })
-            .set(count);
+        self.orphans.get_or_create(&ByProject { project: project.to_owned() }).set(count);
     }
 
     /// A project's clients were listed.
     pub fn resynced(&self, project: &str, now: Timestamp) {
-        self.last_resync
-            .get_or_create(&ByProject {
-                project: project.to_owned(),
-            })
-            .set(now.as_second());
+        self.last_resync.get_or_create(&ByProject { project: project.to_owned() }).set(now.as_second());
     }
 
     /// A project is gone.
     pub fn forget_project(&self, project: &str) {
-        let labels = ByProject {
-            project: project.to_owned(),
-        };
+        let labels = ByProject { project: project.to_owned() };
         self.orphans.remove(&labels);
         self.last_resync.remove(&labels);
     }

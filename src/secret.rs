@@ -100,9 +100,7 @@ fn compact_uuid(text: &str) -> Option<uuid::Uuid> {
     let lenient = GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::RequireNone)
         .with_decode_allow_trailing_bits(true);
-    let bytes = GeneralPurpose::new(&URL_SAFE, lenient)
-        .decode(text.replace('.', "-"))
-        .ok()?;
+    let bytes = GeneralPurpose::new(&URL_SAFE, lenient).decode(text.replace('.', "-")).ok()?;
     uuid::Uuid::from_slice(&bytes).ok()
 }
 

@@ -60,18 +60,12 @@ impl Sweep<'_> {
     /// Removes what may go of a listing's disowned clients, and says which are left. `listing` was begun before any
     /// read that is made here; `known` are the orphans that the project's status names already.
     pub async fn sweep(&self, project: &Project, listing: &Listing, known: &[Orphan], rule: Orphans) -> Swept {
-        let since: BTreeMap<&str, Timestamp> = known
-            .iter()
-            .map(|orphan| (orphan.client_id.as_str(), orphan.since.0))
-            .collect();
+        let since: BTreeMap<&str, Timestamp> =
+            known.iter().map(|orphan| (orphan.client_id.as_str(), orphan.since.0)).collect();
         let mut swept = Swept::default();
         let mut established = None;
         for (client_id, client) in listing {
-            let Some(marker) = client
-                .marker
-                .as_ref()
-                .filter(|marker| self.is_to_be_judged(client_id, marker))
-            else {
+            let Some(marker) = client.marker.as_ref().filter(|marker| self.is_to_be_judged(client_id, marker)) else {
                 continue;
             };
             let haste = match self.find(&marker.owner, &mut established).await {
@@ -97,23 +91,14 @@ impl Sweep<'_> {
 
     /// Whether a client is this cluster's, in a namespace that is watched, and not named by the object as cached.
     fn is_to_be_judged(&self, client_id: &ClientId, marker: &Marker) -> bool {
-        let Owner {
-            cluster,
-            namespace,
-            name,
-            uid,
-        } = &marker.owner;
+        let Owner { cluster, namespace, name, uid } = &marker.owner;
         let in_scope = self.namespaces.is_empty() || self.namespaces.contains(namespace);
         let reference = ObjectRef::<OAuthClient>::new(name).within(namespace);
-        let named = self
-            .objects
-            .iter()
-            .find_map(|store| store.get(&reference))
-            .is_some_and(|object| {
-                let facts = reading::object(&object, self.now);
-                let retires = |id: &ClientId| facts.recorded.retiring.iter().any(|former| &former.client_id == id);
-                &facts.uid == uid && (facts.recorded.client_id.as_ref() == Some(client_id) || retires(client_id))
-            });
+        let named = self.objects.iter().find_map(|store| store.get(&reference)).is_some_and(|object| {
+            let facts = reading::object(&object, self.now);
+            let retires = |id: &ClientId| facts.recorded.retiring.iter().any(|former| &former.client_id == id);
+            &facts.uid == uid && (facts.recorded.client_id.as_ref() == Some(client_id) || retires(client_id))
+        });
         cluster == self.cluster && in_scope && !named
     }
 
@@ -129,11 +114,7 @@ impl Sweep<'_> {
         if established.is_none() {
             *established = Some(self.crd_is_established().await);
         }
-        if gone && *established == Some(true) {
-            Found::Gone
-        } else {
-            Found::Unknown
-        }
+        if gone && *established == Some(true) { Found::Gone } else { Found::Unknown }
     }
 
     async fn with_secret(&self, object: OAuthClient) -> Found {
@@ -152,16 +133,8 @@ impl Sweep<'_> {
         let Ok(crd) = within("read the CRD", crds.get(CRD)).await else {
             return false;
         };
-        let conditions = crd
-            .status
-            .as_ref()
-            .and_then(|status| status.conditions.as_deref())
-            .unwrap_or_default();
-        let holds = |type_| {
-            conditions
-                .iter()
-                .any(|found| found.type_ == type_ && found.status == "True")
-        };
+        let conditions = crd.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+        let holds = |type_| conditions.iter().any(|found| found.type_ == type_ && found.status == "True");
         crd.metadata.deletion_timestamp.is_none() && holds("Established") && !holds("Terminating")
     }
 
@@ -182,9 +155,7 @@ impl Sweep<'_> {
     }
 
     async fn remove(&self, project: &Project, client_id: &ClientId, owner: &Owner) -> bool {
-        let Owner {
-            namespace, name, uid, ..
-        } = owner;
+        let Owner { namespace, name, uid, .. } = owner;
         match project.api.delete_client(client_id.as_str()).await {
             Ok(()) => {
                 project.snapshot.deleted(client_id);

@@ -24,9 +24,7 @@ pub struct LogLevelError(String);
 /// If the level is none.
 pub fn start(format: LogFormat, level: &str) -> Result<(), LogLevelError> {
     let filter = EnvFilter::try_new(level).map_err(|_| LogLevelError(level.to_owned()))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // An error means that a subscriber is there already, as in tests.
     let _ = match format {
         LogFormat::Text => builder.try_init(),

@@ -45,28 +45,15 @@ mod tests {
     #[test]
     fn a_key_shows_both_ids_again_even_when_ids_and_secret_would_hold_a_dash() {
         // 0xfb repeated encodes to `-` in URL-safe base64.
-        let ids = KeyIds {
-            key_id: Uuid::from_bytes([0xfb; 16]),
-            project_id: Uuid::from_u128(7),
-        };
+        let ids = KeyIds { key_id: Uuid::from_bytes([0xfb; 16]), project_id: Uuid::from_u128(7) };
         let key = format(ids, "a-b-c");
-        assert_eq!(
-            key.expose().split('-').count(),
-            6,
-            "only the separators and the secret may hold a dash"
-        );
+        assert_eq!(key.expose().split('-').count(), 6, "only the separators and the secret may hold a dash");
         assert_eq!(parse(key.expose()), Some(ids));
     }
 
     #[test]
     fn other_forms_are_not_read() {
-        for key in [
-            "",
-            "ma-",
-            "ma-x-y-z",
-            "token",
-            "ma-AAAAAAAAAAAAAAAAAAAAAA-AAAAAAAAAAAAAAAAAAAAAA-",
-        ] {
+        for key in ["", "ma-", "ma-x-y-z", "token", "ma-AAAAAAAAAAAAAAAAAAAAAA-AAAAAAAAAAAAAAAAAAAAAA-"] {
             assert_eq!(parse(key), None);
         }
     }

@@ -34,35 +34,17 @@ struct Arguments {
 fn lag(text: &str) -> Result<Duration, String> {
     let lag = text.parse::<SignedDuration>().map_err(|error| error.to_string())?;
     let lag = Duration::try_from(lag).map_err(|_| "must not be negative".to_owned())?;
-    if lag > Duration::from_secs(3600) {
-        Err("may be one hour at most".to_owned())
-    } else {
-        Ok(lag)
-    }
+    if lag > Duration::from_secs(3600) { Err("may be one hour at most".to_owned()) } else { Ok(lag) }
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .init();
-    let Arguments {
-        listen,
-        admin_listen,
-        projects,
-        fast_lag,
-    } = Arguments::parse();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let Arguments { listen, admin_listen, projects, fast_lag } = Arguments::parse();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let running = serve(Options {
-        listen,
-        admin_listen,
-        projects,
-        fast_lag,
-    })
-    .await?;
+    let running = serve(Options { listen, admin_listen, projects, fast_lag }).await?;
 
     // The one place where keys are shown: whoever started the program needs them.
     let started = json!({"api": running.api_url, "admin": running.admin_url, "projects": running.projects});

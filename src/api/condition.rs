@@ -22,13 +22,7 @@ pub enum ConditionType {
 
 impl ConditionType {
     /// All types, in the order in which a status lists them.
-    pub const ALL: [Self; 5] = [
-        Self::Ready,
-        Self::Synced,
-        Self::SecretReady,
-        Self::Reconciling,
-        Self::Stalled,
-    ];
+    pub const ALL: [Self; 5] = [Self::Ready, Self::Synced, Self::SecretReady, Self::Reconciling, Self::Stalled];
 
     /// The name in a status.
     #[must_use]
@@ -212,9 +206,7 @@ pub fn find(conditions: &[Condition], type_: ConditionType) -> Option<&Condition
 /// status changes: stamped with `now` on each pass, every pass would cause the next one.
 #[must_use]
 pub fn merge(present: &[Condition], findings: &[Finding], generation: i64, now: Timestamp) -> Vec<Condition> {
-    let said = ConditionType::ALL
-        .iter()
-        .filter_map(|type_| findings.iter().find(|finding| finding.type_ == *type_));
+    let said = ConditionType::ALL.iter().filter_map(|type_| findings.iter().find(|finding| finding.type_ == *type_));
     let ours = said.map(|finding| {
         let before = find(present, finding.type_).filter(|before| before.status == finding.status.as_str());
         Condition {

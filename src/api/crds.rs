@@ -18,18 +18,8 @@ enum Width {
     Wide,
 }
 
-const READY: Column = (
-    "Ready",
-    "string",
-    r#".status.conditions[?(@.type=="Ready")].status"#,
-    Width::Always,
-);
-const REASON: Column = (
-    "Reason",
-    "string",
-    r#".status.conditions[?(@.type=="Ready")].reason"#,
-    Width::Always,
-);
+const READY: Column = ("Ready", "string", r#".status.conditions[?(@.type=="Ready")].status"#, Width::Always);
+const REASON: Column = ("Reason", "string", r#".status.conditions[?(@.type=="Ready")].reason"#, Width::Always);
 const AGE: Column = ("Age", "date", ".metadata.creationTimestamp", Width::Always);
 
 const CLIENT_COLUMNS: [Column; 7] = [
@@ -39,12 +29,7 @@ const CLIENT_COLUMNS: [Column; 7] = [
     ("Secret", "string", ".status.secretName", Width::Always),
     AGE,
     ("Project", "string", ".status.projectId", Width::Wide),
-    (
-        "Message",
-        "string",
-        r#".status.conditions[?(@.type=="Ready")].message"#,
-        Width::Wide,
-    ),
+    ("Message", "string", r#".status.conditions[?(@.type=="Ready")].message"#, Width::Wide),
 ];
 
 const PROJECT_COLUMNS: [Column; 5] = [
@@ -70,19 +55,11 @@ pub fn all() -> Vec<CustomResourceDefinition> {
 fn finished(mut definition: CustomResourceDefinition, columns: &[Column]) -> CustomResourceDefinition {
     for version in &mut definition.spec.versions {
         version.additional_printer_columns = Some(columns.iter().map(column).collect());
-        let Some(root) = version
-            .schema
-            .as_mut()
-            .and_then(|schema| schema.open_api_v3_schema.as_mut())
-        else {
+        let Some(root) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) else {
             continue;
         };
         tidy(root);
-        if let Some(status) = root
-            .properties
-            .as_mut()
-            .and_then(|properties| properties.get_mut("status"))
-        {
+        if let Some(status) = root.properties.as_mut().and_then(|properties| properties.get_mut("status")) {
             // Without it kstatus calls an object that nobody has looked at yet Current.
             status.default = Some(JSON(json!({"observedGeneration": -1})));
         }
@@ -112,11 +89,7 @@ fn tidy(schema: &mut JSONSchemaProps) {
     if schema.type_.as_deref() == Some("array") && schema.x_kubernetes_list_type.is_none() {
         schema.x_kubernetes_list_type = Some("atomic".to_owned());
     }
-    for property in schema
-        .properties
-        .iter_mut()
-        .flat_map(|properties| properties.values_mut())
-    {
+    for property in schema.properties.iter_mut().flat_map(|properties| properties.values_mut()) {
         tidy(property);
     }
     match &mut schema.items {

@@ -21,10 +21,7 @@ impl DurationError {
     #[must_use]
     pub const fn problem_and_fix(self) -> (&'static str, &'static str) {
         match self {
-            Self::Malformed => (
-                "is not one whole number with a unit",
-                "write it like 30s, 15m, 12h or 90d",
-            ),
+            Self::Malformed => ("is not one whole number with a unit", "write it like 30s, 15m, 12h or 90d"),
             Self::TooLong => ("is longer than ten years", "write 3650d or less"),
         }
     }
@@ -52,9 +49,7 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
     // Only digits are left, so what does not fit is too long.
     let number: u64 = digits.parse().map_err(|_| DurationError::TooLong)?;
     let total = number.checked_mul(seconds).map(Duration::from_secs);
-    total
-        .filter(|duration| *duration <= LONGEST)
-        .ok_or(DurationError::TooLong)
+    total.filter(|duration| *duration <= LONGEST).ok_or(DurationError::TooLong)
 }
 
 #[cfg(test)]
@@ -71,9 +66,7 @@ mod tests {
 
     #[test]
     fn other_forms_are_refused() {
-        for text in [
-            "", "s", "30", "1h30m", "-1s", "+1s", "1.5h", " 1s", "1s ", "1S", "007s", "1w", "1é", "١s",
-        ] {
+        for text in ["", "s", "30", "1h30m", "-1s", "+1s", "1.5h", " 1s", "1s ", "1S", "007s", "1w", "1é", "١s"] {
             assert_eq!(parse(text), Err(DurationError::Malformed), "{text:?}");
         }
     }

@@ -21,10 +21,8 @@ pub(super) fn redirect_uris(_: &mut SchemaGenerator) -> Schema {
         "redirectUris: a redirect URI is not empty and holds printable ASCII without spaces and backslashes; percent-encode \
          other characters, and write an international host name in its xn-- form",
     );
-    let fragment = rule(
-        "!self.contains('#')",
-        "redirectUris: a redirect URI has no fragment; remove the # and what follows it",
-    );
+    let fragment =
+        rule("!self.contains('#')", "redirectUris: a redirect URI has no fragment; remove the # and what follows it");
     let scheme = rule(
         r"self.matches(r'^(?i:https?|[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+):')",
         "redirectUris: a redirect URI is absolute, and its scheme is https, http or a reversed domain name as in \
@@ -112,10 +110,7 @@ pub(super) fn extra_metadata(_: &mut SchemaGenerator) -> Schema {
         &format!("self.all(k, k != '' && size(k) <= {limit})"),
         &format!("extraMetadata: a key is empty or longer than {limit} characters; choose a shorter name"),
     );
-    let name = rule(
-        "!('name' in self)",
-        "extraMetadata: the key name is the display name; use displayName instead",
-    );
+    let name = rule("!('name' in self)", "extraMetadata: the key name is the display name; use displayName instead");
     let branding = rule(
         "!('logo_url' in self || 'theme' in self || 'remove_powered_by_meshagent' in self)",
         "extraMetadata: the keys logo_url, theme and remove_powered_by_meshagent are the login branding; use branding instead",
@@ -281,9 +276,7 @@ pub(super) fn secret_keys_immutable() -> Rule {
 
 /// On `secret.keys`: no two alike, the defaults included. The list in a list gives the inner one a name.
 pub(super) fn secret_keys_distinct() -> Rule {
-    let keys = SECRET_KEYS
-        .map(|(field, default)| format!("has(self.{field}) ? self.{field} : '{default}'"))
-        .join(", ");
+    let keys = SECRET_KEYS.map(|(field, default)| format!("has(self.{field}) ? self.{field} : '{default}'")).join(", ");
     Rule::new(format!("[[{keys}]].all(keys, keys.all(k, k == '' || keys.filter(x, x == k).size() == 1))")).message(
         "secret.keys: two values would be written under one data key, counting the defaults of those that are not named; \
          choose different names",

@@ -40,18 +40,10 @@ fn the_generated_stream_is_read_back_as_the_definitions() {
 fn every_kind_has_the_frozen_group_and_version() {
     for definition in crds::all() {
         assert_eq!(definition.spec.group, names::GROUP);
-        let versions: Vec<&str> = definition
-            .spec
-            .versions
-            .iter()
-            .map(|version| version.name.as_str())
-            .collect();
+        let versions: Vec<&str> = definition.spec.versions.iter().map(|version| version.name.as_str()).collect();
         assert_eq!(versions, [names::VERSION]);
     }
-    assert_eq!(
-        OAuthClient::api_version(&()),
-        format!("{}/{}", names::GROUP, names::VERSION)
-    );
+    assert_eq!(OAuthClient::api_version(&()), format!("{}/{}", names::GROUP, names::VERSION));
     assert_eq!(names::PREFIX, format!("{}/", names::GROUP));
 }
 
@@ -70,13 +62,7 @@ fn each_part(look: &mut impl FnMut(&str, &JSONSchemaProps)) {
         }
     }
     for definition in crds::all() {
-        let root = definition.spec.versions[0]
-            .schema
-            .as_ref()
-            .unwrap()
-            .open_api_v3_schema
-            .as_ref()
-            .unwrap();
+        let root = definition.spec.versions[0].schema.as_ref().unwrap().open_api_v3_schema.as_ref().unwrap();
         part(&definition.spec.names.kind, root, look);
     }
 }
@@ -85,19 +71,10 @@ fn each_part(look: &mut impl FnMut(&str, &JSONSchemaProps)) {
 fn the_status_has_the_only_default() {
     let mut defaults = Vec::new();
     each_part(&mut |path, schema| {
-        defaults.extend(
-            schema
-                .default
-                .as_ref()
-                .map(|default| (path.to_owned(), default.0.clone())),
-        );
+        defaults.extend(schema.default.as_ref().map(|default| (path.to_owned(), default.0.clone())));
     });
-    let wanted = [
-        "OAuthClient.status",
-        "MeshAgentProject.status",
-        "ClusterMeshAgentProject.status",
-    ]
-    .map(|path| (path.to_owned(), serde_json::json!({"observedGeneration": -1})));
+    let wanted = ["OAuthClient.status", "MeshAgentProject.status", "ClusterMeshAgentProject.status"]
+        .map(|path| (path.to_owned(), serde_json::json!({"observedGeneration": -1})));
     assert_eq!(defaults, wanted);
 }
 
@@ -131,10 +108,7 @@ fn every_field_of_a_spec_says_its_default_or_rule() {
         // The fields of a selector are described by Kubernetes.
         if is_field && !path.contains(".selector.") {
             let text = schema.description.as_deref().unwrap_or_default();
-            assert!(
-                text.contains("Default: ") || text.contains("Rule: "),
-                "{path}: {text:?}"
-            );
+            assert!(text.contains("Default: ") || text.contains("Rule: "), "{path}: {text:?}");
         }
     });
 }
@@ -202,12 +176,7 @@ fn every_example_is_a_valid_manifest() {
             seen.insert(kind);
         }
     }
-    let wanted = [
-        "ClusterMeshAgentProject",
-        "Deployment",
-        "MeshAgentProject",
-        "OAuthClient",
-    ];
+    let wanted = ["ClusterMeshAgentProject", "Deployment", "MeshAgentProject", "OAuthClient"];
     assert_eq!(seen, wanted.map(str::to_owned).into());
 }
 

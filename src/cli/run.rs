@@ -24,42 +24,22 @@ const GRACE: Duration = Duration::from_secs(20);
 #[derive(Clone, Debug, clap::Args)]
 pub struct Flags {
     /// How often every project is listed and compared
-    #[arg(
-        long,
-        env = "MESHAGENT_OPERATOR_RESYNC_INTERVAL",
-        default_value = "10m",
-        value_name = "DURATION"
-    )]
+    #[arg(long, env = "MESHAGENT_OPERATOR_RESYNC_INTERVAL", default_value = "10m", value_name = "DURATION")]
     resync_interval: String,
     /// Names this cluster in markers; no two clusters may share it [default: the uid of the namespace kube-system]
     #[arg(long, env = "MESHAGENT_OPERATOR_CLUSTER_ID", value_name = "ID")]
     cluster_id: Option<String>,
     /// Watch these namespaces only, separated by commas [default: all]
-    #[arg(
-        long,
-        env = "MESHAGENT_OPERATOR_WATCH_NAMESPACES",
-        value_delimiter = ',',
-        value_name = "NAMES"
-    )]
+    #[arg(long, env = "MESHAGENT_OPERATOR_WATCH_NAMESPACES", value_delimiter = ',', value_name = "NAMES")]
     watch_namespaces: Vec<String>,
     /// How many OAuthClients are reconciled at once
-    #[arg(
-        long,
-        env = "MESHAGENT_OPERATOR_MAX_CONCURRENT",
-        default_value_t = 32,
-        value_name = "NUMBER"
-    )]
+    #[arg(long, env = "MESHAGENT_OPERATOR_MAX_CONCURRENT", default_value_t = 32, value_name = "NUMBER")]
     max_concurrent: u16,
     /// The operator's namespace, where cluster projects have their keys [default: the one it runs in, or the context's]
     #[arg(long, env = "MESHAGENT_OPERATOR_NAMESPACE", value_name = "NAME")]
     namespace: Option<String>,
     /// Where /healthz, /readyz and /metrics are served
-    #[arg(
-        long,
-        env = "MESHAGENT_OPERATOR_HTTP_ADDRESS",
-        default_value = "0.0.0.0:8080",
-        value_name = "ADDRESS"
-    )]
+    #[arg(long, env = "MESHAGENT_OPERATOR_HTTP_ADDRESS", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
     http_address: SocketAddr,
     /// How to reach the cluster [default: KUBECONFIG, or the service account]
     #[arg(long, env = "MESHAGENT_OPERATOR_KUBECONFIG", value_name = "FILE")]
@@ -68,12 +48,7 @@ pub struct Flags {
     #[arg(long, env = "MESHAGENT_OPERATOR_LOG_FORMAT", default_value = "text", value_enum)]
     log_format: LogFormat,
     /// How much is logged: error, warn, info, debug, trace, or a filter
-    #[arg(
-        long,
-        env = "MESHAGENT_OPERATOR_LOG_LEVEL",
-        default_value = "info",
-        value_name = "LEVEL"
-    )]
+    #[arg(long, env = "MESHAGENT_OPERATOR_LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
     log_level: String,
 }
 
@@ -121,10 +96,7 @@ pub fn run(flags: Flags) -> Result<(), RunError> {
         namespace: flags.namespace,
         http_address: flags.http_address,
     })?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(RunError::Runtime)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::Runtime)?;
     let ended = runtime.block_on(work(config, kubeconfig));
     runtime.shutdown_timeout(Duration::from_secs(1));
     ended
@@ -137,10 +109,7 @@ async fn work(config: Config, kubeconfig: Option<PathBuf>) -> Result<(), RunErro
     let listener = http::listen(config.http_address).await?;
     let server = tokio::spawn(http::serve(listener, health.clone(), metrics.clone(), shutdown.clone()));
     let kubernetes = cluster_config(kubeconfig).await?;
-    let namespace = config
-        .namespace
-        .clone()
-        .unwrap_or_else(|| kubernetes.default_namespace.clone());
+    let namespace = config.namespace.clone().unwrap_or_else(|| kubernetes.default_namespace.clone());
     let watches = client(kubernetes.clone())?;
     // kube has no deadline of its own on ordinary calls, and repeats creates that a gateway gave up on.
     let mut kubernetes = kubernetes;
@@ -152,16 +121,7 @@ async fn work(config: Config, kubeconfig: Option<PathBuf>) -> Result<(), RunErro
         None => cluster_id(&requests).await?,
     };
     tracing::info!(%cluster, namespace, version = env!("CARGO_PKG_VERSION"), "the operator starts");
-    let inputs = Inputs {
-        requests,
-        watches,
-        cluster,
-        namespace,
-        config,
-        metrics,
-        health,
-        shutdown,
-    };
+    let inputs = Inputs { requests, watches, cluster, namespace, config, metrics, health, shutdown };
     let mut controllers = tokio::spawn(controller::run(inputs));
     tokio::select! {
         () = stop => tracing::info!("told to stop; passes under way end first"),
@@ -184,9 +144,7 @@ async fn cluster_config(kubeconfig: Option<PathBuf>) -> Result<kube::Config, Run
                 .await
                 .map_err(|error| RunError::Kubeconfig(Box::new(error)))
         }
-        None => kube::Config::infer()
-            .await
-            .map_err(|error| RunError::Kubeconfig(Box::new(error))),
+        None => kube::Config::infer().await.map_err(|error| RunError::Kubeconfig(Box::new(error))),
     }
 }
 

@@ -12,7 +12,7 @@ use kube::{Api, Client};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
-use super::project::Declared;
+use super::declared::Declared;
 use crate::project::ProjectKey;
 
 /// One watch for each project, on the metadata of its key's Secret.
@@ -36,10 +36,7 @@ impl Drop for Watch {
 impl<K: Declared> KeyWatches<K> {
     /// Wakes projects through this channel.
     pub(super) fn new(wake: UnboundedSender<ObjectRef<K>>) -> Self {
-        Self {
-            watches: Arc::default(),
-            wake,
-        }
+        Self { watches: Arc::default(), wake }
     }
 
     /// From now on the project is woken when the Secret of this name changes.

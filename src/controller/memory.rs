@@ -31,30 +31,21 @@ impl Memory {
     /// How long to wait if the pass that begins now fails.
     pub(super) fn backoff(&self, uid: &Uid) -> Duration {
         let failures = self.open().get(uid).map_or(0, |remembered| remembered.failures);
-        FIRST_BACKOFF
-            .saturating_mul(2_u32.saturating_pow(failures))
-            .min(LONGEST_BACKOFF)
+        FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(failures)).min(LONGEST_BACKOFF)
     }
 
     /// Whether the caches show versions that this process has replaced by its own writes a moment ago.
     pub(super) fn is_behind(&self, uid: &Uid, object: &Version, secret: Option<&Version>) -> bool {
-        self.open()
-            .get(uid)
-            .and_then(|remembered| remembered.left_behind.as_ref())
-            .is_some_and(|(left, since)| {
-                since.elapsed() < PATIENCE && (left.objects.contains(object) || left.secrets.contains(&secret.cloned()))
-            })
+        self.open().get(uid).and_then(|remembered| remembered.left_behind.as_ref()).is_some_and(|(left, since)| {
+            since.elapsed() < PATIENCE && (left.objects.contains(object) || left.secrets.contains(&secret.cloned()))
+        })
     }
 
     /// Remembers how a pass ended.
     pub(super) fn remember(&self, uid: &Uid, failed: bool, left: LeftBehind) {
         let mut open = self.open();
         let remembered = open.entry(uid.clone()).or_default();
-        remembered.failures = if failed {
-            remembered.failures.saturating_add(1).min(16)
-        } else {
-            0
-        };
+        remembered.failures = if failed { remembered.failures.saturating_add(1).min(16) } else { 0 };
         remembered.left_behind = (!left.is_empty()).then(|| (left, Instant::now()));
     }
 
@@ -73,10 +64,7 @@ mod tests {
     use super::*;
 
     fn left(object: &str) -> LeftBehind {
-        LeftBehind {
-            objects: HashSet::from([Version::new(object)]),
-            secrets: HashSet::from([None]),
-        }
+        LeftBehind { objects: HashSet::from([Version::new(object)]), secrets: HashSet::from([None]) }
     }
 
     #[tokio::test(start_paused = true)]
@@ -84,14 +72,8 @@ mod tests {
         let (memory, uid) = (Memory::default(), Uid::new("u"));
         memory.remember(&uid, false, left("1"));
         let (new, secret) = (Version::new("2"), Version::new("9"));
-        assert!(
-            memory.is_behind(&uid, &Version::new("1"), Some(&secret)),
-            "an object from before our write"
-        );
-        assert!(
-            memory.is_behind(&uid, &new, None),
-            "a Secret that we created is not there yet"
-        );
+        assert!(memory.is_behind(&uid, &Version::new("1"), Some(&secret)), "an object from before our write");
+        assert!(memory.is_behind(&uid, &new, None), "a Secret that we created is not there yet");
         assert!(!memory.is_behind(&uid, &new, Some(&secret)), "both are there");
         tokio::time::advance(PATIENCE).await;
         assert!(!memory.is_behind(&uid, &new, None), "the Secret really is not there");

@@ -1,5 +1,6 @@
 //! The controllers: watches, the clock, and who wakes whom. One per kind, and per namespace if only some are watched.
 
+mod declared;
 mod events;
 mod key_watch;
 mod memory;
@@ -30,6 +31,7 @@ use crate::http::Health;
 use crate::metrics::Metrics;
 use crate::project::{ProjectKey, Projects, Resolution};
 use crate::reconcile::held::Vault;
+use declared::Declared;
 use key_watch::KeyWatches;
 use memory::Memory;
 use oauth_client::Watches;
@@ -83,8 +85,7 @@ impl DeclaredProjects {
 impl oauth_client::Shared {
     /// The project of an object; `None` before this process has looked at it.
     fn resolve_for(&self, object: &OAuthClient, deleting: bool) -> Option<Resolution> {
-        self.projects
-            .resolve(object, deleting, self.declared.may_exist(&ProjectKey::of(object)))
+        self.projects.resolve(object, deleting, self.declared.may_exist(&ProjectKey::of(object)))
     }
 }
 
@@ -102,11 +103,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> ProjectScopes<K> {
             let (store, writer) = reflector::store();
             (namespace, store, writer)
         });
-        Self {
-            scopes: scopes.collect(),
-            wake,
-            woken,
-        }
+        Self { scopes: scopes.collect(), wake, woken }
     }
 
     fn stores(&self) -> Vec<Store<K>> {
@@ -116,21 +113,8 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> ProjectScopes<K> {
 
 /// Runs all controllers until shutdown; passes under way end first.
 pub async fn run(inputs: Inputs) {
-    let Inputs {
-        requests,
-        watches,
-        cluster,
-        namespace,
-        config,
-        metrics,
-        health,
-        shutdown,
-    } = inputs;
-    let scopes: Vec<Option<String>> = if config.watch_namespaces.is_empty() {
-        vec![None]
-    } else {
-        config.watch_namespaces.iter().cloned().map(Some).collect()
-    };
+    let Inputs { requests, watches, cluster, namespace, config, metrics, health, shutdown } = inputs;
+    let scopes = scopes(&config.watch_namespaces);
     let (namespaces, namespace_writer) = reflector::store();
     let projects = Projects::new(namespaces);
     let cluster_projects = ProjectScopes::<ClusterMeshAgentProject>::new([None]);
@@ -140,19 +124,7 @@ pub async fn run(inputs: Inputs) {
         namespaced: own_projects.stores(),
         filled: AtomicBool::new(false),
     });
-    let clients: Vec<_> = scopes
-        .into_iter()
-        .map(|namespace| (Watches::new(watches.clone(), namespace), unbounded_channel()))
-        .collect();
-    let triggers = Triggers(
-        clients
-            .iter()
-            .map(|(watches, (wake, _))| Scope {
-                objects: watches.objects(),
-                wake: wake.clone(),
-            })
-            .collect(),
-    );
+    let (clients, triggers) = client_scopes(&watches, scopes);
     let shared = Arc::new(oauth_client::Shared {
         requests: requests.clone(),
         cluster: cluster.clone(),
@@ -176,21 +148,15 @@ pub async fn run(inputs: Inputs) {
     });
     let wakes = (cluster_projects.wake.clone(), own_projects.wake.clone());
     let mut tasks = JoinSet::new();
-    tasks.spawn(until_shutdown(
-        watch_namespaces(watches, namespace_writer, triggers.clone()),
-        shutdown.clone(),
-    ));
+    tasks.spawn(until_shutdown(watch_namespaces(watches, namespace_writer, triggers.clone()), shutdown.clone()));
     tasks.spawn(until_shutdown(
         take_stock(Arc::clone(&shared), triggers.clone(), Arc::clone(&declared), wakes),
         shutdown.clone(),
     ));
-    tasks.spawn(until_shutdown(
-        announce_readiness(triggers, declared, health),
-        shutdown.clone(),
-    ));
+    tasks.spawn(until_shutdown(announce_readiness(triggers, declared, health), shutdown.clone()));
     start_projects(&mut tasks, cluster_projects, &project_shared, &shutdown);
     start_projects(&mut tasks, own_projects, &project_shared, &shutdown);
-    for (watches, (_, woken)) in clients {
+    for (watches, woken) in clients {
         let (shared, shutdown) = (Arc::clone(&shared), shutdown.clone());
         tasks.spawn(watches.run(shared, config.max_concurrent, received(woken), shutdown));
     }
@@ -201,13 +167,32 @@ pub async fn run(inputs: Inputs) {
     }
 }
 
+/// What is watched: all namespaces at once, or each of some.
+fn scopes(namespaces: &[String]) -> Vec<Option<String>> {
+    if namespaces.is_empty() { vec![None] } else { namespaces.iter().cloned().map(Some).collect() }
+}
+
+type Woken = UnboundedReceiver<ObjectRef<OAuthClient>>;
+
+/// The watches of OAuthClients and what wakes them, scope by scope.
+fn client_scopes(client: &Client, scopes: Vec<Option<String>>) -> (Vec<(Watches, Woken)>, Triggers) {
+    let (mut clients, mut triggers) = (Vec::new(), Vec::new());
+    for namespace in scopes {
+        let (wake, woken) = unbounded_channel();
+        let watches = Watches::new(client.clone(), namespace);
+        triggers.push(Scope { objects: watches.objects(), wake });
+        clients.push((watches, woken));
+    }
+    (clients, Triggers(triggers))
+}
+
 fn start_projects<K>(
     tasks: &mut JoinSet<()>,
     kind: ProjectScopes<K>,
     shared: &Arc<project::Shared>,
     shutdown: &watch::Receiver<bool>,
 ) where
-    K: project::Declared,
+    K: Declared,
 {
     let key_watches = KeyWatches::new(kind.wake);
     let mut woken = Some(kind.woken);
@@ -216,14 +201,7 @@ fn start_projects<K>(
         let (wake, own) = unbounded_channel();
         senders.push((store.clone(), wake));
         let (shared, shutdown, key_watches) = (Arc::clone(shared), shutdown.clone(), key_watches.clone());
-        tasks.spawn(project::run(
-            shared,
-            namespace,
-            (store, writer),
-            key_watches,
-            received(own),
-            shutdown,
-        ));
+        tasks.spawn(project::run(shared, namespace, (store, writer), key_watches, received(own), shutdown));
     }
     // One channel for the kind, one controller for each scope: each is woken for what its store holds.
     if let Some(mut woken) = woken.take() {
@@ -242,9 +220,7 @@ fn start_projects<K>(
 }
 
 fn received<T: Send + 'static>(receiver: UnboundedReceiver<T>) -> impl futures::Stream<Item = T> + Send + 'static {
-    unfold(receiver, async |mut receiver| {
-        receiver.recv().await.map(|item| (item, receiver))
-    })
+    unfold(receiver, async |mut receiver| receiver.recv().await.map(|item| (item, receiver)))
 }
 
 async fn until_shutdown(work: impl Future<Output = ()>, mut shutdown: watch::Receiver<bool>) {
@@ -279,24 +255,21 @@ async fn take_stock(
     shared: Arc<oauth_client::Shared>,
     triggers: Triggers,
     declared: Arc<DeclaredProjects>,
-    (cluster, own): (
-        UnboundedSender<ObjectRef<ClusterMeshAgentProject>>,
-        UnboundedSender<ObjectRef<MeshAgentProject>>,
-    ),
+    (cluster, own): (UnboundedSender<ObjectRef<ClusterMeshAgentProject>>, UnboundedSender<ObjectRef<MeshAgentProject>>),
 ) {
     let mut interval = tokio::time::interval(STOCK_INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
         oauth_client::take_stock(&triggers.stores(), &shared);
-        wake_where_numbers_changed(&[declared.cluster.clone()], &triggers, &cluster);
+        wake_where_numbers_changed(std::slice::from_ref(&declared.cluster), &triggers, &cluster);
         wake_where_numbers_changed(&declared.namespaced, &triggers, &own);
     }
 }
 
 fn wake_where_numbers_changed<K>(stores: &[Store<K>], triggers: &Triggers, wake: &UnboundedSender<ObjectRef<K>>)
 where
-    K: project::Declared,
+    K: Declared,
 {
     for object in stores.iter().flat_map(Store::state) {
         if object.present_status().clients != Some(triggers.users(&object.key())) {

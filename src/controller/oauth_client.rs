@@ -21,7 +21,7 @@ use crate::decide::id::{ClusterId, Uid, Version};
 use crate::metrics::{Metrics, Outcome};
 use crate::project::Projects;
 use crate::reconcile::held::Vault;
-use crate::reconcile::{Hands, Start, reconcile, secret_name};
+use crate::reconcile::{Ended, Hands, Start, reconcile, secret_name};
 
 /// How soon a lagging cache is looked at again.
 const CATCH_UP: Duration = Duration::from_millis(100);
@@ -61,14 +61,7 @@ impl Watches {
     pub(super) fn new(watches: Client, namespace: Option<String>) -> Self {
         let (objects, object_writer) = reflector::store();
         let (secrets, secret_writer) = reflector::store();
-        Self {
-            objects,
-            secrets,
-            namespace,
-            watches,
-            object_writer,
-            secret_writer,
-        }
+        Self { objects, secrets, namespace, watches, object_writer, secret_writer }
     }
 
     /// The OAuthClients as cached.
@@ -92,18 +85,12 @@ impl Watches {
             .reflect(self.object_writer)
             .touched_objects();
         let labelled = watcher::Config::default().labels(OAUTH_CLIENT_LABEL);
-        let secrets = watcher(
-            scoped::<PartialObjectMeta<Secret>>(self.watches.clone(), namespace),
-            labelled,
-        )
-        .default_backoff()
-        .modify(|secret| secret.managed_fields_mut().clear())
-        .reflect(self.secret_writer)
-        .touched_objects();
-        let context = Arc::new(Context {
-            shared,
-            secrets: self.secrets,
-        });
+        let secrets = watcher(scoped::<PartialObjectMeta<Secret>>(self.watches.clone(), namespace), labelled)
+            .default_backoff()
+            .modify(|secret| secret.managed_fields_mut().clear())
+            .reflect(self.secret_writer)
+            .touched_objects();
+        let context = Arc::new(Context { shared, secrets: self.secrets });
         Controller::for_stream(objects, self.objects)
             .with_config(ControllerConfig::default().concurrency(concurrency))
             .watches_stream(secrets, |secret: PartialObjectMeta<Secret>| owner_by_label(&secret))
@@ -136,9 +123,7 @@ struct Panicked;
 
 async fn wake(object: Arc<OAuthClient>, context: Arc<Context>) -> Result<Action, Panicked> {
     // A task of its own: a panic ends this pass and no other, and passes use all cores.
-    tokio::spawn(async move { context.pass(&object).await })
-        .await
-        .map_err(|_| Panicked)
+    tokio::spawn(async move { context.pass(&object).await }).await.map_err(|_| Panicked)
 }
 
 fn after_panic(object: Arc<OAuthClient>, error: &Panicked, _: Arc<Context>) -> Action {
@@ -151,13 +136,8 @@ impl Context {
         let shared = &self.shared;
         let uid = Uid::new(object.metadata.uid.as_deref().unwrap_or_default());
         let namespace = object.namespace().unwrap_or_default();
-        let secret = self
-            .secrets
-            .get(&ObjectRef::new(&secret_name(object)).within(&namespace));
-        let secret_version = secret
-            .as_ref()
-            .and_then(|secret| secret.resource_version())
-            .map(Version::new);
+        let secret = self.secrets.get(&ObjectRef::new(&secret_name(object)).within(&namespace));
+        let secret_version = secret.as_ref().and_then(|secret| secret.resource_version()).map(Version::new);
         let version = Version::new(object.resource_version().unwrap_or_default());
         if shared.memory.is_behind(&uid, &version, secret_version.as_ref()) {
             return Action::requeue(CATCH_UP);
@@ -184,36 +164,26 @@ impl Context {
             now,
         };
         let ended = reconcile(&hands, start, shared.memory.backoff(&uid)).await;
-        shared.memory.remember(&uid, ended.failure.is_some(), ended.left_behind);
-        shared
-            .metrics
-            .reconciled("OAuthClient", Outcome::of(ended.failure.as_ref()), started.elapsed());
-        shared
-            .metrics
-            .credentials_held(i64::try_from(shared.vault.credentials()).unwrap_or(i64::MAX));
-        match &ended.failure {
-            Some(failure) => tracing::info!(
-                namespace,
-                name = object.name_any(),
-                reason = failure.reason.as_str(),
-                message = failure.message,
-                "not converged"
-            ),
-            None => tracing::debug!(namespace, name = object.name_any(), "converged"),
-        }
-        for note in &ended.notes {
-            tracing::info!(
-                namespace,
-                name = object.name_any(),
-                reason = note.reason,
-                "{}",
-                note.text
-            );
-        }
+        shared.memory.remember(&uid, ended.failure.is_some(), ended.left_behind.clone());
+        shared.metrics.reconciled("OAuthClient", Outcome::of(ended.failure.as_ref()), started.elapsed());
+        shared.metrics.credentials_held(i64::try_from(shared.vault.credentials()).unwrap_or(i64::MAX));
+        log(&namespace, &object.name_any(), &ended);
         if !ended.notes.is_empty() {
             events::publish(&shared.requests, &ended.object, &ended.notes, now).await;
         }
         ended.requeue.map_or_else(Action::await_change, Action::requeue)
+    }
+}
+
+fn log(namespace: &str, name: &str, ended: &Ended) {
+    match &ended.failure {
+        Some(failure) => {
+            tracing::info!(namespace, name, reason = failure.reason.as_str(), "not converged: {}", failure.message);
+        }
+        None => tracing::debug!(namespace, name, "converged"),
+    }
+    for note in &ended.notes {
+        tracing::info!(namespace, name, reason = note.reason, "{}", note.text);
     }
 }
 
@@ -223,11 +193,7 @@ pub(super) fn take_stock(stores: &[Store<OAuthClient>], shared: &Shared) {
     let mut uids = HashSet::new();
     for object in stores.iter().flat_map(Store::state) {
         uids.insert(Uid::new(object.metadata.uid.as_deref().unwrap_or_default()));
-        let conditions = object
-            .status
-            .as_ref()
-            .and_then(|status| status.conditions.as_deref())
-            .unwrap_or_default();
+        let conditions = object.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
         let reason = condition::find(conditions, ConditionType::Ready).map_or("Pending", |ready| &ready.reason);
         *reasons.entry(reason.to_owned()).or_insert(0) += 1;
     }

@@ -16,25 +16,23 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{Controller, WatchStreamExt, watcher};
-use kube::{Api, Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
+use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::declared::Declared;
 use super::key_watch::KeyWatches;
 use super::project_status::{self, Said};
 use super::triggers::Triggers;
+use crate::api::Reason;
 use crate::api::names::MANAGER;
-use crate::api::project::ProjectStatus;
-use crate::api::{ClusterMeshAgentProject, MeshAgentProject, MeshAgentProjectSpec, Reason};
-use crate::decide::desired::ProjectKind;
-use crate::decide::desired::project::{ApiKeyRef, ProjectSettings};
+use crate::decide::desired::project::{ApiKeyRef, Orphans, ProjectSettings};
 use crate::decide::failure::{Disposition, Failure};
 use crate::decide::id::ClusterId;
 use crate::meshagent::{ApiUrl, Connection, MeshAgent, Timeouts};
 use crate::metrics::{Metrics, Outcome};
-use crate::project::{Allowed, Known, Listing, Project, ProjectKey, Projects, Snapshot};
+use crate::project::{Known, Listing, Project, ProjectKey, Projects, Snapshot};
 use crate::reconcile::failures::{call_failure, within};
 use crate::secret::ApiKey;
 use crate::sweep::{Sweep, Swept};
@@ -45,69 +43,6 @@ const STALLED_RETRY: Duration = Duration::from_secs(600);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 /// A status that differs only in numbers is not written more often.
 const STATUS_INTERVAL: Duration = Duration::from_secs(10);
-
-/// Either kind of project.
-pub(super) trait Declared:
-    Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
-{
-    /// Which of the two.
-    const KIND: ProjectKind;
-    fn settings(&self) -> &MeshAgentProjectSpec;
-    fn allowed(&self) -> Allowed;
-    fn present_status(&self) -> ProjectStatus;
-    fn api(client: Client, namespace: Option<&str>) -> Api<Self>;
-
-    fn key(&self) -> ProjectKey {
-        ProjectKey {
-            kind: Self::KIND,
-            namespace: self.namespace(),
-            name: self.name_any(),
-        }
-    }
-}
-
-impl Declared for ClusterMeshAgentProject {
-    const KIND: ProjectKind = ProjectKind::ClusterMeshAgentProject;
-
-    fn settings(&self) -> &MeshAgentProjectSpec {
-        &self.spec.project
-    }
-
-    fn allowed(&self) -> Allowed {
-        Allowed::read(self.spec.allowed_namespaces.as_ref())
-    }
-
-    fn present_status(&self) -> ProjectStatus {
-        self.status.clone().unwrap_or_default()
-    }
-
-    fn api(client: Client, _: Option<&str>) -> Api<Self> {
-        Api::all(client)
-    }
-}
-
-impl Declared for MeshAgentProject {
-    const KIND: ProjectKind = ProjectKind::MeshAgentProject;
-
-    fn settings(&self) -> &MeshAgentProjectSpec {
-        &self.spec
-    }
-
-    fn allowed(&self) -> Allowed {
-        Allowed::Own
-    }
-
-    fn present_status(&self) -> ProjectStatus {
-        self.status.clone().unwrap_or_default()
-    }
-
-    fn api(client: Client, namespace: Option<&str>) -> Api<Self> {
-        match namespace {
-            Some(namespace) => Api::namespaced(client, namespace),
-            None => Api::all(client),
-        }
-    }
-}
 
 /// What all projects share.
 pub(super) struct Shared {
@@ -162,20 +97,17 @@ pub(super) async fn run<K>(
     K::DynamicType: Hash + Eq + Clone + Debug + Unpin,
 {
     let (gone, watches) = (Arc::clone(&shared), key_watches.clone());
-    let objects = watcher(
-        K::api(shared.watches.clone(), namespace.as_deref()),
-        watcher::Config::default(),
-    )
-    .default_backoff()
-    .modify(|object: &mut K| object.managed_fields_mut().clear())
-    .reflect(writer)
-    .inspect(move |event| {
-        if let Ok(watcher::Event::Delete(object)) = event {
-            watches.forget(&object.key());
-            gone.forget(&object.key());
-        }
-    })
-    .touched_objects();
+    let objects = watcher(K::api(shared.watches.clone(), namespace.as_deref()), watcher::Config::default())
+        .default_backoff()
+        .modify(|object: &mut K| object.managed_fields_mut().clear())
+        .reflect(writer)
+        .inspect(move |event| {
+            if let Ok(watcher::Event::Delete(object)) = event {
+                watches.forget(&object.key());
+                gone.forget(&object.key());
+            }
+        })
+        .touched_objects();
     let context = Arc::new(Context { shared, key_watches });
     Controller::for_stream(objects, store)
         .reconcile_on(requested)
@@ -198,9 +130,7 @@ struct Context<K: Declared> {
 struct Panicked;
 
 async fn wake<K: Declared>(object: Arc<K>, context: Arc<Context<K>>) -> Result<Action, Panicked> {
-    tokio::spawn(async move { context.look(&object).await })
-        .await
-        .map_err(|_| Panicked)
+    tokio::spawn(async move { context.look(&object).await }).await.map_err(|_| Panicked)
 }
 
 fn after_panic<K: Declared>(object: Arc<K>, error: &Panicked, _: Arc<Context<K>>) -> Action {
@@ -232,57 +162,19 @@ impl<K: Declared> Context<K> {
             (_, Err(failure)) => self.out_of_reach(&key, failure.clone()),
             (Err(_), Ok(_)) => return Action::requeue(STALLED_RETRY),
         };
-        let known = Known {
-            project: outlook.project.clone(),
-            failure: outlook.failure.clone(),
-            allowed: object.allowed(),
-        };
+        let known =
+            Known { project: outlook.project.clone(), failure: outlook.failure.clone(), allowed: object.allowed() };
         let changed = shared.projects.put(&key, known);
-        let swept = match (&outlook, &settings) {
-            (
-                Outlook {
-                    project: Some(project),
-                    listing: Some(listing),
-                    ..
-                },
-                Ok(settings),
-            ) => {
-                let now = Timestamp::now();
-                shared.metrics.resynced(&key.to_string(), now);
-                let known = object.present_status().orphans.unwrap_or_default();
-                self.sweep(now).sweep(project, listing, &known, settings.orphans).await
-            }
-            _ => before.as_ref().map(|before| before.swept.clone()).unwrap_or_default(),
+        let rule = settings.as_ref().ok().map(|settings| settings.orphans);
+        let swept = match self.sweep(object, &outlook, rule).await {
+            Some(swept) => swept,
+            None => before.as_ref().map(|before| before.swept.clone()).unwrap_or_default(),
         };
-        shared
-            .metrics
-            .set_orphans(&key.to_string(), i64::try_from(swept.orphans.len()).unwrap_or(i64::MAX));
         if changed || outlook.listing.is_some() {
             shared.triggers.wake_users(&key);
         }
-        let failures = match &outlook.failure {
-            None => 0,
-            Some(_) => before
-                .as_ref()
-                .map_or(0, |before| before.failures)
-                .saturating_add(1)
-                .min(16),
-        };
-        let wait = self.wait(outlook.failure.as_ref(), failures, swept.next);
-        let looked = Looked {
-            generation: object.meta().generation,
-            api_key: api_key.ok(),
-            fresh_until: outlook.failure.is_none().then(|| Instant::now() + wait),
-            failures,
-            status_written: before.and_then(|before| before.status_written),
-            swept,
-        };
-        shared.looked().insert(key.clone(), looked);
-        shared.metrics.reconciled(
-            K::KIND.as_str(),
-            Outcome::of(outlook.failure.as_ref()),
-            started.elapsed(),
-        );
+        let wait = self.remember(object, &outlook, api_key.ok(), swept, before);
+        shared.metrics.reconciled(K::KIND.as_str(), Outcome::of(outlook.failure.as_ref()), started.elapsed());
         if let Some(failure) = &outlook.failure {
             tracing::warn!(project = %key, reason = failure.reason.as_str(), "{}", failure.message);
         }
@@ -294,19 +186,11 @@ impl<K: Declared> Context<K> {
     async fn say_numbers(&self, object: &K, wait: Duration) -> Action {
         let key = object.key();
         let written = self.shared.looked().get(&key).and_then(|looked| looked.status_written);
-        let pause = written.map_or(Duration::ZERO, |written| {
-            STATUS_INTERVAL.saturating_sub(written.elapsed())
-        });
+        let pause = written.map_or(Duration::ZERO, |written| STATUS_INTERVAL.saturating_sub(written.elapsed()));
         // Who may use it is read on every change, listing or not.
         let known = self.shared.projects.get(&key);
         if let Some(known) = known {
-            self.shared.projects.put(
-                &key,
-                Known {
-                    allowed: object.allowed(),
-                    ..known
-                },
-            );
+            self.shared.projects.put(&key, Known { allowed: object.allowed(), ..known });
         }
         if !pause.is_zero() {
             return Action::requeue(pause.min(wait));
@@ -315,30 +199,51 @@ impl<K: Declared> Context<K> {
         Action::requeue(wait)
     }
 
-    fn sweep(&self, now: Timestamp) -> Sweep<'_> {
-        let Shared {
-            requests,
-            cluster,
-            watch_namespaces,
-            ..
-        } = &*self.shared;
-        Sweep {
-            requests,
-            cluster,
-            objects: self.shared.triggers.stores(),
-            namespaces: watch_namespaces,
-            now,
-        }
+    /// Sweeps what a fresh listing shows.
+    async fn sweep(&self, object: &K, outlook: &Outlook, rule: Option<Orphans>) -> Option<Swept> {
+        let (project, listing) = (outlook.project.as_ref()?, outlook.listing.as_ref()?);
+        let Shared { requests, cluster, watch_namespaces, .. } = &*self.shared;
+        let now = Timestamp::now();
+        self.shared.metrics.resynced(&object.key().to_string(), now);
+        let objects = self.shared.triggers.stores();
+        let sweep = Sweep { requests, cluster, objects, namespaces: watch_namespaces, now };
+        let known = object.present_status().orphans.unwrap_or_default();
+        let swept = sweep.sweep(project, listing, &known, rule?).await;
+        let orphans = i64::try_from(swept.orphans.len()).unwrap_or(i64::MAX);
+        self.shared.metrics.set_orphans(&object.key().to_string(), orphans);
+        Some(swept)
+    }
+
+    /// What the next look has to know, and when it comes.
+    fn remember(
+        &self,
+        object: &K,
+        outlook: &Outlook,
+        api_key: Option<ApiKey>,
+        swept: Swept,
+        before: Option<Looked>,
+    ) -> Duration {
+        let failures = match &outlook.failure {
+            None => 0,
+            Some(_) => before.as_ref().map_or(0, |before| before.failures).saturating_add(1).min(16),
+        };
+        let wait = self.wait(outlook.failure.as_ref(), failures, swept.next);
+        let looked = Looked {
+            generation: object.meta().generation,
+            api_key,
+            fresh_until: outlook.failure.is_none().then(|| Instant::now() + wait),
+            failures,
+            status_written: before.and_then(|before| before.status_written),
+            swept,
+        };
+        self.shared.looked().insert(object.key(), looked);
+        wait
     }
 
     /// How long until the next look.
     fn wait(&self, failure: Option<&Failure>, failures: u32, orphan: Option<Duration>) -> Duration {
         match failure.map(|failure| failure.disposition) {
-            None => self
-                .shared
-                .resync_interval
-                .min(orphan.unwrap_or(Duration::MAX))
-                .max(Duration::from_secs(1)),
+            None => self.shared.resync_interval.min(orphan.unwrap_or(Duration::MAX)).max(Duration::from_secs(1)),
             Some(Disposition::Retry(Some(after))) => after.max(Duration::from_secs(1)),
             Some(Disposition::Retry(None)) => Duration::from_secs(1)
                 .saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)))
@@ -355,8 +260,7 @@ impl<K: Declared> Context<K> {
     async fn read_key(&self, object: &K, reference: &ApiKeyRef) -> Result<ApiKey, Failure> {
         let namespace = self.key_namespace(object);
         let ApiKeyRef { secret, key } = reference;
-        self.key_watches
-            .follow(&self.shared.watches, object, &namespace, secret);
+        self.key_watches.follow(&self.shared.watches, object, &namespace, secret);
         let missing = |what: &str| {
             let fix = format!(
                 "kubectl create secret generic {secret} -n {namespace} --from-literal={key}=\"$MESHAGENT_API_KEY\""
@@ -367,22 +271,16 @@ impl<K: Declared> Context<K> {
         let found = match within("read the API key", secrets.get(secret)).await {
             Ok(found) => found,
             Err(error) if error.proves_absence_of("secrets") => {
-                return Err(missing(&format!(
-                    "there is no Secret {secret} in namespace {namespace}"
-                )));
+                return Err(missing(&format!("there is no Secret {secret} in namespace {namespace}")));
             }
             Err(error) => {
-                return Err(Failure {
-                    reason: Reason::ProjectNotReady,
-                    ..error.of_object()
-                });
+                return Err(Failure { reason: Reason::ProjectNotReady, ..error.of_object() });
             }
         };
-        let value = found.data.as_ref().and_then(|data| data.get(key)).ok_or_else(|| {
-            missing(&format!(
-                "the Secret {secret} in namespace {namespace} has no data key {key}"
-            ))
-        })?;
+        let value =
+            found.data.as_ref().and_then(|data| data.get(key)).ok_or_else(|| {
+                missing(&format!("the Secret {secret} in namespace {namespace} has no data key {key}"))
+            })?;
         ApiKey::new(&value.0).map_err(|error| {
             Failure::stalled(
                 Reason::AuthenticationFailed,
@@ -399,22 +297,14 @@ impl<K: Declared> Context<K> {
             Err(failure) => return self.out_of_reach(key, failure),
         };
         match project.snapshot.list(&project.api).await {
-            Ok(listing) => Outlook {
-                project: Some(project),
-                failure: None,
-                listing: Some(listing),
-            },
+            Ok(listing) => Outlook { project: Some(project), failure: None, listing: Some(listing) },
             Err(error) => self.out_of_reach(key, call_failure(&error)),
         }
     }
 
     fn out_of_reach(&self, key: &ProjectKey, failure: Failure) -> Outlook {
         let project = self.shared.projects.get(key).and_then(|known| known.project);
-        Outlook {
-            project,
-            failure: Some(failure),
-            listing: None,
-        }
+        Outlook { project, failure: Some(failure), listing: None }
     }
 
     fn connect(
@@ -438,30 +328,14 @@ impl<K: Declared> Context<K> {
         .map_err(|error| invalid(error.to_string()))?;
         let same = before.filter(|before| before.project_id == project_id && before.token_url == token_url);
         let snapshot = same.map_or_else(|| Arc::new(Snapshot::default()), |before| Arc::clone(&before.snapshot));
-        Ok(Project {
-            api,
-            project_id,
-            authorize_url,
-            token_url,
-            snapshot,
-        })
+        Ok(Project { api, project_id, authorize_url, token_url, snapshot })
     }
 
     /// Writes the status, if it differs. A failure is logged; the next look writes it.
     async fn say(&self, object: &K, failure: Option<&Failure>) {
         let key = object.key();
-        let project_id = self
-            .shared
-            .projects
-            .get(&key)
-            .and_then(|known| known.project)
-            .map(|p| p.project_id.clone());
-        let swept = self
-            .shared
-            .looked()
-            .get(&key)
-            .map(|looked| looked.swept.clone())
-            .unwrap_or_default();
+        let project_id = self.shared.projects.get(&key).and_then(|known| known.project).map(|p| p.project_id.clone());
+        let swept = self.shared.looked().get(&key).map(|looked| looked.swept.clone()).unwrap_or_default();
         let present = object.present_status();
         let said = Said {
             generation: object.meta().generation.unwrap_or_default(),
@@ -480,16 +354,8 @@ impl<K: Declared> Context<K> {
             "status": crate::reconcile::difference(&json!(present), &json!(status)),
         });
         let api = K::api(self.shared.requests.clone(), object.namespace().as_deref());
-        let params = PatchParams {
-            field_manager: Some(MANAGER.to_owned()),
-            ..PatchParams::default()
-        };
-        match within(
-            "write the project's status",
-            api.patch_status(&key.name, &params, &Patch::Merge(patch)),
-        )
-        .await
-        {
+        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        match within("write the project's status", api.patch_status(&key.name, &params, &Patch::Merge(patch))).await {
             Ok(_) => {
                 if let Some(looked) = self.shared.looked().get_mut(&key) {
                     looked.status_written = Some(Instant::now());

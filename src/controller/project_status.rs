@@ -25,12 +25,7 @@ pub(super) fn status(present: &ProjectStatus, said: &Said<'_>) -> ProjectStatus 
     let omitted = said.swept.orphans.len() - orphans.len();
     ProjectStatus {
         observed_generation: Some(said.generation),
-        conditions: Some(condition::merge(
-            conditions,
-            &findings(said.failure),
-            said.generation,
-            said.now,
-        )),
+        conditions: Some(condition::merge(conditions, &findings(said.failure), said.generation, said.now)),
         project_id: said.project_id.clone().or_else(|| present.project_id.clone()),
         clients: Some(said.clients),
         orphans: (!orphans.is_empty()).then_some(orphans),
@@ -39,25 +34,10 @@ pub(super) fn status(present: &ProjectStatus, said: &Said<'_>) -> ProjectStatus 
 }
 
 fn findings(failure: Option<&Failure>) -> Vec<Finding> {
-    let finding = |type_, status, reason, message: &str| Finding {
-        type_,
-        status,
-        reason,
-        message: message.to_owned(),
-    };
-    let Some(Failure {
-        reason,
-        message,
-        disposition,
-    }) = failure
-    else {
+    let finding = |type_, status, reason, message: &str| Finding { type_, status, reason, message: message.to_owned() };
+    let Some(Failure { reason, message, disposition }) = failure else {
         let text = "the API key works";
-        return vec![finding(
-            ConditionType::Ready,
-            ConditionStatus::True,
-            Reason::Ready,
-            text,
-        )];
+        return vec![finding(ConditionType::Ready, ConditionStatus::True, Reason::Ready, text)];
     };
     let kind = match disposition {
         Disposition::Stalled | Disposition::StalledHourly => ConditionType::Stalled,
@@ -77,24 +57,14 @@ mod tests {
 
     fn said<'a>(failure: Option<&'a Failure>, swept: &'a Swept) -> Said<'a> {
         let now = Timestamp::from_second(1_000).unwrap();
-        Said {
-            generation: 2,
-            failure,
-            project_id: Some("p".to_owned()),
-            clients: 3,
-            swept,
-            now,
-        }
+        Said { generation: 2, failure, project_id: Some("p".to_owned()), clients: 3, swept, now }
     }
 
     #[test]
     fn the_same_said_twice_is_the_same_status() {
         let swept = Swept::default();
         let first = status(&ProjectStatus::default(), &said(None, &swept));
-        let later = Said {
-            now: Timestamp::from_second(2_000).unwrap(),
-            ..said(None, &swept)
-        };
+        let later = Said { now: Timestamp::from_second(2_000).unwrap(), ..said(None, &swept) };
         assert_eq!(status(&first, &later), first);
     }
 
@@ -107,10 +77,7 @@ mod tests {
             name: "web".to_owned(),
             since: Time(now),
         };
-        let swept = Swept {
-            orphans: (0..limits::ORPHANS + 7).map(orphan).collect(),
-            next: None,
-        };
+        let swept = Swept { orphans: (0..limits::ORPHANS + 7).map(orphan).collect(), next: None };
         let status = status(&ProjectStatus::default(), &said(None, &swept));
         assert_eq!(status.orphans.map(|orphans| orphans.len()), Some(limits::ORPHANS));
         assert_eq!(status.orphans_omitted, Some(7));

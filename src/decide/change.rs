@@ -22,21 +22,13 @@ impl Wanted {
     /// The marker that a client made by the POST with this token bears.
     #[must_use]
     pub fn marker(&self, token: &Token) -> Marker {
-        Marker {
-            owner: self.owner.clone(),
-            token: token.clone(),
-            policy: self.policy,
-            origin: Origin::Created,
-        }
+        Marker { owner: self.owner.clone(), token: token.clone(), policy: self.policy, origin: Origin::Created }
     }
 
     /// The client that the POST with this token makes.
     #[must_use]
     pub fn client(&self, token: &Token) -> RemoteClient {
-        RemoteClient {
-            settings: self.settings.clone(),
-            marker: Some(self.marker(token)),
-        }
+        RemoteClient { settings: self.settings.clone(), marker: Some(self.marker(token)) }
     }
 
     /// What a PUT has to carry, or `None` if the client is as wanted.
@@ -50,10 +42,7 @@ impl Wanted {
         metadata.retain(|key, _| !managed.contains(key) || self.settings.metadata.contains_key(key));
         metadata.extend(self.settings.metadata.clone());
         let marker = match &client.marker {
-            Some(marker) => Marker {
-                origin: marker.origin,
-                ..self.marker(&marker.token)
-            },
+            Some(marker) => Marker { origin: marker.origin, ..self.marker(&marker.token) },
             None => self.marker(token),
         };
         let same_metadata = metadata == now.metadata && client.marker.as_ref() == Some(&marker);
@@ -91,13 +80,7 @@ impl Change {
     /// The fields that change, by the names that the spec gives them.
     #[must_use]
     pub fn fields(&self) -> Vec<&'static str> {
-        let Self {
-            redirect_uris,
-            grant_types,
-            response_types,
-            scopes,
-            metadata,
-        } = self;
+        let Self { redirect_uris, grant_types, response_types, scopes, metadata } = self;
         let changed = [
             ("redirectUris", redirect_uris.is_some()),
             ("grantTypes", grant_types.is_some()),
@@ -105,10 +88,7 @@ impl Change {
             ("scopes", scopes.is_some()),
             ("metadata", metadata.is_some()),
         ];
-        changed
-            .into_iter()
-            .filter_map(|(field, changed)| changed.then_some(field))
-            .collect()
+        changed.into_iter().filter_map(|(field, changed)| changed.then_some(field)).collect()
     }
 
     /// The client after the change.

@@ -76,10 +76,7 @@ impl ProjectKind {
 
 impl Default for ProjectRef {
     fn default() -> Self {
-        Self {
-            kind: ProjectKind::ClusterMeshAgentProject,
-            name: "default".to_owned(),
-        }
+        Self { kind: ProjectKind::ClusterMeshAgentProject, name: "default".to_owned() }
     }
 }
 
@@ -102,9 +99,7 @@ impl Present {
         } = spec;
         let mut problems = Problems::default();
         problems.check("metadata.name", syntax::client_name(name));
-        let project = project_ref
-            .as_ref()
-            .map_or_else(ProjectRef::default, |it| read_project_ref(it, &mut problems));
+        let project = project_ref.as_ref().map_or_else(ProjectRef::default, |it| read_project_ref(it, &mut problems));
         let mut metadata = BTreeMap::new();
         let shown = display_name.clone().unwrap_or_else(|| format!("{namespace}/{name}"));
         problems.check("spec.displayName", syntax::shown_text(&shown));
@@ -119,31 +114,11 @@ impl Present {
         }
         let response_types = read_response_types(response_types.as_deref(), authorizes, &mut problems);
         let scopes = read_scopes(scopes.as_deref(), &mut problems);
-        metadata.extend(
-            branding
-                .as_ref()
-                .map(|it| read_branding(it, &mut problems))
-                .unwrap_or_default(),
-        );
-        metadata.extend(
-            extra_metadata
-                .as_ref()
-                .map(|it| read_extra_metadata(it, &mut problems))
-                .unwrap_or_default(),
-        );
+        metadata.extend(branding.as_ref().map(|it| read_branding(it, &mut problems)).unwrap_or_default());
+        metadata.extend(extra_metadata.as_ref().map(|it| read_extra_metadata(it, &mut problems)).unwrap_or_default());
         let secret = SecretLayout::read(secret.as_ref(), name, &mut problems);
-        let settings = Settings {
-            redirect_uris,
-            grant_types,
-            response_types,
-            scopes,
-            metadata,
-        };
-        problems.or(Self {
-            settings,
-            secret,
-            project,
-        })
+        let settings = Settings { redirect_uris, grant_types, response_types, scopes, metadata };
+        problems.or(Self { settings, secret, project })
     }
 }
 
@@ -157,10 +132,7 @@ fn read_project_ref(reference: &ProjectRefSpec, problems: &mut Problems) -> Proj
     let words = kinds.map(ProjectKind::as_str);
     let written = kind.as_deref().unwrap_or_default();
     problems.one_of("spec.projectRef.kind", written, &words);
-    let kind = kinds
-        .into_iter()
-        .find(|kind| kind.as_str() == written)
-        .unwrap_or(ProjectKind::ClusterMeshAgentProject);
+    let kind = kinds.into_iter().find(|kind| kind.as_str() == written).unwrap_or(ProjectKind::ClusterMeshAgentProject);
     let name = name.clone().unwrap_or_default();
     problems.check("spec.projectRef.name", syntax::object_name(&name));
     ProjectRef { kind, name }
@@ -214,11 +186,7 @@ fn read_scopes(scopes: Option<&[String]>, problems: &mut Problems) -> BTreeSet<S
 }
 
 fn read_branding(branding: &Branding, problems: &mut Problems) -> BTreeMap<String, String> {
-    let Branding {
-        logo_url,
-        theme,
-        remove_powered_by,
-    } = branding;
+    let Branding { logo_url, theme, remove_powered_by } = branding;
     if let Some(url) = logo_url {
         problems.check("spec.branding.logoUrl", syntax::logo_url(url));
     }
@@ -228,26 +196,16 @@ fn read_branding(branding: &Branding, problems: &mut Problems) -> BTreeMap<Strin
     let values = [
         (LOGO_URL_KEY, logo_url.clone()),
         (THEME_KEY, theme.clone()),
-        (
-            REMOVE_POWERED_BY_KEY,
-            remove_powered_by.map(|remove| remove.to_string()),
-        ),
+        (REMOVE_POWERED_BY_KEY, remove_powered_by.map(|remove| remove.to_string())),
     ];
-    values
-        .into_iter()
-        .filter_map(|(key, value)| Some((key.to_owned(), value?)))
-        .collect()
+    values.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
 }
 
 fn read_extra_metadata(entries: &BTreeMap<String, String>, problems: &mut Problems) -> BTreeMap<String, String> {
     problems.at_most("spec.extraMetadata", entries.len(), limits::METADATA_ENTRIES);
     for (key, value) in entries {
         // Escaped and cut, because a key may hold anything until it has been looked at.
-        let shown: String = key
-            .chars()
-            .take(limits::METADATA_KEY)
-            .flat_map(char::escape_debug)
-            .collect();
+        let shown: String = key.chars().take(limits::METADATA_KEY).flat_map(char::escape_debug).collect();
         let field = format!("spec.extraMetadata[{shown}]");
         problems.check(&field, metadata_key(key));
         problems.check(&field, syntax::metadata_value(value));
@@ -258,18 +216,13 @@ fn read_extra_metadata(entries: &BTreeMap<String, String>, problems: &mut Proble
 /// Whether a key is free for the user: neither another field's nor the operator's.
 fn metadata_key(key: &str) -> Result<(), Fault> {
     match key {
-        NAME_KEY => Err(Fault {
-            problem: "is the display name",
-            fix: "use displayName instead",
-        }),
-        LOGO_URL_KEY | THEME_KEY | REMOVE_POWERED_BY_KEY => Err(Fault {
-            problem: "is part of the login branding",
-            fix: "use branding instead",
-        }),
-        own if own.starts_with(names::PREFIX) => Err(Fault {
-            problem: "is the operator's own",
-            fix: "choose a key that does not begin with meshagent.com/",
-        }),
+        NAME_KEY => Err(Fault { problem: "is the display name", fix: "use displayName instead" }),
+        LOGO_URL_KEY | THEME_KEY | REMOVE_POWERED_BY_KEY => {
+            Err(Fault { problem: "is part of the login branding", fix: "use branding instead" })
+        }
+        own if own.starts_with(names::PREFIX) => {
+            Err(Fault { problem: "is the operator's own", fix: "choose a key that does not begin with meshagent.com/" })
+        }
         free => syntax::metadata_key(free),
     }
 }

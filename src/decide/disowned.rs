@@ -41,19 +41,11 @@ pub fn disowned(client_id: &ClientId, marker: &Marker, evidence: Evidence<'_>) -
         },
         Evidence::Present(object, secret) => {
             let spoken_for = object.recorded.client_id.as_ref() == Some(client_id)
-                || object
-                    .recorded
-                    .retiring
-                    .iter()
-                    .any(|retiring| &retiring.client_id == client_id);
+                || object.recorded.retiring.iter().any(|retiring| &retiring.client_id == client_id);
             if spoken_for || !at_rest(object, secret) {
                 return None;
             }
-            Some(if object.unknown.contains(&marker.token) {
-                Haste::AtOnce
-            } else {
-                Haste::AfterMinAge
-            })
+            Some(if object.unknown.contains(&marker.token) { Haste::AtOnce } else { Haste::AfterMinAge })
         }
     }
 }

@@ -32,30 +32,18 @@ impl Failure {
     /// A failure that only a change by somebody ends.
     #[must_use]
     pub fn stalled(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            message: message.into(),
-            disposition: Disposition::Stalled,
-        }
+        Self { reason, message: message.into(), disposition: Disposition::Stalled }
     }
 
     /// A failure that may be gone at the next try.
     #[must_use]
     pub fn retry(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            message: message.into(),
-            disposition: Disposition::Retry(None),
-        }
+        Self { reason, message: message.into(), disposition: Disposition::Retry(None) }
     }
 
     /// Waiting for something that is expected to come.
     #[must_use]
     pub fn wait(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            message: message.into(),
-            disposition: Disposition::Wait,
-        }
+        Self { reason, message: message.into(), disposition: Disposition::Wait }
     }
 }

@@ -133,12 +133,7 @@ mod tests {
             token: Token::mint(&uid, "r1"),
             policy: Policy::Delete,
             origin: Origin::Created,
-            owner: Owner {
-                cluster: ClusterId::new("c"),
-                namespace: "shop".into(),
-                name: "web".into(),
-                uid,
-            },
+            owner: Owner { cluster: ClusterId::new("c"), namespace: "shop".into(), name: "web".into(), uid },
         }
     }
 

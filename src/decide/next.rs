@@ -152,10 +152,7 @@ fn settle(observed: &Observed) -> Option<Step> {
     }
     if observed.stale {
         return Some(if observed.conflicts >= MOST_CONFLICTS {
-            blocked(
-                observed,
-                Failure::retry(Reason::Updating, "others change the object or its Secret; trying again"),
-            )
+            blocked(observed, Failure::retry(Reason::Updating, "others change the object or its Secret; trying again"))
         } else {
             Step::ReadLive
         });
@@ -164,11 +161,7 @@ fn settle(observed: &Observed) -> Option<Step> {
     match &observed.held {
         Held::Nothing | Held::Unspent(_) => None,
         Held::Keyless { client_id, .. } => Some(own_waste(client_id)),
-        Held::Credential {
-            token,
-            client_id,
-            digest,
-        } if object.token.as_ref() == Some(token) => {
+        Held::Credential { token, client_id, digest } if object.token.as_ref() == Some(token) => {
             let write = match &observed.secret {
                 Secret::Foreign => return None,
                 Secret::Absent => SecretWrite::Create,
@@ -178,12 +171,7 @@ fn settle(observed: &Observed) -> Option<Step> {
                 Secret::Ours(stored) => SecretWrite::Replace(stored.version.clone()),
             };
             let (client_id, token, digest) = (client_id.clone(), token.clone(), digest.clone());
-            Some(Step::Publish {
-                client_id,
-                token,
-                digest,
-                write,
-            })
+            Some(Step::Publish { client_id, token, digest, write })
         }
         Held::Credential { client_id, .. } => Some(lose(observed, client_id)),
     }
@@ -201,19 +189,12 @@ fn lose(observed: &Observed, client_id: &ClientId) -> Step {
 }
 
 fn own_waste(client_id: &ClientId) -> Step {
-    Step::Delete {
-        client_id: client_id.clone(),
-        because: Removal::OwnWaste,
-    }
+    Step::Delete { client_id: client_id.clone(), because: Removal::OwnWaste }
 }
 
 fn spoken_for(object: &Object, client_id: &ClientId) -> bool {
     object.recorded.client_id.as_ref() == Some(client_id)
-        || object
-            .recorded
-            .retiring
-            .iter()
-            .any(|retiring| &retiring.client_id == client_id)
+        || object.recorded.retiring.iter().any(|retiring| &retiring.client_id == client_id)
 }
 
 fn holds(secret: &Secret, client_id: &ClientId) -> bool {
@@ -226,11 +207,9 @@ fn holds(secret: &Secret, client_id: &ClientId) -> bool {
 /// The living clients whose marker names the object's uid.
 fn of_this_uid(observed: &Observed) -> impl Iterator<Item = (&ClientId, &RemoteClient)> {
     observed.remote.iter().filter_map(|(id, known)| match known {
-        Remote::Listed(client) | Remote::Read(client) => client
-            .marker
-            .as_ref()
-            .is_some_and(|marker| marker.owner.uid == observed.object.uid)
-            .then_some((id, client)),
+        Remote::Listed(client) | Remote::Read(client) => {
+            client.marker.as_ref().is_some_and(|marker| marker.owner.uid == observed.object.uid).then_some((id, client))
+        }
         Remote::Missing(_) | Remote::Absent | Remote::Deleted => None,
     })
 }

@@ -250,10 +250,7 @@ impl Observed {
             live: None,
             stale: false,
             conflicts: 0,
-            remote: remote
-                .into_iter()
-                .map(|(id, client)| (id, Remote::Listed(client)))
-                .collect(),
+            remote: remote.into_iter().map(|(id, client)| (id, Remote::Listed(client))).collect(),
             listing: None,
             held,
             intents: 0,
@@ -291,11 +288,7 @@ impl Observed {
             }
             Answer::Data(credential, in_shape) => self.absorb_data(credential, in_shape),
             Answer::Rehearsed => self.rehearsed = true,
-            Answer::Created {
-                client_id,
-                digest,
-                client,
-            } => self.absorb_created(step, client_id, digest, client),
+            Answer::Created { client_id, digest, client } => self.absorb_created(step, client_id, digest, client),
             Answer::Refused(failure) => self.failure = Some(failure),
             Answer::Unknown(failure, keyless) => self.absorb_unknown(failure, keyless),
             Answer::Listing(clients) => self.absorb_listing(clients),
@@ -306,10 +299,7 @@ impl Observed {
             Answer::Recorded(object) => {
                 self.object = object;
                 self.recorded = true;
-                if let Secret::Ours(Stored {
-                    credential: credential @ Credential::Other(_),
-                    ..
-                }) = &mut self.secret
+                if let Secret::Ours(Stored { credential: credential @ Credential::Other(_), .. }) = &mut self.secret
                     && self.object.recorded.client_id.is_some()
                 {
                     *credential = Credential::AsRecorded;
@@ -345,11 +335,7 @@ impl Observed {
         self.remote.insert(client_id.clone(), Remote::Read(client));
         self.listing = None;
         if let Step::Post { token } = step {
-            self.held = Held::Credential {
-                token: token.clone(),
-                client_id,
-                digest,
-            };
+            self.held = Held::Credential { token: token.clone(), client_id, digest };
         }
     }
 
@@ -366,8 +352,7 @@ impl Observed {
 
     fn absorb_listing(&mut self, clients: BTreeMap<ClientId, RemoteClient>) {
         self.listing = Some(self.tick);
-        self.remote
-            .retain(|id, known| clients.contains_key(id) || !matches!(known, Remote::Listed(_)));
+        self.remote.retain(|id, known| clients.contains_key(id) || !matches!(known, Remote::Listed(_)));
         for (id, known) in &mut self.remote {
             if matches!(known, Remote::Missing(_)) && !clients.contains_key(id) {
                 *known = Remote::Absent;
@@ -390,10 +375,7 @@ impl Observed {
         if known == Remote::Deleted {
             match &self.held {
                 Held::Credential { client_id: held, .. } if held == client_id => self.held = Held::Nothing,
-                Held::Keyless {
-                    client_id: held,
-                    failure,
-                } if held == client_id => {
+                Held::Keyless { client_id: held, failure } if held == client_id => {
                     self.failure = Some(failure.clone());
                     self.held = Held::Nothing;
                 }

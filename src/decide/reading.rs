@@ -30,25 +30,20 @@ pub fn object(object: &OAuthClient, now: Timestamp) -> Object {
         version: Version::new(object.metadata.resource_version.as_deref().unwrap_or_default()),
         finalizer: object.finalizers().iter().any(|finalizer| finalizer == FINALIZER),
         token: annotation(CREATE_TOKEN_ANNOTATION).and_then(|token| Token::read(token, &uid)),
-        unknown: unknown
-            .split_whitespace()
-            .filter_map(|token| Token::read(token, &uid))
-            .collect(),
+        unknown: unknown.split_whitespace().filter_map(|token| Token::read(token, &uid)).collect(),
         recorded: status.map(|status| recorded(status, now)).unwrap_or_default(),
         rotation_asked: false,
-        replaced: replaced(
-            status.and_then(|status| status.last_replaced_at.as_ref().map(|at| at.0)),
-            now,
-        ),
+        replaced: replaced(status.and_then(|status| status.last_replaced_at.as_ref().map(|at| at.0)), now),
         uid,
     }
 }
 
 fn recorded(status: &OAuthClientStatus, now: Timestamp) -> Recorded {
-    let retiring = status.retiring.iter().flatten().map(|former| Retiring {
-        client_id: ClientId::new(&former.client_id),
-        due: former.delete_after.0 <= now,
-    });
+    let retiring = status
+        .retiring
+        .iter()
+        .flatten()
+        .map(|former| Retiring { client_id: ClientId::new(&former.client_id), due: former.delete_after.0 <= now });
     Recorded {
         client_id: status.client_id.as_ref().map(ClientId::new),
         secret_version: status.secret_resource_version.as_ref().map(Version::new),
@@ -88,9 +83,6 @@ pub fn reconcile_request(object: &OAuthClient) -> &str {
 /// value as handled.
 #[must_use]
 pub fn reconcile_requested(object: &OAuthClient) -> bool {
-    let handled = object
-        .status
-        .as_ref()
-        .and_then(|status| status.last_handled_reconcile_at.as_deref());
+    let handled = object.status.as_ref().and_then(|status| status.last_handled_reconcile_at.as_deref());
     handled.is_some_and(|handled| handled != reconcile_request(object)) && !reconcile_request(object).is_empty()
 }

@@ -26,13 +26,7 @@ pub fn read(client: &wire::Client) -> RemoteClient {
 /// The request that makes a client.
 #[must_use]
 pub fn new_client(client: &RemoteClient) -> wire::NewClient {
-    let Settings {
-        redirect_uris,
-        grant_types,
-        response_types,
-        scopes,
-        metadata,
-    } = client.settings.clone();
+    let Settings { redirect_uris, grant_types, response_types, scopes, metadata } = client.settings.clone();
     let mut metadata = metadata;
     if let Some(marker) = &client.marker {
         marker.write(&mut metadata);
@@ -50,13 +44,7 @@ pub fn new_client(client: &RemoteClient) -> wire::NewClient {
 /// The request that changes a client, with only the fields that differ.
 #[must_use]
 pub fn patch(change: &Change) -> wire::ClientPatch {
-    let Change {
-        redirect_uris,
-        grant_types,
-        response_types,
-        scopes,
-        metadata,
-    } = change;
+    let Change { redirect_uris, grant_types, response_types, scopes, metadata } = change;
     wire::ClientPatch {
         grant_types: grant_types.as_ref().map(list),
         response_types: response_types.as_ref().map(list),
@@ -102,12 +90,7 @@ mod tests {
                 token: Token::mint(&uid, "r"),
                 policy: Policy::Delete,
                 origin: Origin::Created,
-                owner: Owner {
-                    cluster: ClusterId::new("c"),
-                    namespace: "shop".into(),
-                    name: "web".into(),
-                    uid,
-                },
+                owner: Owner { cluster: ClusterId::new("c"), namespace: "shop".into(), name: "web".into(), uid },
             }),
         };
         let asked = new_client(&client);

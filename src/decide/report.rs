@@ -60,11 +60,7 @@ pub fn report(ending: &Ending<'_>) -> OAuthClientStatus {
         status.project_id = present.project_id.or_else(|| ending.project_id.map(str::to_owned));
         status.secret_name = Some(ending.secret_name.to_owned());
         status.secret_resource_version = Some(published.secret_version.to_string());
-        status.credential_digest = published
-            .digest
-            .as_ref()
-            .map(ToString::to_string)
-            .or(present.credential_digest);
+        status.credential_digest = published.digest.as_ref().map(ToString::to_string).or(present.credential_digest);
         status.applied_generation = Some(generation);
         status.managed_metadata_keys = Some(ending.managed_metadata_keys.iter().cloned().collect());
         if ending.replaced {
@@ -81,14 +77,10 @@ pub fn report(ending: &Ending<'_>) -> OAuthClientStatus {
 fn retiring(ending: &Ending<'_>, present: &OAuthClientStatus) -> Option<Vec<Retiring>> {
     let known = present.retiring.as_deref().unwrap_or_default();
     let retiring = ending.record.retiring.iter().map(|client_id| {
-        known
-            .iter()
-            .find(|former| former.client_id == client_id.as_str())
-            .cloned()
-            .unwrap_or_else(|| Retiring {
-                client_id: client_id.to_string(),
-                delete_after: Time(whole_seconds(ending.now.saturating_add(OVERLAP).unwrap_or(ending.now))),
-            })
+        known.iter().find(|former| former.client_id == client_id.as_str()).cloned().unwrap_or_else(|| Retiring {
+            client_id: client_id.to_string(),
+            delete_after: Time(whole_seconds(ending.now.saturating_add(OVERLAP).unwrap_or(ending.now))),
+        })
     });
     let retiring: Vec<Retiring> = retiring.collect();
     (!retiring.is_empty()).then_some(retiring)
@@ -147,43 +139,26 @@ fn blocked(ending: &Ending<'_>, failure: &Failure, progress: Progress, condition
     let Failure { reason, message, .. } = failure;
     let reason = if ending.deleting { Reason::Deleting } else { *reason };
     let said = if ending.deleting {
-        format!(
-            "the client at MeshAgent is not deleted yet ({}): {message}",
-            failure.reason.as_str()
-        )
+        format!("the client at MeshAgent is not deleted yet ({}): {message}", failure.reason.as_str())
     } else {
         message.clone()
     };
     let ready = progress == Progress::Applied && ending.matches && !ending.deleting;
     let yes_or_no = |yes| {
-        if yes {
-            ConditionStatus::True
-        } else {
-            ConditionStatus::False
-        }
+        if yes { ConditionStatus::True } else { ConditionStatus::False }
     };
     let unreachable = matches!(failure.reason, Reason::RateLimited | Reason::APIUnavailable);
-    let synced = if unreachable {
-        ConditionStatus::Unknown
-    } else {
-        ConditionStatus::False
-    };
+    let synced = if unreachable { ConditionStatus::Unknown } else { ConditionStatus::False };
     let mut findings = vec![
         finding(ConditionType::Ready, yes_or_no(ready), reason, &said),
         finding(ConditionType::Synced, synced, reason, &said),
         secret_ready(ending, progress, reason, &said),
     ];
     // A converged client whose project waits, or that nobody can help, is neither in progress nor failed.
-    let under_way = matches!(
-        reason,
-        Reason::Creating | Reason::Updating | Reason::Deleting | Reason::Rotating
-    );
+    let under_way = matches!(reason, Reason::Creating | Reason::Updating | Reason::Deleting | Reason::Rotating);
     if !ready || under_way {
-        let type_ = if stalled(ending, failure, conditions) {
-            ConditionType::Stalled
-        } else {
-            ConditionType::Reconciling
-        };
+        let type_ =
+            if stalled(ending, failure, conditions) { ConditionType::Stalled } else { ConditionType::Reconciling };
         findings.push(finding(type_, ConditionStatus::True, reason, &said));
     }
     findings
@@ -217,24 +192,14 @@ fn waiting_since(conditions: &[Condition]) -> Option<Timestamp> {
 }
 
 fn finding(type_: ConditionType, status: ConditionStatus, reason: Reason, message: &str) -> Finding {
-    Finding {
-        type_,
-        status,
-        reason,
-        message: message.to_owned(),
-    }
+    Finding { type_, status, reason, message: message.to_owned() }
 }
 
 /// When the object is looked at again, besides on events; `None`: only then.
 #[must_use]
 pub fn requeue(ending: &Ending<'_>, status: &OAuthClientStatus, backoff: Duration) -> Option<Duration> {
     let until = |time: Timestamp| Duration::try_from(time.duration_since(ending.now)).unwrap_or_default();
-    let retirement = status
-        .retiring
-        .iter()
-        .flatten()
-        .map(|former| until(former.delete_after.0))
-        .min();
+    let retirement = status.retiring.iter().flatten().map(|former| until(former.delete_after.0)).min();
     let failure = match &ending.record.verdict {
         Verdict::Converged => None,
         Verdict::Blocked(failure) => Some(match failure.disposition {
@@ -249,9 +214,5 @@ pub fn requeue(ending: &Ending<'_>, status: &OAuthClientStatus, backoff: Duratio
             }
         }),
     };
-    [failure, retirement]
-        .into_iter()
-        .flatten()
-        .min()
-        .map(|wait| wait.max(Duration::from_millis(100)))
+    [failure, retirement].into_iter().flatten().min().map(|wait| wait.max(Duration::from_millis(100)))
 }

@@ -55,30 +55,11 @@ impl MeshAgent {
     }
 
     fn over(http: reqwest::ClientBuilder, config: Connection) -> Result<Self, BuildError> {
-        let Connection {
-            base_url,
-            project_id,
-            key,
-            ca_bundle: _,
-            timeouts,
-            observer,
-        } = config;
+        let Connection { base_url, project_id, key, ca_bundle: _, timeouts, observer } = config;
         base_url.join(&[&project_id]).ok_or(BuildError::ProjectId)?;
-        let http = http
-            .build()
-            .map_err(|error| BuildError::Client(message::root_cause(&error).to_string()))?;
-        let transport = Transport {
-            http,
-            key,
-            timeouts,
-            pause: Pause::default(),
-            observer,
-        };
-        Ok(Self(Arc::new(Inner {
-            base_url,
-            project_id,
-            transport,
-        })))
+        let http = http.build().map_err(|error| BuildError::Client(message::root_cause(&error).to_string()))?;
+        let transport = Transport { http, key, timeouts, pause: Pause::default(), observer };
+        Ok(Self(Arc::new(Inner { base_url, project_id, transport })))
     }
 
     /// Creates a client. Sent once, whatever happens.
@@ -91,10 +72,9 @@ impl MeshAgent {
         };
         match wire::created(&answer.body) {
             Ok((client, secret)) => Posted::Created { client, secret },
-            Err(wire::Incomplete { client_id, problem }) => Posted::Unknown {
-                error: malformed(route, problem),
-                client_id,
-            },
+            Err(wire::Incomplete { client_id, problem }) => {
+                Posted::Unknown { error: malformed(route, problem), client_id }
+            }
         }
     }
 
@@ -102,11 +82,7 @@ impl MeshAgent {
     /// offset, a concurrent change can hide a client: that one is missing proves nothing by itself.
     pub async fn list_clients(&self) -> Result<Vec<wire::Client>, CallError> {
         let route = Route::ListClients;
-        let unavailable = |kind| CallError {
-            route,
-            kind: Kind::Unavailable(kind),
-            detail: String::new(),
-        };
+        let unavailable = |kind| CallError { route, kind: Kind::Unavailable(kind), detail: String::new() };
         let latest = Instant::now() + self.0.transport.timeouts.listing;
         let mut listing = Listing::default();
         let mut offset = 0;
@@ -115,18 +91,7 @@ impl MeshAgent {
             url.query_pairs_mut()
                 .append_pair("count", &PAGE_SIZE.to_string())
                 .append_pair("offset", &offset.to_string());
-            let answer = self
-                .0
-                .transport
-                .call(
-                    &Call {
-                        route,
-                        url,
-                        body: Body::Nothing,
-                    },
-                    Some(latest),
-                )
-                .await?;
+            let answer = self.0.transport.call(&Call { route, url, body: Body::Nothing }, Some(latest)).await?;
             let page = wire::page(&answer.body).map_err(|problem| malformed(route, problem))?;
             match listing.absorb(page, answer.body.len()) {
                 Next::Ask(next) => offset = next,
@@ -142,9 +107,7 @@ impl MeshAgent {
         let route = Route::GetClient;
         let answer = match self.send(route, &[id], Body::Nothing).await {
             Ok(answer) => answer,
-            Err(CallError {
-                kind: Kind::NotFound, ..
-            }) => return Ok(None),
+            Err(CallError { kind: Kind::NotFound, .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
         let client = wire::client(&answer.body).map_err(|problem| malformed(route, problem))?;
@@ -164,9 +127,7 @@ impl MeshAgent {
     pub async fn delete_client(&self, id: &str) -> Result<(), CallError> {
         match self.send(Route::DeleteClient, &[id], Body::Nothing).await {
             Ok(answer) => carried_out(Route::DeleteClient, &answer),
-            Err(CallError {
-                kind: Kind::NotFound, ..
-            }) => Ok(()),
+            Err(CallError { kind: Kind::NotFound, .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -199,11 +160,7 @@ impl MeshAgent {
 
 impl fmt::Debug for MeshAgent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner {
-            base_url,
-            project_id,
-            transport: _,
-        } = &*self.0;
+        let Inner { base_url, project_id, transport: _ } = &*self.0;
         f.debug_struct("MeshAgent")
             .field("base_url", &base_url.to_string())
             .field("project_id", project_id)
@@ -220,11 +177,7 @@ fn carried_out(route: Route, answer: &Answer) -> Result<(), CallError> {
 }
 
 fn malformed(route: Route, Malformed(detail): Malformed) -> CallError {
-    CallError {
-        route,
-        kind: Kind::Unavailable(Unavailable::Malformed),
-        detail,
-    }
+    CallError { route, kind: Kind::Unavailable(Unavailable::Malformed), detail }
 }
 
 #[cfg(test)]

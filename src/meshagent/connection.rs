@@ -113,9 +113,7 @@ fn certificates(bundle: &[u8]) -> Result<Vec<CertificateDer<'static>>, BuildErro
     // Tried here, where it is known that a failure is the bundle's.
     let mut store = RootCertStore::empty();
     for certificate in &certificates {
-        store
-            .add(certificate.clone())
-            .map_err(|error| BuildError::CaBundle(error.to_string()))?;
+        store.add(certificate.clone()).map_err(|error| BuildError::CaBundle(error.to_string()))?;
     }
     Ok(certificates)
 }
@@ -133,11 +131,7 @@ mod tests {
     #[test]
     fn a_bundle_adds_to_the_public_roots() {
         let key = rcgen::KeyPair::generate().unwrap();
-        let own = rcgen::CertificateParams::new(vec![])
-            .unwrap()
-            .self_signed(&key)
-            .unwrap()
-            .pem();
+        let own = rcgen::CertificateParams::new(vec![]).unwrap().self_signed(&key).unwrap().pem();
         let both = trusted(Some(own.repeat(2).as_bytes())).unwrap();
         assert_eq!(both.len(), trusted(None).unwrap().len() + 2);
     }

@@ -56,11 +56,7 @@ impl Listing {
         self.offset = self.offset.saturating_add(received);
         self.pages += 1;
         self.bytes = self.bytes.saturating_add(bytes);
-        self.repeats = if self.clients.len() == seen_before {
-            self.repeats + 1
-        } else {
-            0
-        };
+        self.repeats = if self.clients.len() == seen_before { self.repeats + 1 } else { 0 };
         if received == 0 || total == Some(self.clients.len() as u64) || self.repeats >= MOST_REPEATS {
             Next::Done
         } else if self.pages >= MOST_PAGES {

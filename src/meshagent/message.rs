@@ -8,15 +8,7 @@ use std::ops::Range;
 const LONGEST: usize = 300;
 const REDACTED: &str = "[redacted]";
 /// Names after which a value is not shown, in lower case; parts of names count (`client_secret`, `apiToken`).
-const SECRET_NAMES: [&str; 7] = [
-    "secret",
-    "token",
-    "password",
-    "passwd",
-    "authorization",
-    "api_key",
-    "apikey",
-];
+const SECRET_NAMES: [&str; 7] = ["secret", "token", "password", "passwd", "authorization", "api_key", "apikey"];
 /// Fields in which servers put what a person should read, in order of preference.
 const MESSAGE_FIELDS: [&str; 6] = ["message", "error_description", "detail", "error", "title", "reason"];
 
@@ -37,11 +29,7 @@ pub(super) fn of_body(body: &[u8], key: &str) -> String {
 
 /// Removes secrets, control and invisible characters, then shortens: a secret is never cut into an unrecognised half.
 pub(super) fn one_line(text: &str, key: &str) -> String {
-    let text = if key.is_empty() {
-        text.to_owned()
-    } else {
-        text.replace(key, REDACTED)
-    };
+    let text = if key.is_empty() { text.to_owned() } else { text.replace(key, REDACTED) };
     let visible: String = text
         .chars()
         .filter(|c| !is_invisible(*c))
@@ -58,11 +46,7 @@ fn without_named_values(text: &str) -> String {
     let named = SECRET_NAMES.iter().flat_map(|name| lower.match_indices(name));
     let mut values: Vec<Range<usize>> = named
         .filter_map(|(at, name)| value_after_name(&lower, at + name.len()))
-        .chain(
-            lower
-                .match_indices("bearer ")
-                .map(|(at, scheme)| value_at(&lower, at + scheme.len())),
-        )
+        .chain(lower.match_indices("bearer ").map(|(at, scheme)| value_at(&lower, at + scheme.len())))
         .collect();
     values.sort_by_key(|value| value.start);
     let mut shown = String::new();
@@ -85,14 +69,9 @@ fn value_after_name(lower: &str, name_end: usize) -> Option<Range<usize>> {
         return None;
     }
     let rest = lower[name_end..].trim_start_matches(is_random_alphabet);
-    let rest = rest
-        .trim_start_matches(['"', '\'', '\\', ']', ' '])
-        .strip_prefix([':', '='])?;
+    let rest = rest.trim_start_matches(['"', '\'', '\\', ']', ' ']).strip_prefix([':', '='])?;
     let rest = rest.trim_start_matches([' ', '>']);
-    let rest = ["bearer ", "basic "]
-        .iter()
-        .find_map(|scheme| rest.strip_prefix(scheme))
-        .unwrap_or(rest);
+    let rest = ["bearer ", "basic "].iter().find_map(|scheme| rest.strip_prefix(scheme)).unwrap_or(rest);
     Some(value_at(lower, lower.len() - rest.len()))
 }
 
@@ -104,21 +83,14 @@ fn value_at(lower: &str, start: usize) -> Range<usize> {
         let end = value[1..].find(quote).map_or(lower.len(), |length| start + 1 + length);
         return start + 1..end;
     }
-    start
-        ..value
-            .find([' ', '"', '\'', ',', ';', '&', '}', ')', ']', '<'])
-            .map_or(lower.len(), |length| start + length)
+    start..value.find([' ', '"', '\'', ',', ';', '&', '}', ')', ']', '<']).map_or(lower.len(), |length| start + length)
 }
 
 fn without_random_runs(text: &str) -> String {
     text.split_inclusive(|c: char| !is_random_alphabet(c))
         .map(|piece| {
             let run = piece.trim_end_matches(|c: char| !is_random_alphabet(c));
-            if looks_random(run) {
-                piece.replacen(run, REDACTED, 1)
-            } else {
-                piece.to_owned()
-            }
+            if looks_random(run) { piece.replacen(run, REDACTED, 1) } else { piece.to_owned() }
         })
         .collect()
 }
@@ -155,11 +127,7 @@ fn without_secrets(json: serde_json::Value) -> serde_json::Value {
                 let lower = name.to_lowercase();
                 let secret = SECRET_NAMES.iter().any(|part| lower.contains(part));
                 // `{"code": "invalid_token"}` keeps its value: the name decides, not the value.
-                let value = if secret {
-                    serde_json::Value::from(REDACTED)
-                } else {
-                    without_secrets(value)
-                };
+                let value = if secret { serde_json::Value::from(REDACTED) } else { without_secrets(value) };
                 (name, value)
             })
             .collect(),
@@ -174,9 +142,9 @@ fn without_secrets(json: serde_json::Value) -> serde_json::Value {
 fn readable(json: &serde_json::Value) -> Option<String> {
     match json {
         serde_json::Value::String(text) => Some(text.clone()),
-        serde_json::Value::Object(fields) => MESSAGE_FIELDS
-            .iter()
-            .find_map(|name| fields.get(*name).and_then(readable)),
+        serde_json::Value::Object(fields) => {
+            MESSAGE_FIELDS.iter().find_map(|name| fields.get(*name).and_then(readable))
+        }
         serde_json::Value::Null
         | serde_json::Value::Bool(_)
         | serde_json::Value::Number(_)
@@ -189,10 +157,7 @@ pub(super) fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error
     let mut cause = error;
     loop {
         let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        cause = match inner
-            .map(|inner| inner as &(dyn Error + 'static))
-            .or_else(|| cause.source())
-        {
+        cause = match inner.map(|inner| inner as &(dyn Error + 'static)).or_else(|| cause.source()) {
             Some(deeper) => deeper,
             None => return cause,
         };

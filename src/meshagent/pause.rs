@@ -14,10 +14,7 @@ const LONGEST: Duration = Duration::from_secs(600);
 
 /// How long to wait by a `Retry-After` header, which is a number of seconds or an HTTP date, or nonsense.
 pub(super) fn pause_for(retry_after: Option<&[u8]>, now: SystemTime) -> Duration {
-    let text = retry_after
-        .and_then(|header| str::from_utf8(header).ok())
-        .map(str::trim)
-        .unwrap_or_default();
+    let text = retry_after.and_then(|header| str::from_utf8(header).ok()).map(str::trim).unwrap_or_default();
     let wanted = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         // All digits and yet not a u64: too large.
         Duration::from_secs(text.parse().unwrap_or(u64::MAX))
@@ -44,10 +41,7 @@ impl Pause {
 
     /// When the present pause ends; nothing if none is on.
     pub(super) fn until(&self, now: Instant) -> Option<Instant> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .filter(|until| *until > now)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).filter(|until| *until > now)
     }
 }
 

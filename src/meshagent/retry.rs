@@ -39,10 +39,7 @@ impl Transport {
                 (Some(earlier), Kind::NotSent(_)) => earlier,
                 (Some(_) | None, _) => error,
             };
-            let Some(wait) = waits
-                .next()
-                .filter(|wait| may_help && Instant::now() + *wait < deadline)
-            else {
+            let Some(wait) = waits.next().filter(|wait| may_help && Instant::now() + *wait < deadline) else {
                 return Err(error);
             };
             tokio::time::sleep(wait).await;

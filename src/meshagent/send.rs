@@ -64,27 +64,14 @@ impl Transport {
         let route = call.route;
         if let Some(until) = self.pause.until(Instant::now()) {
             let kind = Kind::NotSent(NotSent::Paused { until });
-            return Err(CallError {
-                route,
-                kind,
-                detail: String::new(),
-            });
+            return Err(CallError { route, kind, detail: String::new() });
         }
         let started = Instant::now();
         let mut status = None;
-        let answer = timeout_at(deadline, self.exchange(call, &mut status))
-            .await
-            .unwrap_or_else(|_| {
-                Err(Failure {
-                    kind: Kind::Unavailable(Unavailable::Timeout),
-                    detail: "the deadline passed".to_owned(),
-                })
-            });
-        (self.observer)(CallObservation {
-            route,
-            status,
-            duration: started.elapsed(),
+        let answer = timeout_at(deadline, self.exchange(call, &mut status)).await.unwrap_or_else(|_| {
+            Err(Failure { kind: Kind::Unavailable(Unavailable::Timeout), detail: "the deadline passed".to_owned() })
         });
+        (self.observer)(CallObservation { route, status, duration: started.elapsed() });
         answer.map_err(|Failure { kind, detail }| {
             if let Kind::RateLimited { retry_after } = &kind {
                 self.pause.extend(Instant::now(), *retry_after);
@@ -100,10 +87,9 @@ impl Transport {
         let request = match call.route {
             Route::CreateClient => self.http.request(Method::POST, call.url.clone()),
             // From a read it may be concluded that something is absent, so the server must not answer from a cache.
-            Route::ListClients | Route::GetClient => self
-                .http
-                .request(Method::GET, call.url.clone())
-                .header("consistency", "high"),
+            Route::ListClients | Route::GetClient => {
+                self.http.request(Method::GET, call.url.clone()).header("consistency", "high")
+            }
             Route::UpdateClient => self.http.request(Method::PUT, call.url.clone()),
             Route::DeleteClient => self.http.request(Method::DELETE, call.url.clone()),
         };
@@ -117,10 +103,7 @@ impl Transport {
         let code = response.status().as_u16();
         *status = Some(code);
         if response.status().is_success() {
-            Ok(Answer {
-                status: code,
-                body: self.whole_body(response).await?,
-            })
+            Ok(Answer { status: code, body: self.whole_body(response).await? })
         } else {
             Err(self.refused(response).await)
         }
@@ -131,10 +114,7 @@ impl Transport {
             let detail = format!("more than {} MiB", LARGEST_ANSWER >> 20);
             failure(Kind::Unavailable(Unavailable::TooLarge), detail)
         };
-        let announced = response
-            .content_length()
-            .map_or(Ok(0), usize::try_from)
-            .unwrap_or(usize::MAX);
+        let announced = response.content_length().map_or(Ok(0), usize::try_from).unwrap_or(usize::MAX);
         if announced > LARGEST_ANSWER {
             return Err(too_large());
         }
@@ -155,12 +135,9 @@ impl Transport {
         let kind = classify(status, pause_for(header, SystemTime::now()));
         if let Kind::Unavailable(Unavailable::Redirect(_)) = kind {
             let target = response.headers().get(LOCATION).and_then(|header| header.to_str().ok());
-            let host = target
-                .and_then(|target| Url::parse(target).ok())
-                .and_then(|url| url.host_str().map(str::to_owned));
-            let detail = host
-                .map(|host| format!("it points to the host {host}"))
-                .unwrap_or_default();
+            let host =
+                target.and_then(|target| Url::parse(target).ok()).and_then(|url| url.host_str().map(str::to_owned));
+            let detail = host.map(|host| format!("it points to the host {host}")).unwrap_or_default();
             return failure(kind, message::one_line(&detail, self.key.expose()));
         }
         let mut body = Zeroizing::new(Vec::new());
@@ -177,10 +154,7 @@ impl Transport {
     }
 
     fn broken(&self, error: &reqwest::Error) -> Failure {
-        failure(
-            transport_kind(error),
-            message::one_line(&message::root_cause(error).to_string(), self.key.expose()),
-        )
+        failure(transport_kind(error), message::one_line(&message::root_cause(error).to_string(), self.key.expose()))
     }
 }
 

@@ -92,11 +92,7 @@ impl TestServer {
             }
             let mut head = [0; 8192];
             while let Ok(length @ 1..) = stream.peek(&mut head) {
-                if let Some(request) = head[..length]
-                    .windows(4)
-                    .any(|end| end == b"\r\n\r\n")
-                    .then(|| parse(&head))
-                {
+                if let Some(request) = head[..length].windows(4).any(|end| end == b"\r\n\r\n").then(|| parse(&head)) {
                     seen.lock().unwrap().push(request);
                     let _ = stream.write_all(partial);
                     break;
@@ -129,10 +125,7 @@ impl TestServer {
 
     /// Method and target of all requests so far.
     pub(super) fn lines(&self) -> Vec<String> {
-        self.seen()
-            .iter()
-            .map(|request| format!("{} {}", request.method, request.target))
-            .collect()
+        self.seen().iter().map(|request| format!("{} {}", request.method, request.target)).collect()
     }
 }
 
@@ -195,10 +188,7 @@ fn read(stream: &mut impl Read) -> Option<Request> {
         head.push(byte[0]);
     }
     let mut request = parse(&head);
-    let length = request
-        .headers
-        .get("content-length")
-        .map_or(0, |length| length.parse().unwrap());
+    let length = request.headers.get("content-length").map_or(0, |length| length.parse().unwrap());
     request.body = vec![0; length];
     stream.read_exact(&mut request.body).ok()?;
     Some(request)
@@ -212,10 +202,5 @@ fn parse(head: &[u8]) -> Request {
         .map_while(|line| line.split_once(": "))
         .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
         .collect();
-    Request {
-        method: first.next().unwrap(),
-        target: first.next().unwrap(),
-        headers,
-        body: vec![],
-    }
+    Request { method: first.next().unwrap(), target: first.next().unwrap(), headers, body: vec![] }
 }

@@ -118,10 +118,7 @@ pub(super) fn created(body: &[u8]) -> Result<(Client, ClientSecret), Incomplete>
     };
     match secret {
         Some(secret) => Ok((client, secret)),
-        None => Err(incomplete(
-            Some(client.client_id),
-            Malformed("no usable client_secret in it".to_owned()),
-        )),
+        None => Err(incomplete(Some(client.client_id), Malformed("no usable client_secret in it".to_owned()))),
     }
 }
 
@@ -140,10 +137,7 @@ pub(super) fn page(body: &[u8]) -> Result<Page, Malformed> {
         (None, Some(0)) => Vec::new(),
         (None, _) => return Err(Malformed("no list of clients in it".to_owned())),
     };
-    let clients = clients
-        .into_iter()
-        .map(|raw| Ok(raw.into_client()?.0))
-        .collect::<Result<_, Malformed>>()?;
+    let clients = clients.into_iter().map(|raw| Ok(raw.into_client()?.0)).collect::<Result<_, Malformed>>()?;
     Ok(Page { clients, total })
 }
 
@@ -154,9 +148,7 @@ pub(super) fn acknowledged(body: &[u8]) -> Result<(), Malformed> {
     match ok {
         Some(true) => Ok(()),
         Some(false) => Err(Malformed("it says that it is not ok".to_owned())),
-        None => client(body)
-            .map(|_| ())
-            .map_err(|_| Malformed("neither ok nor a client in it".to_owned())),
+        None => client(body).map(|_| ()).map_err(|_| Malformed("neither ok nor a client in it".to_owned())),
     }
 }
 
@@ -174,10 +166,7 @@ fn readable_id(body: &[u8]) -> Option<String> {
         client: Option<Box<Identified>>,
     }
     let Identified { client_id, client } = parse(body).ok()?;
-    client
-        .and_then(|inner| inner.client_id)
-        .or(client_id)
-        .filter(|id| !id.is_empty())
+    client.and_then(|inner| inner.client_id).or(client_id).filter(|id| !id.is_empty())
 }
 
 fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Malformed> {
@@ -246,12 +235,7 @@ impl RawClient {
             redirect_uris: self.redirect_uris.unwrap_or_default(),
             scope: self.scope.unwrap_or_default(),
             project_id: self.project_id,
-            metadata: self
-                .metadata
-                .unwrap_or_default()
-                .into_iter()
-                .map(|(key, value)| (key, text(value)))
-                .collect(),
+            metadata: self.metadata.unwrap_or_default().into_iter().map(|(key, value)| (key, text(value))).collect(),
             official: self.official,
         };
         Ok((client, self.client_secret))
@@ -259,11 +243,7 @@ impl RawClient {
 }
 
 fn text(value: serde_json::Value) -> String {
-    if let serde_json::Value::String(text) = value {
-        text
-    } else {
-        value.to_string()
-    }
+    if let serde_json::Value::String(text) = value { text } else { value.to_string() }
 }
 
 /// A secret that cannot be used must not hide the client's id, so it counts as none instead of failing the answer.

@@ -43,24 +43,14 @@ impl ProjectKey {
     pub fn of(object: &OAuthClient) -> Self {
         let default = ProjectRef::default();
         let Some(reference) = &object.spec.project_ref else {
-            return Self {
-                kind: default.kind,
-                namespace: None,
-                name: default.name,
-            };
+            return Self { kind: default.kind, namespace: None, name: default.name };
         };
         let name = reference.name.clone().unwrap_or_default();
         match reference.kind.as_deref() {
-            Some("MeshAgentProject") => Self {
-                kind: ProjectKind::MeshAgentProject,
-                namespace: object.namespace(),
-                name,
-            },
-            Some(_) | None => Self {
-                kind: ProjectKind::ClusterMeshAgentProject,
-                namespace: None,
-                name,
-            },
+            Some("MeshAgentProject") => {
+                Self { kind: ProjectKind::MeshAgentProject, namespace: object.namespace(), name }
+            }
+            Some(_) | None => Self { kind: ProjectKind::ClusterMeshAgentProject, namespace: None, name },
         }
     }
 }
@@ -101,10 +91,7 @@ impl Allowed {
         let AllowedNamespaces { names, selector } = allowed.cloned().unwrap_or_default();
         // A selector that cannot be read selects nothing.
         let selector = selector.and_then(|selector| Selector::try_from(selector).ok());
-        Self::Some {
-            names: names.unwrap_or_default(),
-            selector,
-        }
+        Self::Some { names: names.unwrap_or_default(), selector }
     }
 
     fn allows(&self, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
@@ -149,20 +136,13 @@ impl Projects {
     /// Knows no project yet. The store holds the labels of all namespaces.
     #[must_use]
     pub fn new(namespaces: Store<PartialObjectMeta<Namespace>>) -> Self {
-        Self {
-            known: Arc::default(),
-            namespaces,
-        }
+        Self { known: Arc::default(), namespaces }
     }
 
     /// What is known of a project.
     #[must_use]
     pub fn get(&self, key: &ProjectKey) -> Option<Known> {
-        self.known
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(key)
-            .cloned()
+        self.known.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
     /// Puts down what is known now. Returns whether its usability changed.
@@ -178,11 +158,7 @@ impl Projects {
         let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let project = all.remove(key).and_then(|known| known.project);
         if project.is_some() {
-            let known = Known {
-                project,
-                failure: Some(not_found(key)),
-                allowed: Allowed::read(None),
-            };
+            let known = Known { project, failure: Some(not_found(key)), allowed: Allowed::read(None) };
             all.insert(key.clone(), known);
         }
     }
@@ -192,16 +168,8 @@ impl Projects {
     #[must_use]
     pub fn resolve(&self, object: &OAuthClient, deleting: bool, exists: bool) -> Option<Resolution> {
         let key = ProjectKey::of(object);
-        let Some(Known {
-            project,
-            failure,
-            allowed,
-        }) = self.get(&key)
-        else {
-            return (!exists).then(|| Resolution {
-                project: None,
-                failure: Some(not_found(&key)),
-            });
+        let Some(Known { project, failure, allowed }) = self.get(&key) else {
+            return (!exists).then(|| Resolution { project: None, failure: Some(not_found(&key)) });
         };
         let namespace = object.namespace().unwrap_or_default();
         let allowed = self.allows(&allowed, &namespace);
@@ -227,10 +195,7 @@ fn is_about_the_object(reason: Reason) -> bool {
 }
 
 fn not_found(key: &ProjectKey) -> Failure {
-    Failure::wait(
-        Reason::ProjectNotFound,
-        format!("there is no {key}; create it, or correct spec.projectRef"),
-    )
+    Failure::wait(Reason::ProjectNotFound, format!("there is no {key}; create it, or correct spec.projectRef"))
 }
 
 fn not_allowed(key: &ProjectKey, namespace: &str) -> Failure {

@@ -53,9 +53,7 @@ impl Snapshot {
         let known = self.read();
         let mut ids: BTreeSet<ClientId> = named.into_iter().cloned().collect();
         ids.extend(known.by_uid.get(uid).into_iter().flatten().cloned());
-        ids.into_iter()
-            .filter_map(|id| Some((id.clone(), known.clients.get(&id)?.client.clone())))
-            .collect()
+        ids.into_iter().filter_map(|id| Some((id.clone(), known.clients.get(&id)?.client.clone()))).collect()
     }
 
     /// This process has made or changed a client.
@@ -86,17 +84,12 @@ impl Snapshot {
         }
         let begun = self.write().next();
         let answer = api.list_clients().await.map(|clients| {
-            let read = clients
-                .iter()
-                .map(|client| (ClientId::new(&client.client_id), remote::read(client)));
+            let read = clients.iter().map(|client| (ClientId::new(&client.client_id), remote::read(client)));
             let listing: Listing = read.collect();
             self.write().merge(begun, &listing);
             Arc::new(listing)
         });
-        *flight = Some(Flight {
-            begun,
-            answer: answer.clone(),
-        });
+        *flight = Some(Flight { begun, answer: answer.clone() });
         answer
     }
 
@@ -118,10 +111,7 @@ impl Merged {
     fn insert(&mut self, id: ClientId, entry: Entry) {
         self.remove(&id);
         if let Some(marker) = &entry.client.marker {
-            self.by_uid
-                .entry(marker.owner.uid.clone())
-                .or_default()
-                .insert(id.clone());
+            self.by_uid.entry(marker.owner.uid.clone()).or_default().insert(id.clone());
         }
         self.clients.insert(id, entry);
     }
@@ -152,13 +142,7 @@ impl Merged {
         for (id, client) in listing {
             let written_since = self.clients.get(id).is_some_and(|entry| entry.written > begun);
             if !written_since && !self.deleted.contains_key(id) {
-                self.insert(
-                    id.clone(),
-                    Entry {
-                        client: client.clone(),
-                        written: 0,
-                    },
-                );
+                self.insert(id.clone(), Entry { client: client.clone(), written: 0 });
             }
         }
     }
@@ -170,10 +154,7 @@ mod tests {
     use crate::decide::settings::Settings;
 
     fn client(scope: &str) -> RemoteClient {
-        let settings = Settings {
-            scopes: BTreeSet::from([scope.to_owned()]),
-            ..Settings::default()
-        };
+        let settings = Settings { scopes: BTreeSet::from([scope.to_owned()]), ..Settings::default() };
         RemoteClient { settings, marker: None }
     }
 
@@ -183,12 +164,8 @@ mod tests {
 
     #[test]
     fn a_write_after_a_listing_was_begun_wins_over_what_the_listing_shows() {
-        let (snapshot, put, made, gone) = (
-            Snapshot::default(),
-            ClientId::new("put"),
-            ClientId::new("made"),
-            ClientId::new("gone"),
-        );
+        let (snapshot, put, made, gone) =
+            (Snapshot::default(), ClientId::new("put"), ClientId::new("made"), ClientId::new("gone"));
         let begun = snapshot.write().next();
         snapshot.wrote(&put, client("new"));
         snapshot.wrote(&made, client("made"));
@@ -206,9 +183,7 @@ mod tests {
         snapshot.wrote(&edited, client("mine"));
         snapshot.wrote(&gone, client("mine"));
         let begun = snapshot.write().next();
-        snapshot
-            .write()
-            .merge(begun, &Listing::from([(edited.clone(), client("somebody's"))]));
+        snapshot.write().merge(begun, &Listing::from([(edited.clone(), client("somebody's"))]));
         assert_eq!(shows(&snapshot, &edited), Some(client("somebody's")));
         assert_eq!(shows(&snapshot, &gone), None);
     }

@@ -8,21 +8,19 @@ use kube::ResourceExt;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use super::failures::{KubernetesError, call_failure, within};
+use super::failures::{KubernetesError, within};
 use super::held::Vault;
 use super::pass::Pass;
 use super::secret;
 use crate::api::OAuthClient;
 use crate::api::names::{CREATE_TOKEN_ANNOTATION, FINALIZER, MANAGER, UNKNOWN_TOKENS_ANNOTATION};
-use crate::decide::change::Wanted;
 use crate::decide::failure::Failure;
-use crate::decide::id::{ClientId, Digest, Token, Uid, Version};
-use crate::decide::next::{Desired, Record, SecretWrite, Step};
-use crate::decide::observed::{Answer, Held};
-use crate::decide::{reading, remote};
-use crate::meshagent::Posted;
+use crate::decide::id::{ClientId, Token, Version};
+use crate::decide::next::{Record, SecretWrite, Step};
+use crate::decide::observed::{self, Answer, Stored};
+use crate::decide::reading;
 use crate::project::Project;
-use crate::secret::{ClientSecret, digest};
+use crate::secret::ClientSecret;
 
 /// What the steps are carried out with.
 #[derive(Clone, Debug)]
@@ -49,16 +47,11 @@ impl Hands<'_> {
                 let patch = json!({ "metadata": { "resourceVersion": version.as_str(), "annotations": annotations } });
                 match self.patch_object(pass, "strike cleaned tokens off", &patch).await {
                     Ok(()) => Answer::Object(pass.facts()),
-                    Err(answer) => answer,
+                    Err(answer) => *answer,
                 }
             }
             Step::Rehearse { write } => self.rehearse(pass, write).await,
-            Step::Publish {
-                client_id,
-                token,
-                write,
-                ..
-            } => self.publish(pass, client_id, token, write).await,
+            Step::Publish { client_id, token, write, .. } => self.publish(pass, client_id, token, write).await,
             Step::MoveToken { token, version } => {
                 self.vault.forget(&pass.observed.object.uid);
                 let annotations = json!({ CREATE_TOKEN_ANNOTATION: token.as_str() });
@@ -79,107 +72,6 @@ impl Hands<'_> {
                 }
             }
             Step::Rest => Answer::Forgotten,
-        }
-    }
-
-    /// The steps that call MeshAgent.
-    async fn call(&self, pass: &Pass<'_>, project: &Project, step: &Step) -> Answer {
-        let failed = |error| Answer::Failed(call_failure(&error));
-        match step {
-            Step::List => match project.snapshot.list(&project.api).await {
-                Ok(_) => Answer::Listing(pass.relevant(project)),
-                Err(error) => failed(error),
-            },
-            Step::Get { client_id } => match project.api.get_client(client_id.as_str()).await {
-                Ok(client) => Answer::Client(client.as_ref().map(remote::read)),
-                Err(error) => failed(error),
-            },
-            Step::Post { token } => match &pass.desired {
-                Desired::Present(wanted) => self.post(&pass.observed.object.uid, project, wanted, token).await,
-                Desired::Invalid(failure) => Answer::Refused(failure.clone()),
-                Desired::Absent => Answer::Refused(pass.without_project()),
-            },
-            Step::Put {
-                client_id,
-                change,
-                result,
-            } => {
-                match project
-                    .api
-                    .update_client(client_id.as_str(), &remote::patch(change))
-                    .await
-                {
-                    Ok(()) => {
-                        project.snapshot.wrote(client_id, (**result).clone());
-                        Answer::Updated((**result).clone())
-                    }
-                    Err(error) => failed(error),
-                }
-            }
-            Step::Delete { client_id, .. } => match project.api.delete_client(client_id.as_str()).await {
-                Ok(()) => {
-                    project.snapshot.deleted(client_id);
-                    self.forget_deleted(&pass.observed.held, &pass.observed.object.uid, client_id);
-                    Answer::Deleted
-                }
-                Err(error) => failed(error),
-            },
-            Step::ReadLive
-            | Step::ReadSecret
-            | Step::WriteIntent { .. }
-            | Step::Rehearse { .. }
-            | Step::Publish { .. }
-            | Step::MoveToken { .. }
-            | Step::Reshape { .. }
-            | Step::Forget
-            | Step::Record(_)
-            | Step::StrikeUnknown { .. }
-            | Step::RemoveFinalizer { .. }
-            | Step::Rest => Answer::Forgotten,
-        }
-    }
-
-    fn forget_deleted(&self, held: &Held, uid: &Uid, deleted: &ClientId) {
-        match held {
-            Held::Credential { client_id, .. } | Held::Keyless { client_id, .. } if client_id == deleted => {
-                self.vault.forget(uid);
-            }
-            Held::Nothing | Held::Unspent(_) | Held::Credential { .. } | Held::Keyless { .. } => {}
-        }
-    }
-
-    /// Once per token, ever: it is spent before the call goes out, whatever becomes of this future.
-    async fn post(&self, uid: &Uid, project: &Project, wanted: &Wanted, token: &Token) -> Answer {
-        self.vault.forget(uid);
-        let client = wanted.client(token);
-        match project.api.create_client(&remote::new_client(&client)).await {
-            Posted::Created {
-                client: created,
-                secret,
-            } => {
-                let client_id = ClientId::new(&created.client_id);
-                let digest = Digest::new(digest(uid.as_str(), client_id.as_str(), &secret));
-                self.vault
-                    .keep_credential(uid, token.clone(), client_id.clone(), digest.clone(), secret);
-                project.snapshot.wrote(&client_id, client.clone());
-                Answer::Created {
-                    client_id,
-                    digest,
-                    client,
-                }
-            }
-            Posted::Rejected(error) => {
-                self.vault.keep_unspent(uid, token.clone());
-                Answer::Refused(call_failure(&error))
-            }
-            Posted::Unknown { error, client_id } => {
-                let failure = call_failure(&error);
-                let client_id = client_id.map(ClientId::new);
-                if let Some(client_id) = &client_id {
-                    self.vault.keep_keyless(uid, client_id.clone(), failure.clone());
-                }
-                Answer::Unknown(failure, client_id)
-            }
         }
     }
 
@@ -218,14 +110,12 @@ impl Hands<'_> {
                 let object = &pass.observed.object;
                 match secret::view(Some(&secret), &object.uid, &object.recorded, pass.shape.as_ref()) {
                     // Another version than the pass knows of may have another token as well.
-                    crate::decide::observed::Secret::Ours(stored)
-                        if pass.secret_version().as_ref() == Some(&stored.version) =>
-                    {
+                    observed::Secret::Ours(stored) if pass.secret_version().as_ref() == Some(&stored.version) => {
                         Answer::Data(stored.credential, stored.in_shape)
                     }
-                    crate::decide::observed::Secret::Ours(_)
-                    | crate::decide::observed::Secret::Absent
-                    | crate::decide::observed::Secret::Foreign => Answer::Conflict,
+                    observed::Secret::Ours(_) | observed::Secret::Absent | observed::Secret::Foreign => {
+                        Answer::Conflict
+                    }
                 }
             }
             Ok(None) => Answer::Conflict,
@@ -240,11 +130,7 @@ impl Hands<'_> {
         if !finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
             finalizers.push(FINALIZER.to_owned());
         }
-        let unknown = if unknown.is_empty() {
-            Value::Null
-        } else {
-            json!(reading::unknown_tokens_text(unknown))
-        };
+        let unknown = if unknown.is_empty() { Value::Null } else { json!(reading::unknown_tokens_text(unknown)) };
         let annotations = json!({ CREATE_TOKEN_ANNOTATION: token.as_str(), UNKNOWN_TOKENS_ANNOTATION: unknown });
         let patch = json!({ "metadata": {
             "resourceVersion": version.as_str(),
@@ -256,7 +142,7 @@ impl Hands<'_> {
                 self.vault.keep_unspent(&uid, token.clone());
                 Answer::Intent(pass.facts(), token)
             }
-            Err(answer) => answer,
+            Err(answer) => *answer,
         }
     }
 
@@ -266,12 +152,17 @@ impl Hands<'_> {
         let patch = json!({ "metadata": { "resourceVersion": version.as_str(), "finalizers": finalizers } });
         match self.patch_object(pass, "release the OAuthClient", &patch).await {
             Ok(()) => Answer::Released,
-            Err(answer) => answer,
+            Err(answer) => *answer,
         }
     }
 
     /// Patches the object's metadata; the pass goes on with what came back.
-    async fn patch_object(&self, pass: &mut Pass<'_>, operation: &'static str, patch: &Value) -> Result<(), Answer> {
+    async fn patch_object(
+        &self,
+        pass: &mut Pass<'_>,
+        operation: &'static str,
+        patch: &Value,
+    ) -> Result<(), Box<Answer>> {
         let (name, params) = (pass.object.name_any(), PatchParams::apply(MANAGER));
         let params = PatchParams { force: false, ..params };
         match within(operation, self.objects.patch(&name, &params, &Patch::Merge(patch))).await {
@@ -279,8 +170,10 @@ impl Hands<'_> {
                 pass.take(object);
                 Ok(())
             }
-            Err(error) if error.is_conflict() || error.proves_absence_of("oauthclients") => Err(Answer::Conflict),
-            Err(error) => Err(Answer::Failed(error.of_object())),
+            Err(error) if error.is_conflict() || error.proves_absence_of("oauthclients") => {
+                Err(Box::new(Answer::Conflict))
+            }
+            Err(error) => Err(Box::new(Answer::Failed(error.of_object()))),
         }
     }
 
@@ -289,12 +182,9 @@ impl Hands<'_> {
             return Answer::Rehearsed;
         };
         let (client_id, token) = (ClientId::new("rehearsal"), Token::new("rehearsal"));
-        match self
-            .write_secret(pass, &client_id, &token, &placeholder, write, true)
-            .await
-        {
-            Answer::Stored(_) => Answer::Rehearsed,
-            other => other,
+        match self.write_secret(pass, &client_id, &token, &placeholder, write, true).await {
+            Ok(_) => Answer::Rehearsed,
+            Err(answer) => *answer,
         }
     }
 
@@ -303,11 +193,13 @@ impl Hands<'_> {
         let Some(secret) = self.vault.secret(uid, token) else {
             return Answer::Conflict;
         };
-        let answer = self.write_secret(pass, client_id, token, &secret, write, false).await;
-        if matches!(answer, Answer::Stored(_)) {
-            self.vault.forget(uid);
+        match self.write_secret(pass, client_id, token, &secret, write, false).await {
+            Ok(stored) => {
+                self.vault.forget(uid);
+                Answer::Stored(stored)
+            }
+            Err(answer) => *answer,
         }
-        answer
     }
 
     async fn write_secret(
@@ -318,9 +210,9 @@ impl Hands<'_> {
         secret: &ClientSecret,
         write: &SecretWrite,
         dry_run: bool,
-    ) -> Answer {
+    ) -> Result<Stored, Box<Answer>> {
         let Some(shape) = &pass.shape else {
-            return Answer::Failed(pass.without_project());
+            return Err(Box::new(Answer::Failed(pass.without_project())));
         };
         let field_manager = Some(MANAGER.to_owned());
         let written = match write {
@@ -330,17 +222,9 @@ impl Hands<'_> {
                 within("create the Secret", self.secrets.create(&params, &whole)).await
             }
             SecretWrite::Replace(version) => {
-                let params = PatchParams {
-                    dry_run,
-                    field_manager,
-                    ..PatchParams::default()
-                };
+                let params = PatchParams { dry_run, field_manager, ..PatchParams::default() };
                 let patch = Patch::Merge(shape.replacing(version, token, client_id, secret));
-                within(
-                    "replace the credential",
-                    self.secrets.patch(&pass.secret_name, &params, &patch),
-                )
-                .await
+                within("replace the credential", self.secrets.patch(&pass.secret_name, &params, &patch)).await
             }
         };
         stored(pass, written)
@@ -361,18 +245,9 @@ impl Hands<'_> {
     }
 
     async fn patch_secret(&self, pass: &Pass<'_>, operation: &'static str, patch: &Value) -> Answer {
-        let params = PatchParams {
-            field_manager: Some(MANAGER.to_owned()),
-            ..PatchParams::default()
-        };
-        stored(
-            pass,
-            within(
-                operation,
-                self.secrets.patch(&pass.secret_name, &params, &Patch::Merge(patch)),
-            )
-            .await,
-        )
+        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        let written = within(operation, self.secrets.patch(&pass.secret_name, &params, &Patch::Merge(patch))).await;
+        stored(pass, written).map_or_else(|answer| *answer, Answer::Stored)
     }
 
     async fn record(&self, pass: &mut Pass<'_>, record: &Record) -> Answer {
@@ -380,16 +255,8 @@ impl Hands<'_> {
             return Answer::Recorded(pass.facts());
         };
         let (name, params) = (pass.object.name_any(), PatchParams::default());
-        let params = PatchParams {
-            field_manager: Some(MANAGER.to_owned()),
-            ..params
-        };
-        match within(
-            "record the status",
-            self.objects.patch_status(&name, &params, &Patch::Merge(patch)),
-        )
-        .await
-        {
+        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..params };
+        match within("record the status", self.objects.patch_status(&name, &params, &Patch::Merge(patch))).await {
             Ok(object) => {
                 pass.take(object);
                 pass.status_written = true;
@@ -401,23 +268,20 @@ impl Hands<'_> {
     }
 }
 
-/// The answer to a write of the Secret.
-fn stored(pass: &Pass<'_>, written: Result<Secret, KubernetesError>) -> Answer {
+/// The Secret after a write, or the answer if there was none.
+fn stored(pass: &Pass<'_>, written: Result<Secret, KubernetesError>) -> Result<Stored, Box<Answer>> {
     let object = &pass.observed.object;
     match written {
         Ok(secret) => match secret::view(Some(&secret), &object.uid, &object.recorded, pass.shape.as_ref()) {
-            crate::decide::observed::Secret::Ours(stored) => Answer::Stored(stored),
-            crate::decide::observed::Secret::Absent | crate::decide::observed::Secret::Foreign => Answer::Conflict,
+            observed::Secret::Ours(stored) => Ok(stored),
+            observed::Secret::Absent | observed::Secret::Foreign => Err(Box::new(Answer::Conflict)),
         },
-        Err(error) if error.is_conflict() || error.proves_absence_of("secrets") => Answer::Conflict,
-        Err(error) => Answer::Failed(error.of_secret()),
+        Err(error) if error.is_conflict() || error.proves_absence_of("secrets") => Err(Box::new(Answer::Conflict)),
+        Err(error) => Err(Box::new(Answer::Failed(error.of_secret()))),
     }
 }
 
 /// A failure for a step that needs the project where there is none.
 pub(super) fn no_project() -> Failure {
-    Failure::retry(
-        crate::api::Reason::ProjectNotReady,
-        "the project cannot be used right now",
-    )
+    Failure::retry(crate::api::Reason::ProjectNotReady, "the project cannot be used right now")
 }

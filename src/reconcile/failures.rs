@@ -39,10 +39,7 @@ pub async fn within<T>(
 ) -> Result<T, KubernetesError> {
     match tokio::time::timeout(DEADLINE, call).await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(source)) => Err(KubernetesError::Call {
-            operation,
-            source: Box::new(source),
-        }),
+        Ok(Err(source)) => Err(KubernetesError::Call { operation, source: Box::new(source) }),
         Err(_) => Err(KubernetesError::Deadline { operation }),
     }
 }
@@ -52,11 +49,14 @@ impl KubernetesError {
     #[must_use]
     pub fn status(&self) -> Option<&Status> {
         match self {
-            Self::Call { source, .. } => match &**source {
-                kube::Error::Api(status) => Some(status),
-                // Of kube's many errors only this one is an answer.
-                _ => None,
-            },
+            // Of kube's many errors only this one is an answer.
+            Self::Call { source, .. } => {
+                if let kube::Error::Api(status) = &**source {
+                    Some(status)
+                } else {
+                    None
+                }
+            }
             Self::Deadline { .. } => None,
         }
     }
@@ -74,10 +74,7 @@ impl KubernetesError {
         self.status().is_some_and(|status| {
             status.code == 404
                 && status.reason == "NotFound"
-                && status
-                    .details
-                    .as_ref()
-                    .is_some_and(|details| details.kind == resource && !details.name.is_empty())
+                && status.details.as_ref().is_some_and(|details| details.kind == resource && !details.name.is_empty())
         })
     }
 
@@ -87,10 +84,7 @@ impl KubernetesError {
         match self.status() {
             Some(status) if matches!(status.code, 400..=403 | 405..=408 | 413 | 422) => Failure::stalled(
                 Reason::SecretRejected,
-                format!(
-                    "the cluster refuses the Secret: {}; allow it, then it is tried again",
-                    status.message
-                ),
+                format!("the cluster refuses the Secret: {}; allow it, then it is tried again", status.message),
             ),
             Some(_) | None => self.of_object(),
         }
@@ -99,13 +93,8 @@ impl KubernetesError {
     /// What a failed read or write of the object means.
     #[must_use]
     pub fn of_object(&self) -> Failure {
-        let said = self
-            .status()
-            .map_or_else(|| self.to_string(), |status| format!("{self}: {}", status.message));
-        Failure::retry(
-            Reason::Updating,
-            format!("the Kubernetes API did not carry it out ({said}); trying again"),
-        )
+        let said = self.status().map_or_else(|| self.to_string(), |status| format!("{self}: {}", status.message));
+        Failure::retry(Reason::Updating, format!("the Kubernetes API did not carry it out ({said}); trying again"))
     }
 }
 
@@ -121,20 +110,15 @@ pub fn call_failure(error: &CallError) -> Failure {
         },
         Kind::AuthenticationFailed => Failure::stalled(Reason::AuthenticationFailed, message),
         Kind::PermissionDenied => Failure::stalled(Reason::PermissionDenied, message),
-        Kind::Disabled => Failure::wait(
-            Reason::ProjectDisabled,
-            format!("{message}; enable it in MeshAgent Studio"),
-        ),
+        Kind::Disabled => Failure::wait(Reason::ProjectDisabled, format!("{message}; enable it in MeshAgent Studio")),
         Kind::NotSent(NotSent::Paused { until }) => Failure {
             reason: Reason::RateLimited,
             disposition: Disposition::Retry(Some(until.saturating_duration_since(tokio::time::Instant::now()))),
             message,
         },
-        Kind::RateLimited { retry_after } => Failure {
-            reason: Reason::RateLimited,
-            disposition: Disposition::Retry(Some(*retry_after)),
-            message,
-        },
+        Kind::RateLimited { retry_after } => {
+            Failure { reason: Reason::RateLimited, disposition: Disposition::Retry(Some(*retry_after)), message }
+        }
         Kind::NotFound
         | Kind::Unavailable(_)
         | Kind::NotSent(NotSent::NameNotResolved | NotSent::NoConnection | NotSent::Tls | NotSent::UnusableRequest) => {

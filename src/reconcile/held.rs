@@ -16,16 +16,8 @@ pub struct Vault(Mutex<HashMap<Uid, Holding>>);
 #[derive(Debug)]
 enum Holding {
     Unspent(Token),
-    Credential {
-        token: Token,
-        client_id: ClientId,
-        digest: Digest,
-        secret: ClientSecret,
-    },
-    Keyless {
-        client_id: ClientId,
-        failure: Failure,
-    },
+    Credential { token: Token, client_id: ClientId, digest: Digest, secret: ClientSecret },
+    Keyless { client_id: ClientId, failure: Failure },
 }
 
 impl Vault {
@@ -35,20 +27,12 @@ impl Vault {
         match self.open().get(uid) {
             None => Held::Nothing,
             Some(Holding::Unspent(token)) => Held::Unspent(token.clone()),
-            Some(Holding::Credential {
-                token,
-                client_id,
-                digest,
-                ..
-            }) => Held::Credential {
-                token: token.clone(),
-                client_id: client_id.clone(),
-                digest: digest.clone(),
-            },
-            Some(Holding::Keyless { client_id, failure }) => Held::Keyless {
-                client_id: client_id.clone(),
-                failure: failure.clone(),
-            },
+            Some(Holding::Credential { token, client_id, digest, .. }) => {
+                Held::Credential { token: token.clone(), client_id: client_id.clone(), digest: digest.clone() }
+            }
+            Some(Holding::Keyless { client_id, failure }) => {
+                Held::Keyless { client_id: client_id.clone(), failure: failure.clone() }
+            }
         }
     }
 
@@ -68,15 +52,7 @@ impl Vault {
 
     /// Keeps a credential until it is published.
     pub fn keep_credential(&self, uid: &Uid, token: Token, client_id: ClientId, digest: Digest, secret: ClientSecret) {
-        self.open().insert(
-            uid.clone(),
-            Holding::Credential {
-                token,
-                client_id,
-                digest,
-                secret,
-            },
-        );
+        self.open().insert(uid.clone(), Holding::Credential { token, client_id, digest, secret });
     }
 
     /// Keeps the id of a client whose secret nobody was shown, until it is deleted.
@@ -92,10 +68,7 @@ impl Vault {
     /// How many credentials wait to be published.
     #[must_use]
     pub fn credentials(&self) -> usize {
-        self.open()
-            .values()
-            .filter(|holding| matches!(holding, Holding::Credential { .. }))
-            .count()
+        self.open().values().filter(|holding| matches!(holding, Holding::Credential { .. })).count()
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<Uid, Holding>> {

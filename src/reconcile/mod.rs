@@ -1,5 +1,6 @@
 //! The hands: a pass asks what is next, carries it out, and absorbs the answer, until it rests.
 
+mod calls;
 pub mod execute;
 pub mod failures;
 pub mod held;
@@ -65,13 +66,7 @@ fn ended(pass: Pass<'_>, notes: Vec<Note>, recorded: Option<Box<Record>>, backof
     let failed = pass.observed.failure.clone();
     let requeue = match (&recorded, &failed) {
         // The pass failed after its record, or in recording.
-        (_, Some(_))
-            if recorded
-                .as_ref()
-                .is_none_or(|record| record.verdict == Verdict::Converged) =>
-        {
-            Some(backoff)
-        }
+        (_, Some(_)) if recorded.as_ref().is_none_or(|record| record.verdict == Verdict::Converged) => Some(backoff),
         (Some(record), _) => {
             let ending = pass.ending(record);
             requeue(&ending, &report(&ending), backoff)
@@ -82,11 +77,5 @@ fn ended(pass: Pass<'_>, notes: Vec<Note>, recorded: Option<Box<Record>>, backof
         Verdict::Converged => None,
         Verdict::Blocked(failure) => Some(failure),
     });
-    Ended {
-        failure: failed.or(blocked),
-        requeue,
-        notes,
-        object: pass.object,
-        left_behind: pass.left_behind,
-    }
+    Ended { failure: failed.or(blocked), requeue, notes, object: pass.object, left_behind: pass.left_behind }
 }

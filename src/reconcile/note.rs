@@ -34,10 +34,7 @@ pub(super) struct Before {
 
 impl Before {
     pub(super) fn of(pass: &Pass<'_>) -> Self {
-        Self {
-            client_id: pass.observed.object.recorded.client_id.clone(),
-            complaint: complaint(&pass.object),
-        }
+        Self { client_id: pass.observed.object.recorded.client_id.clone(), complaint: complaint(&pass.object) }
     }
 }
 
@@ -50,18 +47,11 @@ fn complaint(object: &OAuthClient) -> Option<(String, String)> {
 
 /// What a step that was carried out is worth telling.
 pub(super) fn tell(before: &Before, pass: &Pass<'_>, step: &Step, answer: &Answer) -> Vec<Note> {
-    let normal = |reason: &str, text: String| Note {
-        kind: NoteKind::Normal,
-        reason: reason.to_owned(),
-        text,
-    };
+    let normal = |reason: &str, text: String| Note { kind: NoteKind::Normal, reason: reason.to_owned(), text };
     let secret = &pass.secret_name;
     match (step, answer) {
         (Step::Publish { client_id, .. }, Answer::Stored(_)) => vec![match &before.client_id {
-            None => normal(
-                "Created",
-                format!("created client {client_id}; its credential is in Secret {secret}"),
-            ),
+            None => normal("Created", format!("created client {client_id}; its credential is in Secret {secret}")),
             Some(former) => normal(
                 "CredentialReplaced",
                 format!(
@@ -72,10 +62,7 @@ pub(super) fn tell(before: &Before, pass: &Pass<'_>, step: &Step, answer: &Answe
             ),
         }],
         (Step::Put { client_id, change, .. }, Answer::Updated(_)) => {
-            vec![normal(
-                "Updated",
-                format!("updated {} of client {client_id}", change.fields().join(", ")),
-            )]
+            vec![normal("Updated", format!("updated {} of client {client_id}", change.fields().join(", ")))]
         }
         (Step::Reshape { .. }, Answer::Stored(_)) => vec![normal("Updated", format!("repaired Secret {secret}"))],
         (Step::Delete { client_id, because }, Answer::Deleted) => vec![normal(
@@ -90,11 +77,7 @@ pub(super) fn tell(before: &Before, pass: &Pass<'_>, step: &Step, answer: &Answe
         )],
         (Step::Record(_), Answer::Recorded(_)) if pass.status_written => match complaint(&pass.object) {
             Some((reason, text)) if before.complaint.as_ref() != Some(&(reason.clone(), text.clone())) => {
-                vec![Note {
-                    kind: NoteKind::Warning,
-                    reason,
-                    text,
-                }]
+                vec![Note { kind: NoteKind::Warning, reason, text }]
             }
             Some(_) | None => Vec::new(),
         },

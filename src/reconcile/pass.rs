@@ -81,14 +81,7 @@ pub fn secret_name(object: &OAuthClient) -> String {
 
 impl<'a> Pass<'a> {
     pub(super) fn begin(start: Start<'a>) -> Self {
-        let Start {
-            object,
-            secret,
-            resolution,
-            cluster,
-            vault,
-            now,
-        } = start;
+        let Start { object, secret, resolution, cluster, vault, now } = start;
         let facts = reading::object(&object, now);
         let held = vault.held(&facts.uid);
         let mut pass = Self {
@@ -110,10 +103,7 @@ impl<'a> Pass<'a> {
         // An object that asks to be looked at now is not judged by an earlier listing.
         if let Some(project) = pass.project().filter(|_| !reading::reconcile_requested(&pass.object)) {
             let relevant = pass.relevant(project);
-            pass.observed.remote = relevant
-                .into_iter()
-                .map(|(id, client)| (id, Remote::Listed(client)))
-                .collect();
+            pass.observed.remote = relevant.into_iter().map(|(id, client)| (id, Remote::Listed(client))).collect();
         }
         pass
     }
@@ -144,17 +134,8 @@ impl<'a> Pass<'a> {
             _ if object.metadata.deletion_timestamp.is_some() => Desired::Absent,
             Ok(present) => {
                 self.managed_keys = present.settings.metadata.keys().cloned().collect();
-                let owner = Owner {
-                    cluster: self.cluster.clone(),
-                    namespace,
-                    name,
-                    uid,
-                };
-                Desired::Present(Box::new(Wanted {
-                    settings: present.settings,
-                    owner,
-                    policy: Policy::Delete,
-                }))
+                let owner = Owner { cluster: self.cluster.clone(), namespace, name, uid };
+                Desired::Present(Box::new(Wanted { settings: present.settings, owner, policy: Policy::Delete }))
             }
             Err(invalid) => Desired::Invalid(Failure::stalled(Reason::InvalidSpec, invalid.to_string())),
         };
@@ -246,11 +227,7 @@ impl<'a> Pass<'a> {
                 Credential::Other(_) | Credential::Broken => false,
             },
         };
-        let client_matches = match (
-            self.observed.remote.get(client_id),
-            &self.desired,
-            &self.observed.object.token,
-        ) {
+        let client_matches = match (self.observed.remote.get(client_id), &self.desired, &self.observed.object.token) {
             (Some(Remote::Absent | Remote::Deleted), _, _) => false,
             (Some(Remote::Listed(client) | Remote::Read(client)), Desired::Present(wanted), Some(token)) => {
                 wanted.change(client, &recorded.managed_keys, token).is_none()

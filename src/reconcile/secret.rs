@@ -63,15 +63,9 @@ impl Shape {
                 (OAUTH_CLIENT_LABEL.to_owned(), object.name_any()),
                 (MANAGED_BY_LABEL.to_owned(), MANAGER.to_owned()),
             ]),
-            owner: OwnerReference {
-                block_owner_deletion: Some(true),
-                ..owner
-            },
+            owner: OwnerReference { block_owner_deletion: Some(true), ..owner },
             keys: keys.clone(),
-            values: values
-                .into_iter()
-                .filter_map(|(key, value)| Some((key.clone()?, value)))
-                .collect(),
+            values: values.into_iter().filter_map(|(key, value)| Some((key.clone()?, value))).collect(),
         })
     }
 
@@ -150,11 +144,7 @@ impl Shape {
 
     fn data(&self, client_id: &ClientId, secret: Option<&ClientSecret>) -> BTreeMap<String, ByteString> {
         let bytes = |text: &str| ByteString(text.as_bytes().to_vec());
-        let mut data: BTreeMap<_, _> = self
-            .values
-            .iter()
-            .map(|(key, value)| (key.clone(), bytes(value)))
-            .collect();
+        let mut data: BTreeMap<_, _> = self.values.iter().map(|(key, value)| (key.clone(), bytes(value))).collect();
         data.insert(self.keys.client_id.clone(), bytes(client_id.as_str()));
         data.extend(secret.map(|secret| (self.keys.client_secret.clone(), bytes(secret.expose()))));
         data
@@ -162,21 +152,14 @@ impl Shape {
 
     fn fits_metadata(&self, metadata: &ObjectMeta) -> bool {
         let holds = |present: Option<&BTreeMap<String, String>>, key: &str, value: &str| {
-            present
-                .and_then(|present| present.get(key))
-                .is_some_and(|found| found == value)
+            present.and_then(|present| present.get(key)).is_some_and(|found| found == value)
         };
         let annotations = metadata.annotations.as_ref();
         let keys = json!({ "clientId": self.keys.client_id, "clientSecret": self.keys.client_secret });
-        self.labels
-            .iter()
-            .all(|(key, value)| holds(metadata.labels.as_ref(), key, value))
+        self.labels.iter().all(|(key, value)| holds(metadata.labels.as_ref(), key, value))
             && holds(annotations, KEYS_ANNOTATION, &keys.to_string())
             && holds(annotations, VALUES_ANNOTATION, &self.values_digest())
-            && metadata
-                .owner_references
-                .as_ref()
-                .is_some_and(|owners| owners.contains(&self.owner))
+            && metadata.owner_references.as_ref().is_some_and(|owners| owners.contains(&self.owner))
     }
 
     fn fits_data(&self, secret: &Secret, client_id: &ClientId) -> bool {
@@ -196,12 +179,7 @@ pub fn view_metadata(
     let Some(metadata) = metadata else {
         return observed::Secret::Absent;
     };
-    let annotation = |key: &str| {
-        metadata
-            .annotations
-            .as_ref()
-            .and_then(|annotations| annotations.get(key))
-    };
+    let annotation = |key: &str| metadata.annotations.as_ref().and_then(|annotations| annotations.get(key));
     if annotation(OWNER_UID_ANNOTATION).is_none_or(|owner| owner != uid.as_str()) {
         return observed::Secret::Foreign;
     }
@@ -210,11 +188,7 @@ pub fn view_metadata(
     observed::Secret::Ours(Stored {
         token: annotation(CREATE_TOKEN_ANNOTATION).and_then(|token| Token::read(token, uid)),
         client_id: annotation(CLIENT_ID_ANNOTATION).map(ClientId::new),
-        credential: if unchanged {
-            Credential::AsRecorded
-        } else {
-            Credential::Unread
-        },
+        credential: if unchanged { Credential::AsRecorded } else { Credential::Unread },
         in_shape: shape.is_none_or(|shape| shape.fits_metadata(metadata)),
         version,
     })
@@ -233,11 +207,7 @@ pub fn view(secret: Option<&Secret>, uid: &Uid, recorded: &Recorded, shape: Opti
             let in_shape = stored.in_shape
                 && shape.is_none_or(|shape| named.is_some_and(|client_id| shape.fits_data(secret, client_id)));
             let credential = credential(secret, uid, recorded, stored.client_id.as_ref());
-            observed::Secret::Ours(Stored {
-                in_shape,
-                credential,
-                ..stored
-            })
+            observed::Secret::Ours(Stored { in_shape, credential, ..stored })
         }
         (view, _) => view,
     }

@@ -6,9 +6,7 @@ const PROJECT: &str = "6f1c9be5-0f6e-4f9f-bfbe-fb00112233ff";
 
 fn compact(id: &str) -> String {
     let bytes = uuid::Uuid::parse_str(id).unwrap();
-    base64::engine::general_purpose::URL_SAFE_NO_PAD
-        .encode(bytes.as_bytes())
-        .replace('-', ".")
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes.as_bytes()).replace('-', ".")
 }
 
 fn key(secret: &str) -> ApiKey {
@@ -30,19 +28,13 @@ fn the_secret_of_a_key_may_hold_hyphens() {
 fn a_known_key_gives_a_known_project() {
     // All bits set: `_` and `-` (written `.`) are the characters that other alphabets spell differently.
     let key = ApiKey::new("ma-AAAAAAAAAAAAAAAAAAAAAA-..........___________w-s").unwrap();
-    assert_eq!(
-        key.project_id().as_deref(),
-        Some("fbefbefb-efbe-fbef-ffff-ffffffffffff")
-    );
+    assert_eq!(key.project_id().as_deref(), Some("fbefbefb-efbe-fbef-ffff-ffffffffffff"));
 }
 
 #[test]
 fn spare_bits_are_ignored_as_other_decoders_do() {
     let key = ApiKey::new("ma-AAAAAAAAAAAAAAAAAAAAAA-AAAAAAAAAAAAAAAAAAAAAB-s").unwrap();
-    assert_eq!(
-        key.project_id().as_deref(),
-        Some("00000000-0000-0000-0000-000000000000")
-    );
+    assert_eq!(key.project_id().as_deref(), Some("00000000-0000-0000-0000-000000000000"));
 }
 
 #[test]
@@ -88,15 +80,9 @@ fn values_that_cannot_be_sent_are_refused() {
 #[test]
 fn debug_and_errors_do_not_show_the_value() {
     assert_eq!(format!("{:?}", ApiKey::new("hunter2").unwrap()), "ApiKey([redacted])");
-    assert_eq!(
-        format!("{:?}", ClientSecret::new("hunter2").unwrap()),
-        "ClientSecret([redacted])"
-    );
+    assert_eq!(format!("{:?}", ClientSecret::new("hunter2").unwrap()), "ClientSecret([redacted])");
     let error = serde_json::from_str::<ClientSecret>("\"hunter2\\nhunter3\"").unwrap_err();
-    assert!(
-        !error.to_string().contains("hunter"),
-        "a deserialisation error shows the value"
-    );
+    assert!(!error.to_string().contains("hunter"), "a deserialisation error shows the value");
 }
 
 #[test]

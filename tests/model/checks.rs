@@ -22,28 +22,18 @@ pub fn accepted(world: &World) -> bool {
     let published = world.secret.as_ref().filter(|secret| secret.uid == declared.object.uid);
     lives(recorded_id)
         && published.is_none_or(|secret| lives(&secret.client_id))
-        && recorded
-            .retiring
-            .iter()
-            .filter(|former| !former.due)
-            .all(|former| lives(&former.client_id))
+        && recorded.retiring.iter().filter(|former| !former.due).all(|former| lives(&former.client_id))
 }
 
 /// I3: one client, plus those retiring, plus those in the hands of a pass, plus POSTs of unknown outcome: those
 /// that the object still names, and those whose answer reached nobody.
 pub fn bounded(world: &World) -> bool {
     let Some(declared) = &world.declared else { return true };
-    let ours = world.remote.values().filter(|client| {
-        client
-            .marker
-            .as_ref()
-            .is_some_and(|marker| marker.owner.uid == declared.object.uid)
-    });
-    let in_hand = world
-        .operators
-        .iter()
-        .filter(|operator| operator.has_credential())
-        .count();
+    let ours = world
+        .remote
+        .values()
+        .filter(|client| client.marker.as_ref().is_some_and(|marker| marker.owner.uid == declared.object.uid));
+    let in_hand = world.operators.iter().filter(|operator| operator.has_credential()).count();
     let unknown = declared.object.unknown.len() + usize::from(world.astray);
     ours.count() <= 1 + declared.object.recorded.retiring.len() + in_hand + unknown
 }

@@ -73,17 +73,12 @@ impl Model for Scenario {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("nothing forbidden is done (I4, tokens)", |_, world: &World| {
-                world.violation.is_none()
-            }),
-            Property::always("what is recorded is published and lives (I1, I7)", |_, world| {
-                checks::accepted(world)
-            }),
+            Property::always("nothing forbidden is done (I4, tokens)", |_, world: &World| world.violation.is_none()),
+            Property::always("what is recorded is published and lives (I1, I7)", |_, world| checks::accepted(world)),
             Property::always("clients are bounded (I3)", |_, world| checks::bounded(world)),
-            Property::always(
-                "it can always come to rest rightly (I2, I6)",
-                |scenario: &Self, world| scenario.rests.from(world),
-            ),
+            Property::always("it can always come to rest rightly (I2, I6)", |scenario: &Self, world| {
+                scenario.rests.from(world)
+            }),
         ]
     }
 }
@@ -132,11 +127,7 @@ fn surroundings(world: &World, events: &mut Vec<Event>) {
     if collected.collect_garbage() {
         events.push(Event::CollectGarbage);
     }
-    if world
-        .declared
-        .as_ref()
-        .is_some_and(|declared| declared.object.recorded.retiring.iter().any(|old| !old.due))
-    {
+    if world.declared.as_ref().is_some_and(|declared| declared.object.recorded.retiring.iter().any(|old| !old.due)) {
         events.push(Event::OverlapEnds);
     }
     match &world.sweep {
@@ -158,25 +149,12 @@ fn user_events(world: &World, events: &mut Vec<Event>) {
     let offers = [
         (budget.deletes > 0 && !declared.deleting, Event::UserDeletes),
         (budget.replaces > 0, Event::UserReplaces),
-        (
-            budget.rotations > 0 && declared.object.recorded.client_id.is_some(),
-            Event::UserRotates,
-        ),
+        (budget.rotations > 0 && declared.object.recorded.client_id.is_some(), Event::UserRotates),
         (budget.edits > 0, Event::UserEdits),
-        (
-            budget.secret_deletes > 0 && world.secret.is_some(),
-            Event::UserDeletesSecret,
-        ),
-        (
-            budget.studio_deletes > 0 && declared.object.recorded.client_id.is_some(),
-            Event::StudioDeletes,
-        ),
+        (budget.secret_deletes > 0 && world.secret.is_some(), Event::UserDeletesSecret),
+        (budget.studio_deletes > 0 && declared.object.recorded.client_id.is_some(), Event::StudioDeletes),
     ];
-    events.extend(
-        offers
-            .into_iter()
-            .filter_map(|(offered, event)| offered.then_some(event)),
-    );
+    events.extend(offers.into_iter().filter_map(|(offered, event)| offered.then_some(event)));
 }
 
 fn happen(world: &mut World, event: &Event) {
@@ -256,10 +234,7 @@ fn tell(path: Vec<(World, Option<Event>)>) -> String {
             Some(Event::Carry(who) | Event::CarryUnheard(who) | Event::Fail(who)) => world.step_of(*who),
             _ => None,
         };
-        story += &format!(
-            "  {event:?} {}\n",
-            step.map_or_else(String::new, |step| format!("{step:?}"))
-        );
+        story += &format!("  {event:?} {}\n", step.map_or_else(String::new, |step| format!("{step:?}")));
         last = Some(world);
     }
     let Some(mut world) = last else { return story };
@@ -270,26 +245,13 @@ fn tell(path: Vec<(World, Option<Event>)>) -> String {
             break;
         }
     }
-    story
-        + &format!(
-            "  and rests with {:#?}\n{:#?}\n{:#?}",
-            world.declared,
-            world.secret,
-            world.remote.keys()
-        )
+    story + &format!("  and rests with {:#?}\n{:#?}\n{:#?}", world.declared, world.secret, world.remote.keys())
 }
 
 /// Checks one scenario exhaustively; the number of states, or the first property that fell.
 fn explore(budget: Budget, fence_out: Option<Fence>) -> Result<usize, String> {
-    let scenario = Scenario {
-        budget,
-        fence_out,
-        rests: checks::Rests::default(),
-    };
-    let checker = scenario
-        .checker()
-        .threads(2)
-        .finish_when(stateright::HasDiscoveries::AnyFailures);
+    let scenario = Scenario { budget, fence_out, rests: checks::Rests::default() };
+    let checker = scenario.checker().threads(2).finish_when(stateright::HasDiscoveries::AnyFailures);
     let checker = checker.spawn_dfs().join();
     match checker.discoveries().into_iter().next() {
         None => Ok(checker.unique_state_count()),
@@ -314,55 +276,12 @@ const QUIET: Budget = Budget {
 #[test]
 fn every_interleaving_keeps_the_invariants() {
     let scenarios = [
-        (
-            "two operators, a crash, a lost answer",
-            Budget {
-                crashes: 1,
-                lost_answers: 1,
-                ..QUIET
-            },
-        ),
-        (
-            "delete and create again",
-            Budget {
-                crashes: 1,
-                deletes: 1,
-                creates: 1,
-                ..QUIET
-            },
-        ),
-        (
-            "rotation",
-            Budget {
-                rotations: 1,
-                lost_answers: 1,
-                ..QUIET
-            },
-        ),
-        (
-            "kubectl replace",
-            Budget {
-                replaces: 2,
-                crashes: 1,
-                ..QUIET
-            },
-        ),
-        (
-            "the Secret deleted",
-            Budget {
-                secret_deletes: 1,
-                crashes: 1,
-                ..QUIET
-            },
-        ),
-        (
-            "the client deleted in Studio",
-            Budget {
-                studio_deletes: 1,
-                edits: 1,
-                ..QUIET
-            },
-        ),
+        ("two operators, a crash, a lost answer", Budget { crashes: 1, lost_answers: 1, ..QUIET }),
+        ("delete and create again", Budget { crashes: 1, deletes: 1, creates: 1, ..QUIET }),
+        ("rotation", Budget { rotations: 1, lost_answers: 1, ..QUIET }),
+        ("kubectl replace", Budget { replaces: 2, crashes: 1, ..QUIET }),
+        ("the Secret deleted", Budget { secret_deletes: 1, crashes: 1, ..QUIET }),
+        ("the client deleted in Studio", Budget { studio_deletes: 1, edits: 1, ..QUIET }),
     ];
     let mut total = 0;
     for (name, budget) in scenarios {

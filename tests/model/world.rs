@@ -118,10 +118,7 @@ pub const FOREIGN: &str = "foreign";
 
 impl World {
     pub fn begin(budget: Budget, fence_out: Option<Fence>) -> Self {
-        let foreign = RemoteClient {
-            settings: Settings::default(),
-            marker: None,
-        };
+        let foreign = RemoteClient { settings: Settings::default(), marker: None };
         let mut world = Self {
             fence_out,
             declared: None,
@@ -166,11 +163,7 @@ impl World {
             rotation_asked: false,
             replaced: Replaced::LongAgo,
         };
-        self.declared = Some(Declared {
-            object,
-            deleting: false,
-            variant: 0,
-        });
+        self.declared = Some(Declared { object, deleting: false, variant: 0 });
     }
 
     /// What a user or a controller other than ours does to the object.
@@ -180,22 +173,17 @@ impl World {
             change(declared);
             declared.object.version = version;
         }
-        if self
-            .declared
-            .as_ref()
-            .is_some_and(|declared| declared.deleting && !declared.object.finalizer)
-        {
+        if self.declared.as_ref().is_some_and(|declared| declared.deleting && !declared.object.finalizer) {
             self.declared = None;
         }
     }
 
     /// The garbage collector: a Secret goes with the object that owns it.
     pub fn collect_garbage(&mut self) -> bool {
-        let orphaned = self.secret.as_ref().is_some_and(|secret| {
-            self.declared
-                .as_ref()
-                .is_none_or(|declared| declared.object.uid != secret.uid)
-        });
+        let orphaned = self
+            .secret
+            .as_ref()
+            .is_some_and(|secret| self.declared.as_ref().is_none_or(|declared| declared.object.uid != secret.uid));
         if orphaned {
             self.secret = None;
         }
@@ -230,18 +218,11 @@ impl World {
         let Some(cached) = operator.cached.clone() else { return };
         let secret = Self::view_secret(operator.cached_secret.as_ref(), &cached.object, false);
         let held = operator.held.take().unwrap_or(Held::Nothing);
-        let relevant = operator
-            .cached_remote
-            .iter()
-            .filter(|(id, client)| relevant(&cached.object, id, client));
+        let relevant = operator.cached_remote.iter().filter(|(id, client)| relevant(&cached.object, id, client));
         let remote = relevant.map(|(id, client)| (id.clone(), client.clone())).collect();
         let observed = Observed::begin(cached.object, secret, remote, held);
-        operator.pass = Some(Pass {
-            observed,
-            deleting: cached.deleting,
-            variant: cached.variant,
-            read_too_early: None,
-        });
+        operator.pass =
+            Some(Pass { observed, deleting: cached.deleting, variant: cached.variant, read_too_early: None });
     }
 
     /// The next step of a pass.
@@ -284,11 +265,7 @@ impl World {
             self.late.push((client_id, client));
             self.astray += 1;
         }
-        self.fold_in(
-            who,
-            &step,
-            Answer::Unknown(Failure::retry(Reason::APIUnavailable, ""), None),
-        );
+        self.fold_in(who, &step, Answer::Unknown(Failure::retry(Reason::APIUnavailable, ""), None));
     }
 
     fn fold_in(&mut self, who: usize, step: &Step, answer: Answer) {
@@ -322,11 +299,7 @@ impl World {
 
     pub fn crash(&mut self, who: usize) {
         let operator = &mut self.operators[who];
-        let held = operator
-            .pass
-            .take()
-            .map(|pass| pass.observed.held)
-            .or(operator.held.take());
+        let held = operator.pass.take().map(|pass| pass.observed.held).or(operator.held.take());
         if matches!(held, Some(Held::Credential { .. } | Held::Keyless { .. })) {
             self.astray += 1;
         }
@@ -334,9 +307,7 @@ impl World {
     }
 
     fn guarded(&self, version: &Version) -> bool {
-        self.declared
-            .as_ref()
-            .is_some_and(|declared| &declared.object.version == version)
+        self.declared.as_ref().is_some_and(|declared| &declared.object.version == version)
     }
 
     /// The effect of a step, and its answer.
@@ -348,10 +319,7 @@ impl World {
             return Answer::Conflict;
         };
         let uid = pass.observed.object.uid.clone();
-        let alive = self
-            .declared
-            .as_ref()
-            .is_some_and(|declared| declared.object.uid == uid);
+        let alive = self.declared.as_ref().is_some_and(|declared| declared.object.uid == uid);
         match step {
             Step::ReadLive => {
                 let (object, secret) = pass.read_too_early.clone().unwrap_or_else(|| self.read_live(&pass));
@@ -380,8 +348,7 @@ impl World {
                     declared.object.unknown = unknown.clone();
                     declared.object.finalizer = true;
                 });
-                self.object()
-                    .map_or(Answer::Conflict, |object| Answer::Intent(object, token))
+                self.object().map_or(Answer::Conflict, |object| Answer::Intent(object, token))
             }
             Step::Rehearse { write } => {
                 if self.may_write(write) {
@@ -391,22 +358,14 @@ impl World {
                 }
             }
             Step::Post { token } => self.post(&pass, token),
-            Step::Publish {
-                client_id,
-                token,
-                write,
-                ..
-            } => self.publish(&uid, client_id, token, write),
+            Step::Publish { client_id, token, write, .. } => self.publish(&uid, client_id, token, write),
             Step::MoveToken { token, version } => {
                 let write = SecretWrite::Replace(version.clone());
                 let Some(client_id) = self.secret.as_ref().map(|secret| secret.client_id.clone()) else {
                     return Answer::Conflict;
                 };
                 match self.publish(&uid, &client_id, token, &write) {
-                    Answer::Stored(stored) => Answer::Stored(Stored {
-                        credential: Credential::AsRecorded,
-                        ..stored
-                    }),
+                    Answer::Stored(stored) => Answer::Stored(Stored { credential: Credential::AsRecorded, ..stored }),
                     other => other,
                 }
             }
@@ -464,11 +423,7 @@ impl World {
 
     fn read_live(&self, pass: &Pass) -> (Option<Object>, Secret) {
         let object = self.object();
-        let secret = Self::view_secret(
-            self.secret.as_ref(),
-            object.as_ref().unwrap_or(&pass.observed.object),
-            true,
-        );
+        let secret = Self::view_secret(self.secret.as_ref(), object.as_ref().unwrap_or(&pass.observed.object), true);
         (object, secret)
     }
 
@@ -495,20 +450,15 @@ impl World {
         let client_id = ClientId::new(format!("c{}", self.tick()));
         let client = wanted(&pass.observed.object.uid, pass.variant).client(token);
         self.remote.insert(client_id.clone(), client.clone());
-        Answer::Created {
-            digest: Digest::new(client_id.as_str()),
-            client_id,
-            client,
-        }
+        Answer::Created { digest: Digest::new(client_id.as_str()), client_id, client }
     }
 
     fn may_write(&self, write: &SecretWrite) -> bool {
         match write {
             SecretWrite::Create => self.secret.is_none() || !self.intact(Fence::CreateNotApply),
-            SecretWrite::Replace(version) => self
-                .secret
-                .as_ref()
-                .is_some_and(|secret| secret.version.to_string() == version.as_str()),
+            SecretWrite::Replace(version) => {
+                self.secret.as_ref().is_some_and(|secret| secret.version.to_string() == version.as_str())
+            }
         }
     }
 
@@ -520,12 +470,8 @@ impl World {
             self.violation = Some("I4: a foreign Secret was written");
         }
         let version = self.tick();
-        self.secret = Some(StoredSecret {
-            version,
-            uid: uid.clone(),
-            token: token.clone(),
-            client_id: client_id.clone(),
-        });
+        self.secret =
+            Some(StoredSecret { version, uid: uid.clone(), token: token.clone(), client_id: client_id.clone() });
         Answer::Stored(Stored {
             version: Version::new(version.to_string()),
             token: Some(token.clone()),
@@ -547,12 +493,7 @@ impl World {
         }
         if because == Removal::Retired
             && let Some(declared) = &self.declared
-            && declared
-                .object
-                .recorded
-                .retiring
-                .iter()
-                .any(|former| &former.client_id == client_id && !former.due)
+            && declared.object.recorded.retiring.iter().any(|former| &former.client_id == client_id && !former.due)
         {
             self.violation = Some("I4: a former client was deleted before its overlap had ended");
         }
@@ -564,11 +505,8 @@ impl World {
             return Answer::Conflict;
         };
         let mut recorded = declared.object.recorded.clone();
-        let known: BTreeMap<_, _> = recorded
-            .retiring
-            .iter()
-            .map(|former| (former.client_id.clone(), former.due))
-            .collect();
+        let known: BTreeMap<_, _> =
+            recorded.retiring.iter().map(|former| (former.client_id.clone(), former.due)).collect();
         recorded.retiring = record
             .retiring
             .iter()
@@ -578,14 +516,8 @@ impl World {
             })
             .collect();
         let mut rotation_asked = declared.object.rotation_asked;
-        if let (
-            Verdict::Converged,
-            Some(Published {
-                client_id,
-                secret_version,
-                digest,
-            }),
-        ) = (&record.verdict, &record.published)
+        if let (Verdict::Converged, Some(Published { client_id, secret_version, digest })) =
+            (&record.verdict, &record.published)
         {
             recorded.client_id = Some(client_id.clone());
             recorded.secret_version = Some(secret_version.clone());
@@ -619,45 +551,23 @@ impl Pass {
 
 /// The client that a variant of the spec asks for.
 pub fn wanted(uid: &Uid, variant: u8) -> Wanted {
-    let owner = Owner {
-        cluster: ClusterId::new("k"),
-        namespace: "n".into(),
-        name: "o".into(),
-        uid: uid.clone(),
-    };
-    let settings = Settings {
-        scopes: BTreeSet::from([if variant == 0 { "a" } else { "b" }.to_owned()]),
-        ..Settings::default()
-    };
-    Wanted {
-        settings,
-        owner,
-        policy: Policy::Delete,
-    }
+    let owner = Owner { cluster: ClusterId::new("k"), namespace: "n".into(), name: "o".into(), uid: uid.clone() };
+    let settings =
+        Settings { scopes: BTreeSet::from([if variant == 0 { "a" } else { "b" }.to_owned()]), ..Settings::default() };
+    Wanted { settings, owner, policy: Policy::Delete }
 }
 
 /// Whether a client in a listing matters to an object: it is recorded, retiring, or bears its uid.
 fn relevant(object: &Object, client_id: &ClientId, client: &RemoteClient) -> bool {
     object.recorded.client_id.as_ref() == Some(client_id)
-        || object
-            .recorded
-            .retiring
-            .iter()
-            .any(|former| &former.client_id == client_id)
-        || client
-            .marker
-            .as_ref()
-            .is_some_and(|marker| marker.owner.uid == object.uid)
+        || object.recorded.retiring.iter().any(|former| &former.client_id == client_id)
+        || client.marker.as_ref().is_some_and(|marker| marker.owner.uid == object.uid)
 }
 
 impl Operator {
     /// Whether it holds a credential that is not published yet.
     pub fn has_credential(&self) -> bool {
-        let held = self
-            .pass
-            .as_ref()
-            .map(|pass| &pass.observed.held)
-            .or(self.held.as_ref());
+        let held = self.pass.as_ref().map(|pass| &pass.observed.held).or(self.held.as_ref());
         matches!(held, Some(Held::Credential { .. } | Held::Keyless { .. }))
     }
 }
@@ -687,22 +597,14 @@ impl World {
 
     pub fn overlap_ends(&mut self) {
         if let Some(declared) = &mut self.declared {
-            declared
-                .object
-                .recorded
-                .retiring
-                .iter_mut()
-                .for_each(|former| former.due = true);
+            declared.object.recorded.retiring.iter_mut().for_each(|former| former.due = true);
         }
     }
 
     /// `kubectl replace` of the YAML in git: annotations and finalizer go, status stays.
     pub fn replace(&mut self) {
         // What the annotations knew of POSTs of unknown outcome is lost with them.
-        let forgotten = self
-            .declared
-            .as_ref()
-            .map_or(0, |declared| declared.object.unknown.len() + 1);
+        let forgotten = self.declared.as_ref().map_or(0, |declared| declared.object.unknown.len() + 1);
         self.astray += u8::try_from(forgotten).unwrap_or(u8::MAX);
         self.touch(|declared| {
             declared.object.token = None;
@@ -731,10 +633,7 @@ impl World {
         };
         let judged = listed.iter().filter(|(client_id, client)| {
             let Some(marker) = &client.marker else { return false };
-            let declared = self
-                .declared
-                .as_ref()
-                .filter(|declared| declared.object.uid == marker.owner.uid);
+            let declared = self.declared.as_ref().filter(|declared| declared.object.uid == marker.owner.uid);
             let secret;
             let evidence = match declared {
                 None => Evidence::Gone,
@@ -746,11 +645,7 @@ impl World {
             disowned(client_id, marker, evidence).is_some()
         });
         let judged: Vec<_> = judged.map(|(client_id, _)| client_id.clone()).collect();
-        self.sweep = if judged.is_empty() {
-            Sweep::Idle
-        } else {
-            Sweep::Judged(judged)
-        };
+        self.sweep = if judged.is_empty() { Sweep::Idle } else { Sweep::Judged(judged) };
     }
 
     pub fn sweep_deletes(&mut self) {
@@ -787,23 +682,12 @@ impl World {
             return true;
         }
         self.overlap_ends();
-        let before = (
-            self.declared.clone(),
-            self.secret.clone(),
-            self.remote.clone(),
-            self.operators[0].held.clone(),
-        );
+        let before = (self.declared.clone(), self.secret.clone(), self.remote.clone(), self.operators[0].held.clone());
         self.run_leader();
         self.sweep_lists();
         self.sweep_reads_or_deletes();
         self.sweep_reads_or_deletes();
-        before
-            != (
-                self.declared.clone(),
-                self.secret.clone(),
-                self.remote.clone(),
-                self.operators[0].held.clone(),
-            )
+        before != (self.declared.clone(), self.secret.clone(), self.remote.clone(), self.operators[0].held.clone())
     }
 
     fn sweep_reads_or_deletes(&mut self) {

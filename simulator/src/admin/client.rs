@@ -61,15 +61,8 @@ impl Admin {
         if provider.install_default().is_err() {
             tracing::trace!("a TLS provider is installed already");
         }
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(DEADLINE)
-            .build()
-            .map_err(AdminError::NoClient)?;
-        Ok(Self {
-            url: url.into().trim_end_matches('/').to_owned(),
-            http,
-        })
+        let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build().map_err(AdminError::NoClient)?;
+        Ok(Self { url: url.into().trim_end_matches('/').to_owned(), http })
     }
 
     /// The calls since the record was last cleared.
@@ -119,11 +112,8 @@ impl Admin {
 
     /// Makes a key with these roles.
     pub async fn create_key(&self, project: Uuid, roles: &[Role]) -> Result<KeyAccess, AdminError> {
-        let key = NewKey {
-            roles: Some(roles.to_vec()),
-        };
-        self.send(Method::POST, &format!("/projects/{project}/keys"), &key)
-            .await
+        let key = NewKey { roles: Some(roles.to_vec()) };
+        self.send(Method::POST, &format!("/projects/{project}/keys"), &key).await
     }
 
     /// Revokes a key.
@@ -133,8 +123,7 @@ impl Admin {
 
     /// Makes a client as somebody in MeshAgent Studio would.
     pub async fn create_client(&self, project: Uuid, fields: &ClientFields) -> Result<ClientAccess, AdminError> {
-        self.send(Method::POST, &format!("/projects/{project}/clients"), fields)
-            .await
+        self.send(Method::POST, &format!("/projects/{project}/clients"), fields).await
     }
 
     /// Edits a client as somebody in MeshAgent Studio would.
@@ -150,22 +139,14 @@ impl Admin {
 
     /// Whether the API would accept this credential.
     pub async fn verify(&self, project: Uuid, client_id: &str, client_secret: &str) -> Result<bool, AdminError> {
-        let credential = Credential {
-            client_id: client_id.to_owned(),
-            client_secret: Secret::new(client_secret),
-        };
-        let verdict: Verdict = self
-            .send(Method::POST, &format!("/projects/{project}/verify"), &credential)
-            .await?;
+        let credential = Credential { client_id: client_id.to_owned(), client_secret: Secret::new(client_secret) };
+        let verdict: Verdict = self.send(Method::POST, &format!("/projects/{project}/verify"), &credential).await?;
         Ok(verdict.accepted)
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, AdminError> {
         let answer = self.call(Method::GET, path, None::<&()>).await?;
-        answer.json().await.map_err(|source| AdminError::Call {
-            operation: format!("GET {path}"),
-            source,
-        })
+        answer.json().await.map_err(|source| AdminError::Call { operation: format!("GET {path}"), source })
     }
 
     async fn send<T: DeserializeOwned>(
@@ -176,10 +157,7 @@ impl Admin {
     ) -> Result<T, AdminError> {
         let operation = format!("{method} {path}");
         let answer = self.call(method, path, Some(body)).await?;
-        answer
-            .json()
-            .await
-            .map_err(|source| AdminError::Call { operation, source })
+        answer.json().await.map_err(|source| AdminError::Call { operation, source })
     }
 
     async fn delete(&self, path: &str) -> Result<(), AdminError> {
@@ -192,10 +170,7 @@ impl Admin {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let failed = |source| AdminError::Call {
-            operation: operation.clone(),
-            source,
-        };
+        let failed = |source| AdminError::Call { operation: operation.clone(), source };
         let answer = request.send().await.map_err(failed)?;
         let status = answer.status();
         if status.is_success() {
@@ -203,10 +178,6 @@ impl Admin {
         }
         let text = answer.text().await.map_err(failed)?;
         let message = serde_json::from_str::<Refusal>(&text).map_or(text, |refusal| refusal.message);
-        Err(AdminError::Refused {
-            operation,
-            status,
-            message,
-        })
+        Err(AdminError::Refused { operation, status, message })
     }
 }

@@ -34,36 +34,18 @@ pub enum Content {
 impl Answer {
     /// A JSON answer.
     pub fn json(status: u16, body: Value) -> Self {
-        Self {
-            status,
-            headers: Vec::new(),
-            content: Content::Json(body),
-            client_id: None,
-        }
+        Self { status, headers: Vec::new(), content: Content::Json(body), client_id: None }
     }
 
     /// An answer without a body.
     pub fn empty(status: u16) -> Self {
-        Self {
-            status,
-            headers: Vec::new(),
-            content: Content::None,
-            client_id: None,
-        }
+        Self { status, headers: Vec::new(), content: Content::None, client_id: None }
     }
 
     /// A text answer.
     pub fn text(status: u16, content_type: &str, text: impl Into<String>) -> Self {
-        let content = Content::Text {
-            content_type: content_type.to_owned(),
-            text: text.into(),
-        };
-        Self {
-            status,
-            headers: Vec::new(),
-            content,
-            client_id: None,
-        }
+        let content = Content::Text { content_type: content_type.to_owned(), text: text.into() };
+        Self { status, headers: Vec::new(), content, client_id: None }
     }
 
     /// An error in the form that this server gives all of them.
@@ -96,10 +78,7 @@ impl Answer {
         if let (400.., Content::Json(Value::Object(body))) = (self.status, &self.content)
             && let Some(message) = body.get("message").and_then(Value::as_str)
         {
-            self.content = Content::Text {
-                content_type: "text/plain".to_owned(),
-                text: message.to_owned(),
-            };
+            self.content = Content::Text { content_type: "text/plain".to_owned(), text: message.to_owned() };
         }
         self
     }

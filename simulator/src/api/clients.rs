@@ -35,21 +35,12 @@ pub(super) fn respond(
     // A patch was checked when it was taken; one that no longer fits leaves the settings as they are.
     let patched = overrides.and_then(|patch| project.settings.merged(patch).ok());
     let settings = patched.unwrap_or_else(|| project.settings.clone());
-    let call = Call {
-        key: &key,
-        settings: &settings,
-        client_id: target.client_id().unwrap_or_default(),
-        now,
-    };
+    let call = Call { key: &key, settings: &settings, client_id: target.client_id().unwrap_or_default(), now };
     let answer = match call.permitted(route) {
         Err(refusal) => refusal,
         Ok(()) => call.carry_out(route, project, request, &mut *world.generator),
     };
-    if settings.text_errors {
-        answer.with_text_errors()
-    } else {
-        answer
-    }
+    if settings.text_errors { answer.with_text_errors() } else { answer }
 }
 
 // 401 before 404 before 403: an unknown key learns nothing about projects.
@@ -63,16 +54,9 @@ fn authenticate(state: &State, target: &Target, headers: &HeaderMap) -> Result<(
             .with_header("www-authenticate", "Bearer")
     })?;
     let no_project = || Answer::error(404, "not_found", "no such project");
-    let project_id = target
-        .project()
-        .filter(|id| state.project(*id).is_some())
-        .ok_or_else(no_project)?;
+    let project_id = target.project().filter(|id| state.project(*id).is_some()).ok_or_else(no_project)?;
     if key.project_id != project_id {
-        return Err(Answer::error(
-            403,
-            "permission_denied",
-            "the API key belongs to another project",
-        ));
+        return Err(Answer::error(403, "permission_denied", "the API key belongs to another project"));
     }
     Ok((key.clone(), project_id))
 }
@@ -98,11 +82,7 @@ impl Call<'_> {
         if self.key.has(role) {
             return Ok(());
         }
-        Err(Answer::error(
-            403,
-            "permission_denied",
-            format!("the API key lacks the role {}", role.name()),
-        ))
+        Err(Answer::error(403, "permission_denied", format!("the API key lacks the role {}", role.name())))
     }
 
     fn carry_out(
@@ -131,11 +111,7 @@ impl Call<'_> {
             Ok((client, secret)) => {
                 let mut shown = json!(client);
                 shown["client_secret"] = secret.expose().into();
-                let body = if self.settings.bare_create {
-                    shown
-                } else {
-                    json!({"client": shown})
-                };
+                let body = if self.settings.bare_create { shown } else { json!({"client": shown}) };
                 Answer::json(200, body).about(&client.client_id)
             }
             Err(CreateError::Invalid(invalid)) => refused(&invalid),
@@ -168,11 +144,7 @@ impl Call<'_> {
         {
             shown["client_secret"] = secret.expose().into();
         }
-        let body = if self.settings.wrap_get {
-            json!({"client": shown})
-        } else {
-            shown
-        };
+        let body = if self.settings.wrap_get { json!({"client": shown}) } else { shown };
         Answer::json(200, body).about(self.client_id)
     }
 
@@ -198,11 +170,7 @@ impl Call<'_> {
 
     fn fields(&self, body: &[u8]) -> Result<ClientFields, Answer> {
         let fields = ClientFields::parse(body).map_err(|invalid| refused(&invalid))?;
-        let proxy = fields
-            .scope
-            .iter()
-            .flat_map(|scope| scope.split_ascii_whitespace())
-            .any(|s| s == "llm_proxy");
+        let proxy = fields.scope.iter().flat_map(|scope| scope.split_ascii_whitespace()).any(|s| s == "llm_proxy");
         if proxy && !self.key.has(Role::CanUseLlmProxy) {
             let message = "a client with the scope llm_proxy needs the project permission can_use_llm_proxy";
             return Err(Answer::error(403, "permission_denied", message));
@@ -227,15 +195,9 @@ fn consistency(headers: &HeaderMap) -> Consistency {
 }
 
 fn page(query: &str) -> Result<Page, Invalid> {
-    let mut page = Page {
-        count: DEFAULT_COUNT,
-        offset: 0,
-        filter: None,
-    };
+    let mut page = Page { count: DEFAULT_COUNT, offset: 0, filter: None };
     let number = |name: &str, value: &str| {
-        value
-            .parse()
-            .map_err(|_| Invalid(format!("{name} must be a whole number that is not negative")))
+        value.parse().map_err(|_| Invalid(format!("{name} must be a whole number that is not negative")))
     };
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
         match name.as_ref() {

@@ -35,11 +35,7 @@ pub struct World {
 impl World {
     fn issuer(&self, now: Duration) -> Issuer {
         let elapsed = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        Issuer {
-            url: self.url.clone(),
-            unix_time: self.started.as_second().saturating_add(elapsed),
-            now,
-        }
+        Issuer { url: self.url.clone(), unix_time: self.started.as_second().saturating_add(elapsed), now }
     }
 }
 
@@ -79,20 +75,14 @@ fn authorize(world: &mut World, request: &Request<Bytes>, now: Duration) -> Answ
 
 fn token(world: &mut World, request: &Request<Bytes>, now: Duration) -> Answer {
     let content_type = header_text(request.headers(), header::CONTENT_TYPE.as_str()).unwrap_or_default();
-    if !content_type
-        .to_ascii_lowercase()
-        .starts_with("application/x-www-form-urlencoded")
-    {
+    if !content_type.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded") {
         return Answer::json(
             400,
             json!({"error": "invalid_request", "error_description": "the body must be application/x-www-form-urlencoded"}),
         );
     }
     let authorization = header_text(request.headers(), header::AUTHORIZATION.as_str());
-    let form = TokenRequest {
-        authorization,
-        form: request.body(),
-    };
+    let form = TokenRequest { authorization, form: request.body() };
     let issuer = world.issuer(now);
     let answer = match signin::token(&world.state, &mut world.sessions, form, &issuer, &mut *world.generator) {
         Ok(tokens) => Answer::json(200, tokens),

@@ -56,25 +56,17 @@ pub enum Target {
 impl Target {
     /// Reads a path; its segments are percent-decoded.
     pub fn of(path: &str) -> Self {
-        let decode = |segment| {
-            percent_decode_str(segment)
-                .decode_utf8()
-                .ok()
-                .map(|text| text.into_owned())
-        };
+        let decode = |segment| percent_decode_str(segment).decode_utf8().ok().map(|text| text.into_owned());
         let Some(segments) = path.split('/').skip(1).map(decode).collect::<Option<Vec<_>>>() else {
             return Self::Elsewhere;
         };
         match segments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["oauth", "authorize"] => Self::Authorize,
             ["oauth", "token"] => Self::Token,
-            ["accounts", "projects", project, "oauth", "clients"] => Self::Clients {
-                project: project.to_owned(),
-            },
-            ["accounts", "projects", project, "oauth", "clients", client_id] if !client_id.is_empty() => Self::Client {
-                project: project.to_owned(),
-                client_id: client_id.to_owned(),
-            },
+            ["accounts", "projects", project, "oauth", "clients"] => Self::Clients { project: project.to_owned() },
+            ["accounts", "projects", project, "oauth", "clients", client_id] if !client_id.is_empty() => {
+                Self::Client { project: project.to_owned(), client_id: client_id.to_owned() }
+            }
             _ => Self::Elsewhere,
         }
     }
@@ -83,11 +75,9 @@ impl Target {
     pub fn routes(&self) -> &'static [(&'static str, Route)] {
         match self {
             Self::Clients { .. } => &[("GET", Route::ClientsList), ("POST", Route::ClientsCreate)],
-            Self::Client { .. } => &[
-                ("GET", Route::ClientsGet),
-                ("PUT", Route::ClientsUpdate),
-                ("DELETE", Route::ClientsDelete),
-            ],
+            Self::Client { .. } => {
+                &[("GET", Route::ClientsGet), ("PUT", Route::ClientsUpdate), ("DELETE", Route::ClientsDelete)]
+            }
             Self::Authorize => &[("GET", Route::OauthAuthorize)],
             Self::Token => &[("POST", Route::OauthToken)],
             Self::Elsewhere => &[],
@@ -96,10 +86,7 @@ impl Target {
 
     /// The route of this path and method.
     pub fn route(&self, method: &str) -> Option<Route> {
-        self.routes()
-            .iter()
-            .find(|(name, _)| *name == method)
-            .map(|(_, route)| *route)
+        self.routes().iter().find(|(name, _)| *name == method).map(|(_, route)| *route)
     }
 
     /// The project in the path, if it is an id.
@@ -126,24 +113,12 @@ mod tests {
     #[test]
     fn segments_are_decoded_after_they_are_split() {
         let path = "/accounts/projects/p/oauth/clients/a%2Fb%20c";
-        assert_eq!(
-            Target::of(path),
-            Target::Client {
-                project: "p".to_owned(),
-                client_id: "a/b c".to_owned()
-            }
-        );
+        assert_eq!(Target::of(path), Target::Client { project: "p".to_owned(), client_id: "a/b c".to_owned() });
     }
 
     #[test]
     fn a_path_that_is_not_documented_is_elsewhere() {
-        for path in [
-            "/",
-            "/oauth",
-            "/oauth/token/",
-            "/accounts/projects/p/oauth/clients/",
-            "/%ff",
-        ] {
+        for path in ["/", "/oauth", "/oauth/token/", "/accounts/projects/p/oauth/clients/", "/%ff"] {
             assert_eq!(Target::of(path), Target::Elsewhere, "{path}");
         }
     }

@@ -46,23 +46,12 @@ pub struct FaultRule {
 impl FaultRule {
     /// A fault that strikes every call of a route until it is removed.
     pub fn on(route: impl Into<RouteMatch>, fault: Fault) -> Self {
-        Self {
-            route: route.into(),
-            method: None,
-            path: None,
-            project: None,
-            count: None,
-            skip: 0,
-            fault,
-        }
+        Self { route: route.into(), method: None, path: None, project: None, count: None, skip: 0, fault }
     }
 
     /// The same, for so many calls.
     pub fn times(self, count: u64) -> Self {
-        Self {
-            count: Some(count),
-            ..self
-        }
+        Self { count: Some(count), ..self }
     }
 
     /// The same, after so many calls.
@@ -72,10 +61,7 @@ impl FaultRule {
 
     /// The same, in one project.
     pub fn in_project(self, project: Uuid) -> Self {
-        Self {
-            project: Some(project),
-            ..self
-        }
+        Self { project: Some(project), ..self }
     }
 }
 
@@ -142,12 +128,7 @@ pub enum Malformed {
 
 /// What happens to a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    tag = "kind",
-    rename_all = "kebab-case",
-    rename_all_fields = "camelCase",
-    deny_unknown_fields
-)]
+#[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Fault {
     /// This answer instead of the call's own.
     Status {
@@ -269,16 +250,8 @@ impl Faults {
         let path = rule.path.as_deref().map(Regex::new).transpose();
         let path = path.map_err(|error| Invalid(format!("path is not a regular expression: {error}")))?;
         self.last_id += 1;
-        let fault = InstalledFault {
-            id: self.last_id,
-            rule,
-            struck: 0,
-            skipped: 0,
-        };
-        self.rules.push(Installed {
-            fault: fault.clone(),
-            path,
-        });
+        let fault = InstalledFault { id: self.last_id, rule, struck: 0, skipped: 0 };
+        self.rules.push(Installed { fault: fault.clone(), path });
         Ok(fault)
     }
 
@@ -323,22 +296,14 @@ fn matches(rule: &FaultRule, path: Option<&Regex>, call: Struck<'_>) -> bool {
         RouteMatch::One(route) => call.route == Some(route),
     };
     route
-        && rule
-            .method
-            .as_deref()
-            .is_none_or(|method| method.eq_ignore_ascii_case(call.method))
+        && rule.method.as_deref().is_none_or(|method| method.eq_ignore_ascii_case(call.method))
         && path.is_none_or(|path| path.is_match(call.path))
         && rule.project.is_none_or(|project| call.project == Some(project))
 }
 
 fn check(rule: &FaultRule) -> Result<(), Invalid> {
     match &rule.fault {
-        Fault::Status {
-            status,
-            headers,
-            body: _,
-            commit: _,
-        } => {
+        Fault::Status { status, headers, body: _, commit: _ } => {
             check_status(*status)?;
             headers.iter().try_for_each(|(name, value)| check_header(name, value))
         }
@@ -356,11 +321,7 @@ fn check(rule: &FaultRule) -> Result<(), Invalid> {
 }
 
 fn check_status(status: u16) -> Result<(), Invalid> {
-    if (200..=599).contains(&status) {
-        Ok(())
-    } else {
-        Err(Invalid("status must be from 200 to 599".to_owned()))
-    }
+    if (200..=599).contains(&status) { Ok(()) } else { Err(Invalid("status must be from 200 to 599".to_owned())) }
 }
 
 fn check_header(name: &str, value: &str) -> Result<(), Invalid> {

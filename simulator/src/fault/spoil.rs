@@ -14,27 +14,18 @@ pub fn spoil(mut answer: Answer, form: Malformed) -> Answer {
         Content::None | Content::Text { .. } => json!({}),
     };
     answer.content = match form {
-        Malformed::Html => Content::Text {
-            content_type: "text/html".to_owned(),
-            text: PAGE.to_owned(),
-        },
+        Malformed::Html => Content::Text { content_type: "text/html".to_owned(), text: PAGE.to_owned() },
         Malformed::Empty => Content::None,
         Malformed::BrokenJson => {
             let text = body.to_string();
             let half = text.chars().take(text.chars().count() / 2).collect();
-            Content::Text {
-                content_type: "application/json".to_owned(),
-                text: half,
-            }
+            Content::Text { content_type: "application/json".to_owned(), text: half }
         }
         Malformed::NoSecret => Content::Json(for_each_client(body, |client| drop(client.remove("client_secret")))),
         Malformed::NoId => Content::Json(for_each_client(body, |client| drop(client.remove("client_id")))),
         Malformed::Nulls => Content::Json(for_each_client(body, |client| {
             let kept = ["client_id", "client_secret"];
-            client
-                .iter_mut()
-                .filter(|(name, _)| !kept.contains(&name.as_str()))
-                .for_each(|(_, v)| *v = Value::Null);
+            client.iter_mut().filter(|(name, _)| !kept.contains(&name.as_str())).for_each(|(_, v)| *v = Value::Null);
         })),
         Malformed::UnknownFields => Content::Json(for_each_client(body, |client| {
             client.insert("x_unknown".to_owned(), json!({"nested": [1, null]}));

@@ -39,10 +39,7 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stop: 
         .route("/projects/{project}/keys", post(add_key))
         .route("/keys/{key}", delete(revoke_key))
         .route("/projects/{project}/clients", post(add_client))
-        .route(
-            "/projects/{project}/clients/{client}",
-            put(edit_client).delete(delete_client),
-        )
+        .route("/projects/{project}/clients/{client}", put(edit_client).delete(delete_client))
         .route("/projects/{project}/verify", post(verify))
         .with_state(shared);
     // A long graceful shutdown is of no use here: nothing on this side hangs, and idle connections may stay for ever.
@@ -83,19 +80,11 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
 }
 
 fn project(inside: &mut Inside, id: Uuid) -> Result<&mut Project, Refused> {
-    inside
-        .world
-        .state
-        .project_mut(id)
-        .ok_or_else(|| Refused::absent("project"))
+    inside.world.state.project_mut(id).ok_or_else(|| Refused::absent("project"))
 }
 
 fn done_if(done: bool, what: &str) -> Done {
-    if done {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(Refused::absent(what))
-    }
+    if done { Ok(StatusCode::NO_CONTENT) } else { Err(Refused::absent(what)) }
 }
 
 async fn calls(State(shared): Sim) -> Json<Vec<Call>> {
@@ -134,9 +123,7 @@ async fn state(State(shared): Sim) -> Json<StateView> {
         keys: state.keys_of(project.id()),
         clients: project.clients().cloned().collect(),
     };
-    Json(StateView {
-        projects: state.projects().map(view).collect(),
-    })
+    Json(StateView { projects: state.projects().map(view).collect() })
 }
 
 async fn add_project(State(shared): Sim, body: Bytes) -> Answer<ProjectAccess> {
@@ -145,14 +132,9 @@ async fn add_project(State(shared): Sim, body: Bytes) -> Answer<ProjectAccess> {
     let world = &mut inside.world;
     let project_id = id.unwrap_or_else(|| world.generator.uuid());
     if !world.state.add_project(project_id) {
-        return Err(Refused(
-            StatusCode::CONFLICT,
-            "there is a project of this id".to_owned(),
-        ));
+        return Err(Refused(StatusCode::CONFLICT, "there is a project of this id".to_owned()));
     }
-    let (_, api_key) = world
-        .state
-        .add_key(project_id, Role::ALL.to_vec(), &mut *world.generator);
+    let (_, api_key) = world.state.add_key(project_id, Role::ALL.to_vec(), &mut *world.generator);
     Ok(Json(ProjectAccess { project_id, api_key }))
 }
 
@@ -209,10 +191,7 @@ async fn delete_client(State(shared): Sim, Path((id, client_id)): Path<(Uuid, St
 }
 
 async fn verify(State(shared): Sim, Path(id): Path<Uuid>, body: Bytes) -> Answer<Verdict> {
-    let Credential {
-        client_id,
-        client_secret,
-    } = read(&body)?;
+    let Credential { client_id, client_secret } = read(&body)?;
     let accepted = project(&mut shared.lock(), id)?.accepts(&client_id, client_secret.expose());
     Ok(Json(Verdict { accepted }))
 }

@@ -33,19 +33,11 @@ pub(super) async fn serve(shared: Arc<Shared>, reset: Reset, request: Request<In
         Err(error) => {
             tracing::debug!(%error, "the body of a call could not be read");
             let answer = Answer::error(413, "invalid_request", "the body is incomplete or too long");
-            return Handling {
-                shared,
-                sequence,
-                request: Request::from_parts(head, Bytes::new()),
-            }
-            .send(answer, Manner::Whole);
+            return Handling { shared, sequence, request: Request::from_parts(head, Bytes::new()) }
+                .send(answer, Manner::Whole);
         }
     };
-    let handling = Handling {
-        shared,
-        sequence,
-        request: Request::from_parts(head, body),
-    };
+    let handling = Handling { shared, sequence, request: Request::from_parts(head, body) };
     handling.note_request();
     handling.answer(fault, reset).await
 }
@@ -57,15 +49,7 @@ fn open(shared: &Shared, head: &Parts) -> (u64, Option<Fault>) {
     let (route, project) = (target.route(method), target.project());
     let now = shared.now();
     let mut inside = shared.lock();
-    let (rule, fault) = inside
-        .faults
-        .strike(Struck {
-            route,
-            method,
-            path,
-            project,
-        })
-        .unzip();
+    let (rule, fault) = inside.faults.strike(Struck { route, method, path, project }).unzip();
     let call = Call {
         sequence: 0,
         time: inside.time(now),
@@ -93,10 +77,7 @@ struct Handling {
 impl Handling {
     fn note_request(&self) {
         let headers = self.request.headers();
-        let body = record::body(
-            header_text(headers, "content-type").unwrap_or_default(),
-            self.request.body(),
-        );
+        let body = record::body(header_text(headers, "content-type").unwrap_or_default(), self.request.body());
         let client_id = self.signing_in();
         self.shared.lock().record.amend(self.sequence, |call| {
             call.body = body;
@@ -128,12 +109,7 @@ impl Handling {
             return self.send(answer, Manner::Whole);
         };
         let (answer, manner) = match fault {
-            Fault::Status {
-                status,
-                body,
-                headers,
-                commit,
-            } => {
+            Fault::Status { status, body, headers, commit } => {
                 if commit {
                     self.commit(None);
                 }
@@ -190,11 +166,7 @@ impl Handling {
 
     // The commit belongs to no connection: the caller has its answer and may be gone.
     fn commit_later(&self, after: Duration) {
-        let late = Self {
-            shared: Arc::clone(&self.shared),
-            sequence: self.sequence,
-            request: self.request.clone(),
-        };
+        let late = Self { shared: Arc::clone(&self.shared), sequence: self.sequence, request: self.request.clone() };
         tokio::spawn(async move {
             tokio::time::sleep(after).await;
             late.commit(None);
@@ -207,18 +179,13 @@ impl Handling {
         let mut inside = self.shared.lock();
         let answer = respond(&mut inside.world, &self.request, now, overrides);
         if let Some(client_id) = &answer.client_id {
-            inside
-                .record
-                .amend(self.sequence, |call| call.client_id = Some(record::path(client_id)));
+            inside.record.amend(self.sequence, |call| call.client_id = Some(record::path(client_id)));
         }
         answer
     }
 
     fn send(&self, answer: Answer, manner: Manner) -> Response<Body> {
-        self.shared
-            .lock()
-            .record
-            .amend(self.sequence, |call| call.status = Some(answer.status));
+        self.shared.lock().record.amend(self.sequence, |call| call.status = Some(answer.status));
         response(answer, manner)
     }
 }

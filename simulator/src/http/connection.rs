@@ -108,13 +108,8 @@ async fn converse(stream: TcpStream, shared: Arc<Shared>, mut stop: watch::Recei
         let (shared, reset) = (Arc::clone(&shared), reset.clone());
         async move { Ok::<_, Infallible>(api::serve(shared, reset, request).await) }
     });
-    let socket = TokioIo::new(Socket {
-        stream,
-        reset: reset.clone(),
-    });
-    let conversation = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .serve_connection(socket, service);
+    let socket = TokioIo::new(Socket { stream, reset: reset.clone() });
+    let conversation = http1::Builder::new().timer(TokioTimer::new()).serve_connection(socket, service);
     let mut conversation = pin!(conversation);
     let ended = tokio::select! {
         ended = conversation.as_mut() => ended,

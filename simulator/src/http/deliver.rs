@@ -27,12 +27,7 @@ pub(super) enum Manner {
 
 /// The HTTP response for an answer.
 pub(super) fn response(answer: Answer, manner: Manner) -> Response<Body> {
-    let Answer {
-        status,
-        headers,
-        content,
-        client_id: _,
-    } = answer;
+    let Answer { status, headers, content, client_id: _ } = answer;
     let (content_type, bytes) = match content {
         Content::None => (None, Bytes::new()),
         Content::Json(body) => (Some("application/json".to_owned()), Bytes::from(body.to_string())),

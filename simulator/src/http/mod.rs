@@ -42,12 +42,7 @@ impl Default for Options {
     /// Free ports of the loopback interface, one project, no lag.
     fn default() -> Self {
         let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self {
-            listen: anywhere,
-            admin_listen: anywhere,
-            projects: Vec::new(),
-            fast_lag: Duration::ZERO,
-        }
+        Self { listen: anywhere, admin_listen: anywhere, projects: Vec::new(), fast_lag: Duration::ZERO }
     }
 }
 
@@ -129,11 +124,7 @@ pub async fn serve(options: Options) -> Result<Running, ListenError> {
 
     let mut generator = Random;
     let mut state = State::new(options.fast_lag);
-    let ids = if options.projects.is_empty() {
-        vec![generator.uuid()]
-    } else {
-        options.projects
-    };
+    let ids = if options.projects.is_empty() { vec![generator.uuid()] } else { options.projects };
     let mut projects = Vec::new();
     for project_id in ids {
         if state.add_project(project_id) {
@@ -148,28 +139,15 @@ pub async fn serve(options: Options) -> Result<Running, ListenError> {
         url: api_url.clone(),
         started: Timestamp::now(),
     };
-    let inside = Inside {
-        world,
-        faults: Faults::default(),
-        record: Record::default(),
-    };
-    let shared = Arc::new(Shared {
-        inside: Mutex::new(inside),
-        started: Instant::now(),
-    });
+    let inside = Inside { world, faults: Faults::default(), record: Record::default() };
+    let shared = Arc::new(Shared { inside: Mutex::new(inside), started: Instant::now() });
 
     let (stop, stopped) = watch::channel(false);
     let tasks = vec![
         tokio::spawn(connection::accept(api, Arc::clone(&shared), stopped.clone())),
         tokio::spawn(admin::serve(admin, shared, stopped)),
     ];
-    Ok(Running {
-        api_url,
-        admin_url: format!("http://{admin_address}"),
-        projects,
-        stop,
-        tasks,
-    })
+    Ok(Running { api_url, admin_url: format!("http://{admin_address}"), projects, stop, tasks })
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ListenError> {

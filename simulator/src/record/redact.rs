@@ -26,10 +26,7 @@ const SECRET_FIELDS: [&str; 10] = [
 ];
 
 // API keys and what `generate` makes, wherever they turn up; in a URL their `=`, `+` and `/` are percent-encoded.
-#[expect(
-    clippy::expect_used,
-    reason = "a constant pattern, compiled by every test of this module"
-)]
+#[expect(clippy::expect_used, reason = "a constant pattern, compiled by every test of this module")]
 static SECRET_TEXT: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r#"ma-[\w.]{22}-[\w.]{22}-[^\s"'&,;]+|ma[sacr]-[\w+/=%-]{20,}"#).expect("the pattern is valid")
 });
@@ -43,10 +40,7 @@ pub fn headers(headers: &HeaderMap) -> BTreeMap<String, String> {
         } else {
             scrub(&String::from_utf8_lossy(value.as_bytes()))
         };
-        shown
-            .entry(name.to_string())
-            .and_modify(|held| *held = format!("{held}, {value}"))
-            .or_insert(value);
+        shown.entry(name.to_string()).and_modify(|held| *held = format!("{held}, {value}")).or_insert(value);
     }
     shown
 }
@@ -73,10 +67,7 @@ pub fn path(path: &str) -> String {
 
 /// A body. What is neither JSON nor a form cannot be searched for secrets, so nothing of it is shown.
 pub fn body(content_type: &str, body: &[u8]) -> Option<Value> {
-    if content_type
-        .to_ascii_lowercase()
-        .starts_with("application/x-www-form-urlencoded")
-    {
+    if content_type.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded") {
         let mut fields = Map::new();
         for (name, value) in url::form_urlencoded::parse(body) {
             fields.insert(scrub(&name), shown(&name, Value::String(value.into_owned())));
@@ -92,12 +83,9 @@ fn shown(name: &str, value: Value) -> Value {
         _ if is_secret(name) => Value::String(REDACTED.to_owned()),
         Value::String(text) => Value::String(scrub(&text)),
         Value::Array(values) => Value::Array(values.into_iter().map(|value| shown("", value)).collect()),
-        Value::Object(fields) => Value::Object(
-            fields
-                .into_iter()
-                .map(|(name, value)| (scrub(&name), shown(&name, value)))
-                .collect(),
-        ),
+        Value::Object(fields) => {
+            Value::Object(fields.into_iter().map(|(name, value)| (scrub(&name), shown(&name, value))).collect())
+        }
         value @ (Value::Bool(_) | Value::Number(_)) => value,
     }
 }

@@ -37,23 +37,13 @@ fn numbers_go_on_after_the_record_was_cleared() {
 
 #[test]
 fn headers_are_shown_without_what_they_prove() {
-    let key = key::format(
-        KeyIds {
-            key_id: Uuid::from_u128(1),
-            project_id: Uuid::from_u128(2),
-        },
-        "s-e-c",
-    );
+    let key = key::format(KeyIds { key_id: Uuid::from_u128(1), project_id: Uuid::from_u128(2) }, "s-e-c");
     let mut sent = HeaderMap::new();
     let bearer = format!("Bearer {}", key.expose());
     sent.insert("authorization", HeaderValue::try_from(bearer).unwrap());
     sent.insert("consistency", HeaderValue::from_static("high"));
     sent.insert("x-misplaced", HeaderValue::try_from(key.expose()).unwrap());
-    let expected = [
-        ("authorization", "[redacted]"),
-        ("consistency", "high"),
-        ("x-misplaced", "[redacted]"),
-    ];
+    let expected = [("authorization", "[redacted]"), ("consistency", "high"), ("x-misplaced", "[redacted]")];
     let expected: BTreeMap<_, _> = expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     assert_eq!(headers(&sent), expected);
     assert_eq!(key_id(&sent), Some(Uuid::from_u128(1)));
@@ -69,10 +59,7 @@ fn the_secret_fields_of_a_form_are_redacted_and_the_others_are_not() {
         "client_secret": "[redacted]",
         "code_verifier": "[redacted]",
     });
-    assert_eq!(
-        body("application/x-www-form-urlencoded; charset=utf-8", form),
-        Some(expected)
-    );
+    assert_eq!(body("application/x-www-form-urlencoded; charset=utf-8", form), Some(expected));
 }
 
 #[test]
@@ -90,12 +77,7 @@ fn a_body_that_cannot_be_read_is_not_shown() {
 
 #[test]
 fn whatever_the_simulator_hands_out_is_recognised_anywhere() {
-    for kind in [
-        SecretKind::Client,
-        SecretKind::Code,
-        SecretKind::Access,
-        SecretKind::Refresh,
-    ] {
+    for kind in [SecretKind::Client, SecretKind::Code, SecretKind::Access, SecretKind::Refresh] {
         let secret = Random.secret(kind);
         let encoded: String = url::form_urlencoded::byte_serialize(secret.expose().as_bytes()).collect();
         for text in [secret.expose(), encoded.as_str()] {
@@ -107,12 +89,6 @@ fn whatever_the_simulator_hands_out_is_recognised_anywhere() {
 
 #[test]
 fn a_query_is_shown_as_it_was_sent() {
-    assert_eq!(
-        query("count=100&offset=0&filter=a%20b"),
-        "count=100&offset=0&filter=a%20b"
-    );
-    assert_eq!(
-        query("client_secret=x&code=y&state=z"),
-        "client_secret=[redacted]&code=[redacted]&state=z"
-    );
+    assert_eq!(query("count=100&offset=0&filter=a%20b"), "count=100&offset=0&filter=a%20b");
+    assert_eq!(query("client_secret=x&code=y&state=z"), "client_secret=[redacted]&code=[redacted]&state=z");
 }

@@ -28,15 +28,10 @@ pub fn authorize(
     let project = state
         .project_of(client_id)
         .ok_or_else(|| OAuthError::new("invalid_client", "no OAuth client has this client_id"))?;
-    let client = project
-        .client(client_id)
-        .ok_or_else(|| OAuthError::new("invalid_client", "no such OAuth client"))?;
+    let client = project.client(client_id).ok_or_else(|| OAuthError::new("invalid_client", "no such OAuth client"))?;
     let redirect_uri = parameters.require("redirect_uri")?;
     if !client.redirect_uris.iter().any(|registered| registered == redirect_uri) {
-        return Err(OAuthError::new(
-            "invalid_request",
-            "redirect_uri is not registered for this client",
-        ));
+        return Err(OAuthError::new("invalid_request", "redirect_uri is not registered for this client"));
     }
     let mut location =
         Url::parse(redirect_uri).map_err(|_| OAuthError::new("invalid_request", "redirect_uri is not absolute"))?;
@@ -55,18 +50,14 @@ pub fn authorize(
                 sessions.codes.insert(text, code);
             }
             Err(OAuthError { code, description }) => {
-                answer
-                    .append_pair("error", code)
-                    .append_pair("error_description", &description);
+                answer.append_pair("error", code).append_pair("error_description", &description);
             }
         }
         if let Some(state) = parameters.get("state") {
             answer.append_pair("state", state);
         }
     }
-    Ok(Authorized {
-        location: location.into(),
-    })
+    Ok(Authorized { location: location.into() })
 }
 
 fn code(
@@ -82,16 +73,10 @@ fn code(
         return Err(OAuthError::new("unauthorized_client", description));
     }
     if response_type != "code" {
-        return Err(OAuthError::new(
-            "unsupported_response_type",
-            "only the response type code is served",
-        ));
+        return Err(OAuthError::new("unsupported_response_type", "only the response type code is served"));
     }
     if !client.has_grant("authorization_code") {
-        return Err(OAuthError::new(
-            "unauthorized_client",
-            "the grant type authorization_code was not granted",
-        ));
+        return Err(OAuthError::new("unauthorized_client", "the grant type authorization_code was not granted"));
     }
     let challenge = parameters.require("code_challenge")?;
     // Left out, the method means `plain` (RFC 7636, 4.3).

@@ -74,10 +74,7 @@ pub struct OAuthError {
 
 impl OAuthError {
     fn new(code: &'static str, description: impl Into<String>) -> Self {
-        Self {
-            code,
-            description: description.into(),
-        }
+        Self { code, description: description.into() }
     }
 }
 
@@ -91,10 +88,7 @@ impl Parameters {
         let mut parameters = BTreeMap::new();
         for (name, value) in url::form_urlencoded::parse(text).filter(|(_, value)| !value.is_empty()) {
             if parameters.insert(name.to_string(), value.into_owned()).is_some() {
-                return Err(OAuthError::new(
-                    "invalid_request",
-                    format!("{name} is given more than once"),
-                ));
+                return Err(OAuthError::new("invalid_request", format!("{name} is given more than once")));
             }
         }
         Ok(Self(parameters))
@@ -105,8 +99,7 @@ impl Parameters {
     }
 
     fn require(&self, name: &str) -> Result<&str, OAuthError> {
-        self.get(name)
-            .ok_or_else(|| OAuthError::new("invalid_request", format!("{name} is missing")))
+        self.get(name).ok_or_else(|| OAuthError::new("invalid_request", format!("{name} is missing")))
     }
 }
 
@@ -117,10 +110,7 @@ fn granted_scope(asked: Option<&str>, granted: &str) -> Result<String, OAuthErro
     };
     let holds = |scope: &&str| granted.split_ascii_whitespace().any(|held| held == *scope);
     match asked.split_ascii_whitespace().find(|scope| !holds(scope)) {
-        Some(scope) => Err(OAuthError::new(
-            "invalid_scope",
-            format!("the scope {scope} was not granted"),
-        )),
+        Some(scope) => Err(OAuthError::new("invalid_scope", format!("the scope {scope} was not granted"))),
         None => Ok(asked.to_owned()),
     }
 }

@@ -36,33 +36,18 @@ impl Stage {
             ..ClientFields::default()
         };
         let project = state.project_mut(PROJECT).unwrap();
-        let (client, secret) = project
-            .create(&Settings::default(), fields, Duration::ZERO, &mut generator)
-            .unwrap();
+        let (client, secret) = project.create(&Settings::default(), fields, Duration::ZERO, &mut generator).unwrap();
         let now = Duration::from_secs(1);
-        Self {
-            state,
-            sessions: Sessions::default(),
-            generator,
-            client_id: client.client_id,
-            secret,
-            now,
-        }
+        Self { state, sessions: Sessions::default(), generator, client_id: client.client_id, secret, now }
     }
 
     fn issuer(&self) -> Issuer {
-        Issuer {
-            url: "http://api.example".to_owned(),
-            unix_time: 1000,
-            now: self.now,
-        }
+        Issuer { url: "http://api.example".to_owned(), unix_time: 1000, now: self.now }
     }
 
     fn update(&mut self, fields: ClientFields) {
         let project = self.state.project_mut(PROJECT).unwrap();
-        project
-            .update(&Settings::default(), &self.client_id, fields, self.now)
-            .unwrap();
+        project.update(&Settings::default(), &self.client_id, fields, self.now).unwrap();
     }
 
     // The usual request with some parameters changed; an empty value takes one away.
@@ -80,13 +65,8 @@ impl Stage {
         ];
         let query = form(&usual, changes);
         let issuer = self.issuer();
-        let Authorized { location } = authorize(
-            &self.state,
-            &mut self.sessions,
-            query.as_bytes(),
-            &issuer,
-            &mut self.generator,
-        )?;
+        let Authorized { location } =
+            authorize(&self.state, &mut self.sessions, query.as_bytes(), &issuer, &mut self.generator)?;
         assert!(location.starts_with(REDIRECT), "{location}");
         Ok(Url::parse(&location).unwrap().query_pairs().into_owned().collect())
     }
@@ -98,18 +78,12 @@ impl Stage {
     fn token(&mut self, authorization: Option<&str>, parameters: &[(&str, &str)]) -> Result<Value, OAuthError> {
         let form = form(parameters, &[]);
         let issuer = self.issuer();
-        let request = TokenRequest {
-            authorization,
-            form: form.as_bytes(),
-        };
+        let request = TokenRequest { authorization, form: form.as_bytes() };
         token(&self.state, &mut self.sessions, request, &issuer, &mut self.generator)
     }
 
     fn basic(&self) -> String {
-        format!(
-            "Basic {}",
-            STANDARD.encode(format!("{}:{}", self.client_id, self.secret.expose()))
-        )
+        format!("Basic {}", STANDARD.encode(format!("{}:{}", self.client_id, self.secret.expose())))
     }
 
     fn redeem(&mut self, code: &str, changes: &[(&str, &str)]) -> Result<Value, OAuthError> {
@@ -121,28 +95,20 @@ impl Stage {
         ];
         let form = form(&usual, changes);
         let parameters: Vec<_> = url::form_urlencoded::parse(form.as_bytes()).into_owned().collect();
-        let parameters: Vec<_> = parameters
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
+        let parameters: Vec<_> = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let basic = self.basic();
         self.token(Some(&basic), &parameters)
     }
 
     fn refresh(&mut self, token: &str) -> Result<Value, OAuthError> {
         let basic = self.basic();
-        self.token(
-            Some(&basic),
-            &[("grant_type", "refresh_token"), ("refresh_token", token)],
-        )
+        self.token(Some(&basic), &[("grant_type", "refresh_token"), ("refresh_token", token)])
     }
 }
 
 fn form(usual: &[(&str, &str)], changes: &[(&str, &str)]) -> String {
     let mut form = url::form_urlencoded::Serializer::new(String::new());
-    let unchanged = usual
-        .iter()
-        .filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
+    let unchanged = usual.iter().filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
     form.extend_pairs(unchanged).extend_pairs(changes).finish()
 }
 
@@ -162,10 +128,7 @@ fn a_code_is_redeemed_for_tokens() {
     );
     let claims = tokens["id_token"].as_str().unwrap().split('.').nth(1).unwrap();
     let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
-    assert_eq!(
-        (&claims["aud"], &claims["nonce"]),
-        (&stage.client_id.as_str().into(), &"n".into())
-    );
+    assert_eq!((&claims["aud"], &claims["nonce"]), (&stage.client_id.as_str().into(), &"n".into()));
 }
 
 #[test]
@@ -178,21 +141,9 @@ fn an_id_token_is_asked_for_by_openid() {
 #[test]
 fn an_unknown_client_or_redirect_uri_is_never_redirected_to() {
     let mut stage = Stage::new();
-    assert_eq!(
-        stage.authorize(&[("client_id", "nobody")]).unwrap_err().code,
-        "invalid_client"
-    );
-    assert_eq!(
-        stage
-            .authorize(&[("redirect_uri", "https://evil.example/cb")])
-            .unwrap_err()
-            .code,
-        "invalid_request"
-    );
-    assert_eq!(
-        stage.authorize(&[("redirect_uri", "")]).unwrap_err().code,
-        "invalid_request"
-    );
+    assert_eq!(stage.authorize(&[("client_id", "nobody")]).unwrap_err().code, "invalid_client");
+    assert_eq!(stage.authorize(&[("redirect_uri", "https://evil.example/cb")]).unwrap_err().code, "invalid_request");
+    assert_eq!(stage.authorize(&[("redirect_uri", "")]).unwrap_err().code, "invalid_request");
 }
 
 #[test]
@@ -209,10 +160,7 @@ fn other_errors_go_back_to_the_client_with_its_state() {
     assert_eq!(error(&[("code_challenge_method", "plain")]), "invalid_request");
     assert_eq!(error(&[("code_challenge_method", "")]), "invalid_request");
     assert_eq!(error(&[("code_challenge", "")]), "invalid_request");
-    stage.update(ClientFields {
-        grant_types: Some(vec!["client_credentials".to_owned()]),
-        ..ClientFields::default()
-    });
+    stage.update(ClientFields { grant_types: Some(vec!["client_credentials".to_owned()]), ..ClientFields::default() });
     assert_eq!(stage.authorize(&[]).unwrap()["error"], "unauthorized_client");
 }
 
@@ -220,18 +168,9 @@ fn other_errors_go_back_to_the_client_with_its_state() {
 fn a_code_needs_its_verifier_its_redirect_uri_and_its_time() {
     let mut stage = Stage::new();
     let code = stage.code();
-    assert_eq!(
-        code_of(stage.redeem(&code, &[("code_verifier", "wrong")])),
-        "invalid_grant"
-    );
-    assert_eq!(
-        code_of(stage.redeem(&code, &[("code_verifier", "")])),
-        "invalid_request"
-    );
-    assert_eq!(
-        code_of(stage.redeem(&code, &[("redirect_uri", "https://other.example/")])),
-        "invalid_grant"
-    );
+    assert_eq!(code_of(stage.redeem(&code, &[("code_verifier", "wrong")])), "invalid_grant");
+    assert_eq!(code_of(stage.redeem(&code, &[("code_verifier", "")])), "invalid_request");
+    assert_eq!(code_of(stage.redeem(&code, &[("redirect_uri", "https://other.example/")])), "invalid_grant");
     assert!(stage.redeem(&code, &[]).is_ok(), "a failed try does not spend the code");
     let code = stage.code();
     stage.now += CODE_LIFETIME;
@@ -244,24 +183,15 @@ fn a_code_used_twice_takes_the_refresh_token_back() {
     let code = stage.code();
     let tokens = stage.redeem(&code, &[]).unwrap();
     assert_eq!(code_of(stage.redeem(&code, &[])), "invalid_grant");
-    assert_eq!(
-        code_of(stage.refresh(tokens["refresh_token"].as_str().unwrap())),
-        "invalid_grant"
-    );
+    assert_eq!(code_of(stage.refresh(tokens["refresh_token"].as_str().unwrap())), "invalid_grant");
 }
 
 #[test]
 fn a_refresh_token_rotates_and_its_reuse_ends_the_sign_in() {
     let mut stage = Stage::new();
     let code = stage.code();
-    let first = stage.redeem(&code, &[]).unwrap()["refresh_token"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let second = stage.refresh(&first).unwrap()["refresh_token"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let first = stage.redeem(&code, &[]).unwrap()["refresh_token"].as_str().unwrap().to_owned();
+    let second = stage.refresh(&first).unwrap()["refresh_token"].as_str().unwrap().to_owned();
     assert!(first != second, "a refresh token rotates");
     assert_eq!(code_of(stage.refresh(&first)), "invalid_grant");
     assert_eq!(code_of(stage.refresh(&second)), "invalid_grant");
@@ -271,14 +201,8 @@ fn a_refresh_token_rotates_and_its_reuse_ends_the_sign_in() {
 fn a_grant_that_the_client_lost_is_refused() {
     let mut stage = Stage::new();
     let code = stage.code();
-    let refresh = stage.redeem(&code, &[]).unwrap()["refresh_token"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    stage.update(ClientFields {
-        grant_types: Some(vec!["authorization_code".to_owned()]),
-        ..ClientFields::default()
-    });
+    let refresh = stage.redeem(&code, &[]).unwrap()["refresh_token"].as_str().unwrap().to_owned();
+    stage.update(ClientFields { grant_types: Some(vec!["authorization_code".to_owned()]), ..ClientFields::default() });
     assert_eq!(code_of(stage.refresh(&refresh)), "unauthorized_client");
     let code = stage.code();
     assert!(stage.redeem(&code, &[]).unwrap().get("refresh_token").is_none());
@@ -287,47 +211,29 @@ fn a_grant_that_the_client_lost_is_refused() {
 #[test]
 fn client_credentials_get_an_access_token_only() {
     let mut stage = Stage::new();
-    stage.update(ClientFields {
-        grant_types: Some(vec!["client_credentials".to_owned()]),
-        ..ClientFields::default()
-    });
+    stage.update(ClientFields { grant_types: Some(vec!["client_credentials".to_owned()]), ..ClientFields::default() });
     let basic = stage.basic();
-    let tokens = stage
-        .token(Some(&basic), &[("grant_type", "client_credentials")])
-        .unwrap();
+    let tokens = stage.token(Some(&basic), &[("grant_type", "client_credentials")]).unwrap();
     let names: Vec<_> = tokens.as_object().unwrap().keys().cloned().collect();
     assert_eq!(names, ["access_token", "expires_in", "scope", "token_type"]);
     let scope = [("grant_type", "client_credentials"), ("scope", "admin")];
     assert_eq!(code_of(stage.token(Some(&basic), &scope)), "invalid_scope");
-    assert_eq!(
-        code_of(stage.token(Some(&basic), &[("grant_type", "password")])),
-        "unsupported_grant_type"
-    );
+    assert_eq!(code_of(stage.token(Some(&basic), &[("grant_type", "password")])), "unsupported_grant_type");
 }
 
 #[test]
 fn credentials_are_taken_raw_form_encoded_and_from_the_body_but_only_one_way_at_a_time() {
     let mut stage = Stage::new();
-    stage.update(ClientFields {
-        grant_types: Some(vec!["client_credentials".to_owned()]),
-        ..ClientFields::default()
-    });
+    stage.update(ClientFields { grant_types: Some(vec!["client_credentials".to_owned()]), ..ClientFields::default() });
     let (id, secret) = (stage.client_id.clone(), stage.secret.expose().to_owned());
-    assert!(
-        secret.contains('='),
-        "this test needs a secret that form-encoding changes"
-    );
+    assert!(secret.contains('='), "this test needs a secret that form-encoding changes");
     let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
     let header = |secret: &str| format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")));
     let grant = ("grant_type", "client_credentials");
     let body = [grant, ("client_id", id.as_str()), ("client_secret", secret.as_str())];
 
     assert!(stage.token(Some(&header(&secret)), &[grant]).is_ok());
-    assert!(
-        stage
-            .token(Some(&header(&encoded)), &[grant, ("client_id", &id)])
-            .is_ok()
-    );
+    assert!(stage.token(Some(&header(&encoded)), &[grant, ("client_id", &id)]).is_ok());
     assert!(stage.token(None, &body).is_ok());
     assert_eq!(code_of(stage.token(Some(&header(&secret)), &body)), "invalid_request");
     let other = [grant, ("client_id", "other")];
@@ -345,11 +251,7 @@ fn a_deleted_client_and_a_disabled_project_sign_nobody_in() {
     assert_eq!(code_of(stage.redeem(&code, &[])), "unauthorized_client");
     assert_eq!(stage.authorize(&[]).unwrap()["error"], "access_denied");
     stage.state.project_mut(PROJECT).unwrap().settings.disabled = false;
-    stage
-        .state
-        .project_mut(PROJECT)
-        .unwrap()
-        .delete(&stage.client_id.clone(), Duration::from_secs(2));
+    stage.state.project_mut(PROJECT).unwrap().delete(&stage.client_id.clone(), Duration::from_secs(2));
     assert_eq!(code_of(stage.redeem(&code, &[])), "invalid_client");
 }
 

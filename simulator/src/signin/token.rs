@@ -42,10 +42,7 @@ pub fn token(
     let client = authenticate(state, request.authorization, &form)?;
     let grant_type = form.require("grant_type")?;
     if !["authorization_code", "refresh_token", "client_credentials"].contains(&grant_type) {
-        return Err(OAuthError::new(
-            "unsupported_grant_type",
-            "this grant type is not served",
-        ));
+        return Err(OAuthError::new("unsupported_grant_type", "this grant type is not served"));
     }
     if !client.has_grant(grant_type) {
         let description = format!("the grant type {grant_type} was not granted");
@@ -54,11 +51,7 @@ pub fn token(
     let grant = match grant_type {
         "authorization_code" => sessions.redeem_code(client, &form, issuer)?,
         "refresh_token" => sessions.redeem_refresh_token(client, &form)?,
-        _ => Grant {
-            scope: granted_scope(form.get("scope"), &client.scope)?,
-            sign_in: None,
-            nonce: None,
-        },
+        _ => Grant { scope: granted_scope(form.get("scope"), &client.scope)?, sign_in: None, nonce: None },
     };
     Ok(answer(state, sessions, client, grant, issuer, generator))
 }
@@ -67,10 +60,7 @@ impl Sessions {
     fn redeem_code(&mut self, client: &Client, form: &Parameters, issuer: &Issuer) -> Result<Grant, OAuthError> {
         let refused = |why: &str| OAuthError::new("invalid_grant", why);
         let text = crate::secret::Secret::new(form.require("code")?);
-        let code = self
-            .codes
-            .get_mut(&text)
-            .filter(|code| code.client_id == client.client_id);
+        let code = self.codes.get_mut(&text).filter(|code| code.client_id == client.client_id);
         let code = code.ok_or_else(|| refused("the code is unknown or was issued to another client"))?;
         if code.used {
             // The code leaked: whoever redeemed it first loses the tokens (RFC 6749, 4.1.2).
@@ -88,20 +78,13 @@ impl Sessions {
             return Err(refused("code_verifier does not match code_challenge"));
         }
         code.used = true;
-        Ok(Grant {
-            scope: code.scope.clone(),
-            sign_in: Some(code.sign_in),
-            nonce: code.nonce.clone(),
-        })
+        Ok(Grant { scope: code.scope.clone(), sign_in: Some(code.sign_in), nonce: code.nonce.clone() })
     }
 
     fn redeem_refresh_token(&mut self, client: &Client, form: &Parameters) -> Result<Grant, OAuthError> {
         let refused = |why: &str| OAuthError::new("invalid_grant", why);
         let text = crate::secret::Secret::new(form.require("refresh_token")?);
-        let token = self
-            .refresh_tokens
-            .get_mut(&text)
-            .filter(|token| token.client_id == client.client_id);
+        let token = self.refresh_tokens.get_mut(&text).filter(|token| token.client_id == client.client_id);
         let token = token.ok_or_else(|| refused("the refresh token is unknown or was issued to another client"))?;
         if token.used {
             self.revoked.insert(token.sign_in);
@@ -112,11 +95,7 @@ impl Sessions {
         }
         let scope = granted_scope(form.get("scope"), &token.scope)?;
         token.used = true;
-        Ok(Grant {
-            scope,
-            sign_in: Some(token.sign_in),
-            nonce: None,
-        })
+        Ok(Grant { scope, sign_in: Some(token.sign_in), nonce: None })
     }
 }
 
@@ -135,9 +114,7 @@ fn answer(
     answer.insert("token_type".to_owned(), "Bearer".into());
     answer.insert("expires_in".to_owned(), TOKEN_LIFETIME.as_secs().into());
     if let Some(sign_in) = sign_in {
-        let secret = state
-            .project(client.project_id)
-            .and_then(|project| project.secret(&client.client_id));
+        let secret = state.project(client.project_id).and_then(|project| project.secret(&client.client_id));
         if let (Some(secret), true) = (secret, scope.split_ascii_whitespace().any(|scope| scope == "openid"))
             && let Some(id_token) = id_token(&client.client_id, secret, nonce.as_deref(), issuer)
         {
@@ -147,12 +124,7 @@ fn answer(
             let text = generator.secret(SecretKind::Refresh);
             answer.insert("refresh_token".to_owned(), text.expose().into());
             let client_id = client.client_id.clone();
-            let token = RefreshToken {
-                sign_in,
-                client_id,
-                scope: scope.clone(),
-                used: false,
-            };
+            let token = RefreshToken { sign_in, client_id, scope: scope.clone(), used: false };
             sessions.refresh_tokens.insert(text, token);
         }
     }

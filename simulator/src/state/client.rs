@@ -50,9 +50,7 @@ impl Client {
             return Err(Invalid("grant_types must not be empty".to_owned()));
         }
         if self.has_grant("authorization_code") && self.redirect_uris.is_empty() {
-            return Err(Invalid(
-                "authorization_code needs at least one redirect URI in redirect_uris".to_owned(),
-            ));
+            return Err(Invalid("authorization_code needs at least one redirect URI in redirect_uris".to_owned()));
         }
         for uri in &self.redirect_uris {
             check_redirect_uri(uri)?;
@@ -67,10 +65,7 @@ impl Client {
 
 fn known(field: &str, values: &[String], allowed: &[&str]) -> Result<(), Invalid> {
     match values.iter().find(|value| !allowed.contains(&value.as_str())) {
-        Some(value) => Err(Invalid(format!(
-            "{field} holds {value:?}; allowed are {}",
-            allowed.join(", ")
-        ))),
+        Some(value) => Err(Invalid(format!("{field} holds {value:?}; allowed are {}", allowed.join(", ")))),
         None => Ok(()),
     }
 }
@@ -120,14 +115,7 @@ impl ClientFields {
 
     /// The new client that a POST asks for.
     pub fn into_client(self, client_id: String, project_id: Uuid, normalise: &Normalise) -> Result<Client, Invalid> {
-        let Self {
-            grant_types,
-            response_types,
-            redirect_uris,
-            scope,
-            metadata,
-            official,
-        } = self;
+        let Self { grant_types, response_types, redirect_uris, scope, metadata, official } = self;
         let missing = |field: &str| Invalid(format!("{field} is required"));
         let mut client = Client {
             client_id,
@@ -146,14 +134,7 @@ impl ClientFields {
 
     /// The client that a PUT turns `client` into.
     pub fn onto(self, client: &Client, normalise: &Normalise) -> Result<Client, Invalid> {
-        let Self {
-            grant_types,
-            response_types,
-            redirect_uris,
-            scope,
-            metadata,
-            official,
-        } = self;
+        let Self { grant_types, response_types, redirect_uris, scope, metadata, official } = self;
         let mut client = Client {
             client_id: client.client_id.clone(),
             project_id: client.project_id,

@@ -18,10 +18,7 @@ pub struct History {
 impl History {
     /// A client that is made now.
     pub fn new(client: Client, secret: Secret, now: Duration) -> Self {
-        Self {
-            secret,
-            versions: vec![(now, Some(client))],
-        }
+        Self { secret, versions: vec![(now, Some(client))] }
     }
 
     /// The client's secret.
@@ -45,11 +42,7 @@ impl History {
     pub fn push(&mut self, version: Option<Client>, now: Duration) {
         self.versions.push((now, version));
         if let Some(horizon) = now.checked_sub(LONGEST_LAG) {
-            let reachable = self
-                .versions
-                .iter()
-                .rposition(|(since, _)| *since <= horizon)
-                .unwrap_or(0);
+            let reachable = self.versions.iter().rposition(|(since, _)| *since <= horizon).unwrap_or(0);
             self.versions.drain(..reachable);
         }
     }

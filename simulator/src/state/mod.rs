@@ -33,12 +33,8 @@ pub enum Role {
 
 impl Role {
     /// Every role: what a key gets unless it is told otherwise.
-    pub const ALL: [Self; 4] = [
-        Self::OauthClientCreator,
-        Self::OauthClientInventory,
-        Self::OauthClientManager,
-        Self::CanUseLlmProxy,
-    ];
+    pub const ALL: [Self; 4] =
+        [Self::OauthClientCreator, Self::OauthClientInventory, Self::OauthClientManager, Self::CanUseLlmProxy];
 
     /// The role's name on the wire.
     pub fn name(self) -> &'static str {
@@ -81,11 +77,7 @@ pub struct State {
 impl State {
     /// An empty server, whose `fast` reads lag that much unless a project's settings say otherwise.
     pub fn new(default_lag: Duration) -> Self {
-        Self {
-            default_lag,
-            projects: BTreeMap::new(),
-            keys: HashMap::new(),
-        }
+        Self { default_lag, projects: BTreeMap::new(), keys: HashMap::new() }
     }
 
     /// Adds a project; `false` if there is one of that id.
@@ -99,16 +91,9 @@ impl State {
 
     /// Makes a key for a project.
     pub fn add_key(&mut self, project_id: Uuid, roles: Vec<Role>, generator: &mut dyn Generate) -> (Key, Secret) {
-        let ids = KeyIds {
-            key_id: generator.uuid(),
-            project_id,
-        };
+        let ids = KeyIds { key_id: generator.uuid(), project_id };
         let text = key::format(ids, &generator.uuid().to_string());
-        let key = Key {
-            key_id: ids.key_id,
-            project_id,
-            roles,
-        };
+        let key = Key { key_id: ids.key_id, project_id, roles };
         self.keys.insert(text.clone(), key.clone());
         (key, text)
     }
@@ -127,12 +112,7 @@ impl State {
 
     /// A project's keys, by id.
     pub fn keys_of(&self, project_id: Uuid) -> Vec<Key> {
-        let mut keys: Vec<_> = self
-            .keys
-            .values()
-            .filter(|key| key.project_id == project_id)
-            .cloned()
-            .collect();
+        let mut keys: Vec<_> = self.keys.values().filter(|key| key.project_id == project_id).cloned().collect();
         keys.sort_by_key(|key| key.key_id);
         keys
     }
@@ -154,9 +134,7 @@ impl State {
 
     /// The project that holds a client now. Client ids are unique across projects.
     pub fn project_of(&self, client_id: &str) -> Option<&Project> {
-        self.projects
-            .values()
-            .find(|project| project.client(client_id).is_some())
+        self.projects.values().find(|project| project.client(client_id).is_some())
     }
 }
 

@@ -134,18 +134,10 @@ impl Project {
         let time = self.time_of(settings, consistency, now);
         let filter = page.filter.as_deref().map(str::to_lowercase);
         let matches = |client: &&Client| filter.as_deref().is_none_or(|text| holds(client, text));
-        let seen: Vec<&Client> = self
-            .clients
-            .values()
-            .filter_map(|h| h.at(time))
-            .filter(matches)
-            .collect();
+        let seen: Vec<&Client> = self.clients.values().filter_map(|h| h.at(time)).filter(matches).collect();
         let count = settings.max_count.map_or(page.count, |most| page.count.min(most));
         let offset = if settings.ignore_offset { 0 } else { page.offset };
-        Listing {
-            total: seen.len(),
-            clients: seen.into_iter().skip(offset).take(count).cloned().collect(),
-        }
+        Listing { total: seen.len(), clients: seen.into_iter().skip(offset).take(count).cloned().collect() }
     }
 
     /// Makes a client.
@@ -163,8 +155,7 @@ impl Project {
         self.forget(now);
         let secret = generator.secret(SecretKind::Client);
         self.places.insert(client.client_id.clone(), self.next_place);
-        self.clients
-            .insert(self.next_place, History::new(client.clone(), secret.clone(), now));
+        self.clients.insert(self.next_place, History::new(client.clone(), secret.clone(), now));
         self.next_place += 1;
         self.living += 1;
         Ok((client, secret))
@@ -178,10 +169,7 @@ impl Project {
         fields: ClientFields,
         now: Duration,
     ) -> Result<(), UpdateError> {
-        let changed = fields.onto(
-            self.client(client_id).ok_or(UpdateError::NotFound)?,
-            &settings.normalise,
-        )?;
+        let changed = fields.onto(self.client(client_id).ok_or(UpdateError::NotFound)?, &settings.normalise)?;
         self.push(client_id, Some(changed), now);
         Ok(())
     }
@@ -228,9 +216,5 @@ impl Project {
 }
 
 fn holds(client: &Client, text: &str) -> bool {
-    client.client_id.contains(text)
-        || client
-            .metadata
-            .values()
-            .any(|value| value.to_lowercase().contains(text))
+    client.client_id.contains(text) || client.metadata.values().any(|value| value.to_lowercase().contains(text))
 }

@@ -94,11 +94,7 @@ pub struct Normalise {
 impl Normalise {
     /// Changes a client that is about to be stored.
     pub fn apply(&self, client: &mut Client) {
-        let Self {
-            lower_case_hosts,
-            strip_trailing_slash,
-            drop_scopes,
-        } = self;
+        let Self { lower_case_hosts, strip_trailing_slash, drop_scopes } = self;
         for uri in &mut client.redirect_uris {
             if *lower_case_hosts {
                 *uri = with_lower_case_host(uri);
@@ -108,10 +104,7 @@ impl Normalise {
             }
         }
         if !drop_scopes.is_empty() {
-            let kept = client
-                .scope
-                .split_ascii_whitespace()
-                .filter(|scope| !drop_scopes.iter().any(|s| s == scope));
+            let kept = client.scope.split_ascii_whitespace().filter(|scope| !drop_scopes.iter().any(|s| s == scope));
             client.scope = kept.collect::<Vec<_>>().join(" ");
         }
     }

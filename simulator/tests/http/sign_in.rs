@@ -32,12 +32,7 @@ impl SignIn<'_> {
             ("code_challenge_method", "S256"),
         ];
         let query = Serializer::new(String::new()).extend_pairs(parameters).finish();
-        reply(
-            self.sim
-                .http
-                .get(format!("{}/oauth/authorize?{query}", self.sim.running.api_url)),
-        )
-        .await
+        reply(self.sim.http.get(format!("{}/oauth/authorize?{query}", self.sim.running.api_url))).await
     }
 
     /// An authorization code.
@@ -54,14 +49,9 @@ impl SignIn<'_> {
     pub async fn token(&self, basic: Option<(&str, &str)>, form: &[(&str, &str)]) -> Reply {
         let body = Serializer::new(String::new()).extend_pairs(form).finish();
         let mut request = self.sim.http.post(format!("{}/oauth/token", self.sim.running.api_url));
-        request = request
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(body);
+        request = request.header("content-type", "application/x-www-form-urlencoded").body(body);
         if let Some((id, secret)) = basic {
-            request = request.header(
-                "authorization",
-                format!("Basic {}", STANDARD.encode(format!("{id}:{secret}"))),
-            );
+            request = request.header("authorization", format!("Basic {}", STANDARD.encode(format!("{id}:{secret}"))));
         }
         reply(request).await
     }
@@ -70,46 +60,28 @@ impl SignIn<'_> {
     pub async fn redeem_in_body(&self, code: &str, secret: &str) -> Reply {
         let [grant, code, redirect, verifier] = redeeming(code, VERIFIER);
         let credentials = [("client_id", self.client_id), ("client_secret", secret)];
-        self.token(None, &[grant, code, redirect, verifier, credentials[0], credentials[1]])
-            .await
+        self.token(None, &[grant, code, redirect, verifier, credentials[0], credentials[1]]).await
     }
 }
 
 fn redeeming<'a>(code: &'a str, verifier: &'a str) -> [(&'a str, &'a str); 4] {
-    [
-        ("grant_type", "authorization_code"),
-        ("code", code),
-        ("redirect_uri", REDIRECT),
-        ("code_verifier", verifier),
-    ]
+    [("grant_type", "authorization_code"), ("code", code), ("redirect_uri", REDIRECT), ("code_verifier", verifier)]
 }
 
 #[tokio::test]
 async fn what_the_api_created_signs_in_by_every_way_of_giving_its_credentials() {
     let sim = Sim::start().await;
     let (id, secret) = sim.create().await;
-    let sign_in = SignIn {
-        sim: &sim,
-        client_id: &id,
-    };
+    let sign_in = SignIn { sim: &sim, client_id: &id };
     let encoded: String = byte_serialize(secret.as_bytes()).collect();
     assert!(secret != encoded);
 
     let code = sign_in.code().await;
     let raw = sign_in.token(Some((&id, &secret)), &redeeming(&code, VERIFIER)).await;
-    assert_eq!(
-        (raw.status, raw.headers["cache-control"].to_str().unwrap()),
-        (200, "no-store")
-    );
+    assert_eq!((raw.status, raw.headers["cache-control"].to_str().unwrap()), (200, "no-store"));
     assert!(raw.body["id_token"].is_string());
     let code = sign_in.code().await;
-    assert_eq!(
-        sign_in
-            .token(Some((&id, &encoded)), &redeeming(&code, VERIFIER))
-            .await
-            .status,
-        200
-    );
+    assert_eq!(sign_in.token(Some((&id, &encoded)), &redeeming(&code, VERIFIER)).await.status, 200);
     let code = sign_in.code().await;
     assert_eq!(sign_in.redeem_in_body(&code, &secret).await.status, 200);
 }
@@ -118,21 +90,12 @@ async fn what_the_api_created_signs_in_by_every_way_of_giving_its_credentials() 
 async fn a_refresh_token_works_once() {
     let sim = Sim::start().await;
     let (id, secret) = sim.create().await;
-    let sign_in = SignIn {
-        sim: &sim,
-        client_id: &id,
-    };
+    let sign_in = SignIn { sim: &sim, client_id: &id };
     let code = sign_in.code().await;
     let tokens = sign_in.redeem_in_body(&code, &secret).await.body;
-    let form = [
-        ("grant_type", "refresh_token"),
-        ("refresh_token", tokens["refresh_token"].as_str().unwrap()),
-    ];
+    let form = [("grant_type", "refresh_token"), ("refresh_token", tokens["refresh_token"].as_str().unwrap())];
     let refreshed = sign_in.token(Some((&id, &secret)), &form).await;
-    assert_eq!(
-        (refreshed.status, &refreshed.body["token_type"]),
-        (200, &"Bearer".into())
-    );
+    assert_eq!((refreshed.status, &refreshed.body["token_type"]), (200, &"Bearer".into()));
     assert!(refreshed.body["refresh_token"] != tokens["refresh_token"]);
     let again = sign_in.token(Some((&id, &secret)), &form).await;
     assert_eq!((again.status, &again.body["error"]), (400, &"invalid_grant".into()));
@@ -142,20 +105,11 @@ async fn a_refresh_token_works_once() {
 async fn a_wrong_verifier_and_a_used_code_are_refused() {
     let sim = Sim::start().await;
     let (id, secret) = sim.create().await;
-    let sign_in = SignIn {
-        sim: &sim,
-        client_id: &id,
-    };
+    let sign_in = SignIn { sim: &sim, client_id: &id };
     let code = sign_in.code().await;
     let wrong = sign_in.token(Some((&id, &secret)), &redeeming(&code, "wrong")).await;
     assert_eq!((wrong.status, &wrong.body["error"]), (400, &"invalid_grant".into()));
-    assert_eq!(
-        sign_in
-            .token(Some((&id, &secret)), &redeeming(&code, VERIFIER))
-            .await
-            .status,
-        200
-    );
+    assert_eq!(sign_in.token(Some((&id, &secret)), &redeeming(&code, VERIFIER)).await.status, 200);
     let used = sign_in.token(Some((&id, &secret)), &redeeming(&code, VERIFIER)).await;
     assert_eq!((used.status, &used.body["error"]), (400, &"invalid_grant".into()));
 }
@@ -164,34 +118,20 @@ async fn a_wrong_verifier_and_a_used_code_are_refused() {
 async fn a_wrong_secret_and_a_deleted_client_are_answered_401() {
     let sim = Sim::start().await;
     let (id, secret) = sim.create().await;
-    let sign_in = SignIn {
-        sim: &sim,
-        client_id: &id,
-    };
+    let sign_in = SignIn { sim: &sim, client_id: &id };
     let code = sign_in.code().await;
     let wrong = sign_in.token(Some((&id, "wrong")), &redeeming(&code, VERIFIER)).await;
     assert_eq!((wrong.status, &wrong.body["error"]), (401, &"invalid_client".into()));
     assert!(wrong.headers["www-authenticate"].to_str().unwrap().starts_with("Basic"));
     sim.admin.delete_client(sim.project, &id).await.unwrap();
-    assert_eq!(
-        sign_in
-            .token(Some((&id, &secret)), &redeeming(&code, VERIFIER))
-            .await
-            .status,
-        401
-    );
+    assert_eq!(sign_in.token(Some((&id, &secret)), &redeeming(&code, VERIFIER)).await.status, 401);
 }
 
 #[tokio::test]
 async fn an_unregistered_redirect_uri_is_not_redirected_to() {
     let sim = Sim::start().await;
     let (id, _) = sim.create().await;
-    let answer = SignIn {
-        sim: &sim,
-        client_id: &id,
-    }
-    .authorize("https://evil.example/")
-    .await;
+    let answer = SignIn { sim: &sim, client_id: &id }.authorize("https://evil.example/").await;
     assert_eq!((answer.status, answer.headers.get("location")), (400, None));
     assert_eq!(answer.body["error"], "invalid_request");
 }
@@ -199,10 +139,7 @@ async fn an_unregistered_redirect_uri_is_not_redirected_to() {
 #[tokio::test]
 async fn the_token_endpoint_wants_a_form() {
     let sim = Sim::start().await;
-    let request = sim
-        .http
-        .post(format!("{}/oauth/token", sim.running.api_url))
-        .body("grant_type=client_credentials");
+    let request = sim.http.post(format!("{}/oauth/token", sim.running.api_url)).body("grant_type=client_credentials");
     let answer = reply(request.header("content-type", "text/plain")).await;
     assert_eq!((answer.status, &answer.body["error"]), (400, &"invalid_request".into()));
 }

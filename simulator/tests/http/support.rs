@@ -32,19 +32,9 @@ impl Sim {
     pub async fn with(options: Options) -> Self {
         let running = serve(options).await.unwrap();
         let admin = Admin::new(running.admin_url.as_str()).unwrap();
-        let http = Client::builder()
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .build()
-            .unwrap();
+        let http = Client::builder().no_proxy().redirect(redirect::Policy::none()).build().unwrap();
         let (project, key) = (running.projects[0].project_id, running.projects[0].api_key.clone());
-        Self {
-            running,
-            admin,
-            http,
-            project,
-            key,
-        }
+        Self { running, admin, http, project, key }
     }
 
     pub fn clients(&self) -> String {
@@ -52,9 +42,7 @@ impl Sim {
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http
-            .request(method, format!("{}{path}", self.running.api_url))
-            .bearer_auth(self.key.expose())
+        self.http.request(method, format!("{}{path}", self.running.api_url)).bearer_auth(self.key.expose())
     }
 
     pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Reply {
@@ -86,11 +74,7 @@ impl Sim {
     /// The ids that the server holds, faults aside.
     pub async fn held(&self) -> Vec<String> {
         let state = self.admin.state().await.unwrap();
-        state
-            .clients_of(self.project)
-            .into_iter()
-            .map(|client| client.client_id)
-            .collect()
+        state.clients_of(self.project).into_iter().map(|client| client.client_id).collect()
     }
 
     /// The status that the last call was answered.

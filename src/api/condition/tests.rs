@@ -5,12 +5,7 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn ready(status: ConditionStatus, reason: Reason, message: &str) -> Finding {
-    Finding {
-        type_: ConditionType::Ready,
-        status,
-        reason,
-        message: message.to_owned(),
-    }
+    Finding { type_: ConditionType::Ready, status, reason, message: message.to_owned() }
 }
 
 fn written(type_: &str, status: &str, reason: &str, message: &str, generation: i64, since: i64) -> Condition {
@@ -34,12 +29,7 @@ fn a_new_condition_is_stamped_in_whole_seconds() {
 #[test]
 fn the_transition_time_moves_only_when_the_status_does() {
     let before = [written("Ready", "False", "Creating", "wait", 1, 100)];
-    let same = merge(
-        &before,
-        &[ready(ConditionStatus::False, Reason::InvalidSpec, "mend it")],
-        2,
-        at(200),
-    );
+    let same = merge(&before, &[ready(ConditionStatus::False, Reason::InvalidSpec, "mend it")], 2, at(200));
     assert_eq!(same, [written("Ready", "False", "InvalidSpec", "mend it", 2, 100)]);
     let other = merge(&same, &[ready(ConditionStatus::True, Reason::Ready, "")], 3, at(300));
     assert_eq!(other, [written("Ready", "True", "Ready", "", 3, 300)]);
@@ -65,29 +55,15 @@ fn a_type_without_a_finding_goes_and_a_foreign_one_stays() {
         status: ConditionStatus::True,
         ..ready(ConditionStatus::True, Reason::Ready, "")
     };
-    let merged = merge(
-        &before,
-        &[synced, ready(ConditionStatus::True, Reason::Ready, "")],
-        2,
-        at(70),
-    );
-    let wanted = [
-        written("Ready", "True", "Ready", "", 2, 70),
-        written("Synced", "True", "Ready", "", 2, 70),
-        foreign,
-    ];
+    let merged = merge(&before, &[synced, ready(ConditionStatus::True, Reason::Ready, "")], 2, at(70));
+    let wanted = [written("Ready", "True", "Ready", "", 2, 70), written("Synced", "True", "Ready", "", 2, 70), foreign];
     assert_eq!(merged, wanted);
 }
 
 #[test]
 fn a_message_is_cut_to_what_the_schema_allows() {
     let long = "ä".repeat(limits::CONDITION_MESSAGE + 1);
-    let merged = merge(
-        &[],
-        &[ready(ConditionStatus::False, Reason::RejectedByAPI, &long)],
-        1,
-        at(1),
-    );
+    let merged = merge(&[], &[ready(ConditionStatus::False, Reason::RejectedByAPI, &long)], 1, at(1));
     assert_eq!(merged[0].message, "ä".repeat(limits::CONDITION_MESSAGE));
 }
 
@@ -95,10 +71,7 @@ fn a_message_is_cut_to_what_the_schema_allows() {
 fn each_reason_has_one_name_of_the_form_that_kubernetes_asks_for() {
     let names: std::collections::BTreeSet<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
     assert_eq!(names.len(), Reason::ALL.len());
-    for (reason, name) in Reason::ALL
-        .iter()
-        .map(|reason| (format!("{reason:?}"), reason.as_str()))
-    {
+    for (reason, name) in Reason::ALL.iter().map(|reason| (format!("{reason:?}"), reason.as_str())) {
         assert_eq!(reason, name);
         assert!(name.bytes().all(|byte| byte.is_ascii_alphabetic()), "{name}");
     }

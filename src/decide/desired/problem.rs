@@ -36,12 +36,7 @@ impl InvalidSpec {
 
 impl fmt::Display for InvalidSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown: Vec<String> = self
-            .problems
-            .iter()
-            .take(Self::SHOWN)
-            .map(ToString::to_string)
-            .collect();
+        let shown: Vec<String> = self.problems.iter().take(Self::SHOWN).map(ToString::to_string).collect();
         f.write_str(&shown.join(". "))?;
         match self.problems.len().saturating_sub(Self::SHOWN) {
             0 => Ok(()),
@@ -64,20 +59,12 @@ impl Problems {
     }
 
     pub(super) fn refuse(&mut self, field: &str, problem: String, fix: String) {
-        self.0.push(Problem {
-            field: field.to_owned(),
-            problem,
-            fix,
-        });
+        self.0.push(Problem { field: field.to_owned(), problem, fix });
     }
 
     pub(super) fn at_most(&mut self, field: &str, length: usize, limit: usize) {
         if length > limit {
-            self.refuse(
-                field,
-                format!("has {length} entries, more than {limit}"),
-                format!("keep {limit} or fewer"),
-            );
+            self.refuse(field, format!("has {length} entries, more than {limit}"), format!("keep {limit} or fewer"));
         }
     }
 
@@ -92,10 +79,6 @@ impl Problems {
     }
 
     pub(super) fn or<T>(self, read: T) -> Result<T, InvalidSpec> {
-        if self.0.is_empty() {
-            Ok(read)
-        } else {
-            Err(InvalidSpec { problems: self.0 })
-        }
+        if self.0.is_empty() { Ok(read) } else { Err(InvalidSpec { problems: self.0 }) }
     }
 }

@@ -57,12 +57,7 @@ impl ProjectSettings {
     /// # Errors
     /// With all fields that cannot be carried out as they are written.
     pub fn read(spec: &MeshAgentProjectSpec) -> Result<Self, InvalidSpec> {
-        let MeshAgentProjectSpec {
-            project_id,
-            api_url,
-            api_key_secret_ref,
-            orphans,
-        } = spec;
+        let MeshAgentProjectSpec { project_id, api_url, api_key_secret_ref, orphans } = spec;
         let mut problems = Problems::default();
         if let Some(id) = project_id {
             problems.check("spec.projectId", syntax::project_id(id));
@@ -88,19 +83,12 @@ fn read_orphans(orphans: &OrphansSpec, problems: &mut Problems) -> Orphans {
     let OrphansSpec { policy, min_age } = orphans;
     let policy = policy.as_deref().unwrap_or("Delete");
     problems.one_of("spec.orphans.policy", policy, &["Delete", "Report"]);
-    let policy = if policy == "Delete" {
-        OrphanPolicy::Delete
-    } else {
-        OrphanPolicy::Report
-    };
-    let min_age = min_age
-        .as_deref()
-        .map_or(Ok(DEFAULT_MIN_AGE), duration::parse)
-        .unwrap_or_else(|error| {
-            let (problem, fix) = error.problem_and_fix();
-            problems.refuse("spec.orphans.minAge", problem.to_owned(), fix.to_owned());
-            DEFAULT_MIN_AGE
-        });
+    let policy = if policy == "Delete" { OrphanPolicy::Delete } else { OrphanPolicy::Report };
+    let min_age = min_age.as_deref().map_or(Ok(DEFAULT_MIN_AGE), duration::parse).unwrap_or_else(|error| {
+        let (problem, fix) = error.problem_and_fix();
+        problems.refuse("spec.orphans.minAge", problem.to_owned(), fix.to_owned());
+        DEFAULT_MIN_AGE
+    });
     Orphans { policy, min_age }
 }
 
@@ -118,14 +106,8 @@ mod tests {
         let wanted = ProjectSettings {
             project_id: None,
             api_url: "https://api.meshagent.com".to_owned(),
-            api_key: ApiKeyRef {
-                secret: "meshagent".to_owned(),
-                key: "api-key".to_owned(),
-            },
-            orphans: Orphans {
-                policy: OrphanPolicy::Delete,
-                min_age: Duration::from_secs(86_400),
-            },
+            api_key: ApiKeyRef { secret: "meshagent".to_owned(), key: "api-key".to_owned() },
+            orphans: Orphans { policy: OrphanPolicy::Delete, min_age: Duration::from_secs(86_400) },
         };
         assert_eq!(read, Ok(wanted));
     }
@@ -141,14 +123,8 @@ mod tests {
         let wanted = ProjectSettings {
             project_id: Some("7f3c2e1a-0d5b-4c8e-9f6a-1b2c3d4e5f60".to_owned()),
             api_url: "http://localhost:8080/prefix".to_owned(),
-            api_key: ApiKeyRef {
-                secret: "meshagent".to_owned(),
-                key: "MESHAGENT_API_KEY".to_owned(),
-            },
-            orphans: Orphans {
-                policy: OrphanPolicy::Report,
-                min_age: Duration::from_secs(7_776_000),
-            },
+            api_key: ApiKeyRef { secret: "meshagent".to_owned(), key: "MESHAGENT_API_KEY".to_owned() },
+            orphans: Orphans { policy: OrphanPolicy::Report, min_age: Duration::from_secs(7_776_000) },
         };
         assert_eq!(read, Ok(wanted));
     }

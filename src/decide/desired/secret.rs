@@ -40,23 +40,13 @@ impl SecretLayout {
             problems.check("spec.secret.name", syntax::object_name(name));
         }
         let name = name.unwrap_or_else(|| format!("{client}-oauth"));
-        Self {
-            name,
-            keys: SecretKeys::read(keys.unwrap_or_default(), problems),
-        }
+        Self { name, keys: SecretKeys::read(keys.unwrap_or_default(), problems) }
     }
 }
 
 impl SecretKeys {
     fn read(keys: SecretKeysSpec, problems: &mut Problems) -> Self {
-        let SecretKeysSpec {
-            client_id,
-            client_secret,
-            project_id,
-            authorize_url,
-            token_url,
-            scopes,
-        } = keys;
+        let SecretKeysSpec { client_id, client_secret, project_id, authorize_url, token_url, scopes } = keys;
         let droppable = |key: Option<String>, default: &str| {
             let key = key.unwrap_or_else(|| default.to_owned());
             if key.is_empty() { None } else { Some(key) }
@@ -75,13 +65,7 @@ impl SecretKeys {
             problems.check(&field, syntax::data_key(key));
             if !seen.insert(key) {
                 let problem = "is the data key of another value too, counting the defaults";
-                problems.check(
-                    &field,
-                    Err(Fault {
-                        problem,
-                        fix: "choose different names",
-                    }),
-                );
+                problems.check(&field, Err(Fault { problem, fix: "choose different names" }));
             }
         }
         keys
@@ -89,14 +73,7 @@ impl SecretKeys {
 
     /// The keys that are written, each with its field in the spec.
     fn named(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let Self {
-            client_id,
-            client_secret,
-            project_id,
-            authorize_url,
-            token_url,
-            scopes,
-        } = self;
+        let Self { client_id, client_secret, project_id, authorize_url, token_url, scopes } = self;
         let all = [
             ("clientId", Some(client_id)),
             ("clientSecret", Some(client_secret)),

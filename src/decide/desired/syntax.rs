@@ -16,11 +16,7 @@ fn need(holds: bool, problem: &'static str, fix: &'static str) -> Result<(), Fau
 }
 
 fn shorter(text: &str, limit: usize) -> Result<(), Fault> {
-    need(
-        text.chars().count() <= limit,
-        "is too long",
-        "shorten it to what kubectl explain says",
-    )
+    need(text.chars().count() <= limit, "is too long", "shorten it to what kubectl explain says")
 }
 
 /// Printable ASCII without spaces and backslashes. A backslash is a slash to some parsers of URLs and not to others.
@@ -36,9 +32,7 @@ fn uri_characters(text: &str) -> Result<(), Fault> {
 fn scheme(uri: &str) -> Option<(String, &str)> {
     let (scheme, rest) = uri.split_once(':')?;
     let valid = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-        && scheme
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
     valid.then(|| (scheme.to_ascii_lowercase(), rest))
 }
 
@@ -50,8 +44,7 @@ fn is_private_use(scheme: &str) -> bool {
 
 /// What stands between `//` and the path, in what follows a scheme.
 fn authority(rest: &str) -> Option<&str> {
-    rest.strip_prefix("//")
-        .and_then(|rest| rest.split(['/', '?', '#']).next())
+    rest.strip_prefix("//").and_then(|rest| rest.split(['/', '?', '#']).next())
 }
 
 /// Whether this, after `http:` or `https:`, names a host and no user.
@@ -65,26 +58,18 @@ pub(super) fn redirect_uri(uri: &str) -> Result<(), Fault> {
     uri_characters(uri)?;
     need(!uri.contains('#'), "has a fragment", "remove the # and what follows it")?;
     let scheme = scheme(uri);
-    let names_user = scheme
-        .as_ref()
-        .and_then(|(_, rest)| authority(rest))
-        .is_some_and(|authority| authority.contains('@'));
-    need(
-        !names_user,
-        "has a user name or password",
-        "remove what stands between // and @, and the @",
-    )?;
+    let names_user =
+        scheme.as_ref().and_then(|(_, rest)| authority(rest)).is_some_and(|authority| authority.contains('@'));
+    need(!names_user, "has a user name or password", "remove what stands between // and @, and the @")?;
     match scheme {
         Some((scheme, rest)) if scheme == "https" || scheme == "http" => need(
             names_host_only(rest) && Url::parse(uri).is_ok_and(|url| url.has_host()),
             "has no valid host",
             "write it like https://app.example.com/callback",
         ),
-        Some((scheme, _)) if is_private_use(&scheme) => need(
-            Url::parse(uri).is_ok(),
-            "is not a valid URI",
-            "write it like com.example.app:/callback",
-        ),
+        Some((scheme, _)) if is_private_use(&scheme) => {
+            need(Url::parse(uri).is_ok(), "is not a valid URI", "write it like com.example.app:/callback")
+        }
         Some(_) | None => need(
             false,
             "is not absolute, or its scheme is not https, http or a reversed domain name",
@@ -105,11 +90,7 @@ pub(super) fn logo_url(url: &str) -> Result<(), Fault> {
     shorter(url, limits::URI)?;
     uri_characters(url)?;
     let fix = "write it like https://www.example.com/logo.png";
-    need(
-        is_http_url(url),
-        "is not an absolute http or https URL without a user name",
-        fix,
-    )
+    need(is_http_url(url), "is not an absolute http or https URL without a user name", fix)
 }
 
 /// The address of a MeshAgent API.
@@ -127,10 +108,7 @@ pub(super) fn api_url(url: &str) -> Result<(), Fault> {
 pub(super) fn scope(scope: &str) -> Result<(), Fault> {
     shorter(scope, limits::SCOPE)?;
     need(
-        !scope.is_empty()
-            && scope
-                .bytes()
-                .all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\'),
+        !scope.is_empty() && scope.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\'),
         "is not one token of printable ASCII without spaces, quotes and backslashes",
         "write each scope as an item of its own",
     )
@@ -145,10 +123,7 @@ fn is_disguise(character: char) -> bool {
 pub(super) fn shown_text(text: &str) -> Result<(), Fault> {
     shorter(text, limits::DISPLAY_NAME)?;
     need(
-        !text.trim().is_empty()
-            && !text
-                .chars()
-                .any(|character| character.is_control() || is_disguise(character)),
+        !text.trim().is_empty() && !text.chars().any(|character| character.is_control() || is_disguise(character)),
         "is blank, or holds control characters, line breaks or characters that change the direction of writing",
         "remove them",
     )
@@ -158,10 +133,7 @@ pub(super) fn shown_text(text: &str) -> Result<(), Fault> {
 pub(super) fn metadata_key(key: &str) -> Result<(), Fault> {
     shorter(key, limits::METADATA_KEY)?;
     need(
-        !key.is_empty()
-            && !key
-                .chars()
-                .any(|character| character.is_control() || is_disguise(character)),
+        !key.is_empty() && !key.chars().any(|character| character.is_control() || is_disguise(character)),
         "is empty, or holds control characters or characters that change the direction of writing",
         "choose another key",
     )
@@ -171,20 +143,14 @@ pub(super) fn metadata_key(key: &str) -> Result<(), Fault> {
 pub(super) fn metadata_value(value: &str) -> Result<(), Fault> {
     shorter(value, limits::METADATA_VALUE)?;
     let control = |character: char| character.is_control() && !['\t', '\n', '\r'].contains(&character);
-    need(
-        !value.chars().any(control),
-        "has a value with control characters",
-        "remove them",
-    )
+    need(!value.chars().any(control), "has a value with control characters", "remove them")
 }
 
 /// The name of a Kubernetes object: a DNS subdomain.
 pub(super) fn object_name(name: &str) -> Result<(), Fault> {
     shorter(name, limits::OBJECT_NAME)?;
     let label = |label: &str| {
-        let middle = label
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        let middle = label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         !label.is_empty() && middle && !label.starts_with('-') && !label.ends_with('-')
     };
     need(
@@ -204,9 +170,7 @@ pub(super) fn client_name(name: &str) -> Result<(), Fault> {
 /// A data key of a Secret.
 pub(super) fn data_key(key: &str) -> Result<(), Fault> {
     shorter(key, limits::OBJECT_NAME)?;
-    let characters = key
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    let characters = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     need(
         !key.is_empty() && characters && key != "." && !key.starts_with(".."),
         "is not a data key of a Secret",
@@ -217,9 +181,7 @@ pub(super) fn data_key(key: &str) -> Result<(), Fault> {
 /// The id of a MeshAgent project.
 pub(super) fn project_id(id: &str) -> Result<(), Fault> {
     shorter(id, limits::PROJECT_ID)?;
-    let characters = id
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    let characters = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     need(
         id.starts_with(|first: char| first.is_ascii_alphanumeric()) && characters,
         "is not an id of a MeshAgent project",

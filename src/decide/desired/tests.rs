@@ -13,12 +13,7 @@ fn read(fields: Value) -> Result<Present, InvalidSpec> {
 }
 
 fn sentences(fields: Value) -> Vec<String> {
-    read(fields)
-        .unwrap_err()
-        .problems
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    read(fields).unwrap_err().problems.iter().map(ToString::to_string).collect()
 }
 
 /// A spec that is fine but for its redirect URIs.
@@ -51,19 +46,10 @@ fn a_redirect_uri_is_enough() {
             scopes: set(&["email", "openid", "profile"]),
             metadata: metadata([("name", "shop/web")]),
         },
-        secret: SecretLayout {
-            name: "web-oauth".to_owned(),
-            keys: default_keys(),
-        },
-        project: ProjectRef {
-            kind: ProjectKind::ClusterMeshAgentProject,
-            name: "default".to_owned(),
-        },
+        secret: SecretLayout { name: "web-oauth".to_owned(), keys: default_keys() },
+        project: ProjectRef { kind: ProjectKind::ClusterMeshAgentProject, name: "default".to_owned() },
     };
-    assert_eq!(
-        read(json!({"redirectUris": ["https://shop.example.com/cb"]})),
-        Ok(wanted)
-    );
+    assert_eq!(read(json!({"redirectUris": ["https://shop.example.com/cb"]})), Ok(wanted));
 }
 
 #[test]
@@ -93,10 +79,7 @@ fn every_field_is_read() {
                 scopes: None,
             },
         },
-        project: ProjectRef {
-            kind: ProjectKind::MeshAgentProject,
-            name: "shop".to_owned(),
-        },
+        project: ProjectRef { kind: ProjectKind::MeshAgentProject, name: "shop".to_owned() },
     };
     let given = json!({
         "projectRef": {"kind": "MeshAgentProject", "name": "shop"},
@@ -183,10 +166,7 @@ fn an_authorization_code_needs_a_redirect_uri() {
     let wanted = "spec.redirectUris is empty, but the grant type authorization_code (the default) needs at least one; add a \
                   redirect URI, or set grantTypes to [client_credentials]";
     assert_eq!(sentences(json!({})), [wanted]);
-    assert_eq!(
-        sentences(json!({"grantTypes": ["authorization_code"], "redirectUris": []})),
-        [wanted]
-    );
+    assert_eq!(sentences(json!({"grantTypes": ["authorization_code"], "redirectUris": []})), [wanted]);
 }
 
 #[test]
@@ -275,11 +255,7 @@ type LongestAndLonger = (fn(String) -> Value, String, String);
 fn a_text_is_as_long_as_the_schema_allows_and_no_longer() {
     let uri_of = |length: usize| format!("https://a.example/{}", "x".repeat(length - 18));
     let cases: [LongestAndLonger; 4] = [
-        (
-            |it| json!({"redirectUris": [it]}),
-            uri_of(limits::URI),
-            uri_of(limits::URI + 1),
-        ),
+        (|it| json!({"redirectUris": [it]}), uri_of(limits::URI), uri_of(limits::URI + 1)),
         (
             |it| json!({"redirectUris": ["https://a.example"], "displayName": it}),
             "店".repeat(limits::DISPLAY_NAME),

@@ -14,10 +14,7 @@ pub(super) fn absent(observed: &Observed) -> Step {
     }
     if observed.stale && !observed.object_gone {
         return if observed.conflicts >= MOST_CONFLICTS {
-            blocked(
-                observed,
-                Failure::retry(Reason::Deleting, "others change the object; trying again"),
-            )
+            blocked(observed, Failure::retry(Reason::Deleting, "others change the object; trying again"))
         } else {
             Step::ReadLive
         };
@@ -35,13 +32,8 @@ pub(super) fn absent(observed: &Observed) -> Step {
         return Step::List;
     }
     match of_this_uid(observed).next() {
-        Some((client_id, _)) => Step::Delete {
-            client_id: client_id.clone(),
-            because: Removal::ObjectDeleted,
-        },
-        None => Step::RemoveFinalizer {
-            version: observed.object.version.clone(),
-        },
+        Some((client_id, _)) => Step::Delete { client_id: client_id.clone(), because: Removal::ObjectDeleted },
+        None => Step::RemoveFinalizer { version: observed.object.version.clone() },
     }
 }
 
@@ -58,11 +50,7 @@ fn examine_and_delete(observed: &Observed) -> Option<Step> {
         Held::Nothing | Held::Unspent(_) => None,
     };
     let retiring = recorded.retiring.iter().map(|retiring| &retiring.client_id);
-    let named = held
-        .into_iter()
-        .chain(stored)
-        .chain(&recorded.client_id)
-        .chain(retiring);
+    let named = held.into_iter().chain(stored).chain(&recorded.client_id).chain(retiring);
     for client_id in named {
         let certain = held == Some(client_id) || stored == recorded.client_id.as_ref() && stored == Some(client_id);
         let ours = match observed.remote.get(client_id) {
@@ -73,16 +61,11 @@ fn examine_and_delete(observed: &Observed) -> Option<Step> {
             },
             None if certain => true,
             None => {
-                return Some(Step::Get {
-                    client_id: client_id.clone(),
-                });
+                return Some(Step::Get { client_id: client_id.clone() });
             }
         };
         if ours {
-            return Some(Step::Delete {
-                client_id: client_id.clone(),
-                because: Removal::ObjectDeleted,
-            });
+            return Some(Step::Delete { client_id: client_id.clone(), because: Removal::ObjectDeleted });
         }
     }
     None

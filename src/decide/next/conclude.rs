@@ -27,22 +27,13 @@ pub(super) fn conclude(observed: &Observed, verdict: Verdict, published: Option<
         };
     }
     let recorded = &observed.object.recorded;
-    let mut retiring: Vec<ClientId> = recorded
-        .retiring
-        .iter()
-        .map(|retiring| retiring.client_id.clone())
-        .collect();
+    let mut retiring: Vec<ClientId> = recorded.retiring.iter().map(|retiring| retiring.client_id.clone()).collect();
     if let Some(published) = &published {
         retiring.extend(recorded.client_id.clone());
         retiring.retain(|client_id| client_id != &published.client_id);
     }
     retiring.retain(|client_id| !removed(observed, client_id));
-    Step::Record(Box::new(Record {
-        version: observed.object.version.clone(),
-        verdict,
-        published,
-        retiring,
-    }))
+    Step::Record(Box::new(Record { version: observed.object.version.clone(), verdict, published, retiring }))
 }
 
 /// Removes what the POSTs of unknown outcome left, now that the credential is in place and recorded.
@@ -59,19 +50,11 @@ fn clean(observed: &Observed) -> Step {
     }
     let evidence = Evidence::Present(object, &observed.secret);
     let disowned = of_this_uid(observed).find(|(client_id, client)| {
-        client
-            .marker
-            .as_ref()
-            .is_some_and(|marker| disowned(client_id, marker, evidence) == Some(Haste::AtOnce))
+        client.marker.as_ref().is_some_and(|marker| disowned(client_id, marker, evidence) == Some(Haste::AtOnce))
     });
     match disowned {
-        Some((client_id, _)) => Step::Delete {
-            client_id: client_id.clone(),
-            because: Removal::Disowned,
-        },
-        None => Step::StrikeUnknown {
-            version: object.version.clone(),
-        },
+        Some((client_id, _)) => Step::Delete { client_id: client_id.clone(), because: Removal::Disowned },
+        None => Step::StrikeUnknown { version: object.version.clone() },
     }
 }
 

@@ -70,16 +70,10 @@ pub(super) fn mint(observed: &Observed, because: Because) -> Step {
 /// A new token for the object, unless others keep writing theirs.
 fn intent(observed: &Observed) -> Step {
     if observed.intents >= MOST_INTENTS {
-        return blocked(
-            observed,
-            Failure::retry(Reason::Updating, "another operator is at work on it; trying again"),
-        );
+        return blocked(observed, Failure::retry(Reason::Updating, "another operator is at work on it; trying again"));
     }
     let object = &observed.object;
-    Step::WriteIntent {
-        version: object.version.clone(),
-        unknown: unknown_after_intent(object, &observed.secret),
-    }
+    Step::WriteIntent { version: object.version.clone(), unknown: unknown_after_intent(object, &observed.secret) }
 }
 
 /// The tokens of unknown outcome once the object has a new one.
@@ -93,10 +87,7 @@ fn unknown_after_intent(object: &Object, secret: &Secret) -> BTreeSet<Token> {
     // The outcome of the token in the Secret is known: it made the client that the Secret names.
     unknown.extend(object.token.iter().filter(|token| Some(*token) != published).cloned());
     if let Some(stored) = stored
-        && stored
-            .client_id
-            .as_ref()
-            .is_none_or(|client_id| !spoken_for(object, client_id))
+        && stored.client_id.as_ref().is_none_or(|client_id| !spoken_for(object, client_id))
     {
         unknown.extend(stored.token.clone());
     }
@@ -108,10 +99,9 @@ fn brake(replaced: Replaced, because: Because) -> Option<Failure> {
     match (replaced, because) {
         (Replaced::LongAgo, _) | (_, Because::First | Because::Unrecorded) => None,
         (Replaced::WithinOverlap, Because::Gone | Because::Rotation) => None,
-        (Replaced::JustNow, Because::Gone | Because::Rotation) => Some(Failure::wait(
-            Reason::Rotating,
-            "replaced less than ten minutes ago; the next replacement waits",
-        )),
+        (Replaced::JustNow, Because::Gone | Because::Rotation) => {
+            Some(Failure::wait(Reason::Rotating, "replaced less than ten minutes ago; the next replacement waits"))
+        }
         (Replaced::WithinOverlap | Replaced::JustNow, Because::Lost) => Some(Failure::stalled(
             Reason::CredentialLost,
             "the Secret's credential was lost again soon after it was replaced; find what deletes or rewrites the \
@@ -134,10 +124,7 @@ fn purge(observed: &Observed) -> Option<Step> {
     }
     of_this_uid(observed)
         .find(|(client_id, _)| !holds(&observed.secret, client_id))
-        .map(|(client_id, _)| Step::Delete {
-            client_id: client_id.clone(),
-            because: Removal::Disowned,
-        })
+        .map(|(client_id, _)| Step::Delete { client_id: client_id.clone(), because: Removal::Disowned })
 }
 
 /// The Secret holds the recorded client under another token than the object's (`kubectl replace`, or an intent that
@@ -155,10 +142,9 @@ pub(super) fn withdraw_or_mint(observed: &Observed, stored: &Stored, client_id: 
         Credential::AsRecorded => {}
     }
     match (&observed.held, &observed.object.token) {
-        (Held::Unspent(unspent), Some(token)) if unspent == token => Step::MoveToken {
-            token: token.clone(),
-            version: stored.version.clone(),
-        },
+        (Held::Unspent(unspent), Some(token)) if unspent == token => {
+            Step::MoveToken { token: token.clone(), version: stored.version.clone() }
+        }
         (Held::Nothing | Held::Unspent(_) | Held::Credential { .. } | Held::Keyless { .. }, _) => intent(observed),
     }
 }

@@ -31,30 +31,20 @@ pub(super) fn tend(wanted: &Wanted, observed: &Observed, stored: &Stored, token:
         Comparison::Same => {}
     }
     if !annotated || !stored.in_shape {
-        return Step::Reshape {
-            client_id: client_id.clone(),
-            version: stored.version.clone(),
-        };
+        return Step::Reshape { client_id: client_id.clone(), version: stored.version.clone() };
     }
     let due =
         observed.object.recorded.retiring.iter().find(|retiring| {
             retiring.due && &retiring.client_id != client_id && !removed(observed, &retiring.client_id)
         });
     if let Some(retiring) = due {
-        return Step::Delete {
-            client_id: retiring.client_id.clone(),
-            because: Removal::Retired,
-        };
+        return Step::Delete { client_id: retiring.client_id.clone(), because: Removal::Retired };
     }
     let digest = match &stored.credential {
         Credential::Other(digest) => Some(digest.clone()),
         Credential::Unread | Credential::AsRecorded | Credential::Broken => None,
     };
-    let published = Published {
-        client_id: client_id.clone(),
-        secret_version: stored.version.clone(),
-        digest,
-    };
+    let published = Published { client_id: client_id.clone(), secret_version: stored.version.clone(), digest };
     conclude(observed, Verdict::Converged, Some(published))
 }
 
@@ -66,11 +56,7 @@ enum Comparison {
 }
 
 fn compare(wanted: &Wanted, observed: &Observed, token: &Token, client_id: &ClientId) -> Comparison {
-    let get = || {
-        Comparison::Step(Step::Get {
-            client_id: client_id.clone(),
-        })
-    };
+    let get = || Comparison::Step(Step::Get { client_id: client_id.clone() });
     let (client, read) = match observed.remote.get(client_id) {
         None => return get(),
         Some(Remote::Missing(_)) => return Comparison::Step(Step::List),
@@ -78,11 +64,7 @@ fn compare(wanted: &Wanted, observed: &Observed, token: &Token, client_id: &Clie
         Some(Remote::Listed(client)) => (client, false),
         Some(Remote::Read(client)) => (client, true),
     };
-    if client
-        .marker
-        .as_ref()
-        .is_some_and(|marker| marker.owner != wanted.owner)
-    {
+    if client.marker.as_ref().is_some_and(|marker| marker.owner != wanted.owner) {
         return Comparison::Anothers;
     }
     match wanted.change(client, &observed.object.recorded.managed_keys, token) {

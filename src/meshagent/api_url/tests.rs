@@ -31,10 +31,7 @@ fn the_sign_in_addresses_are_below_it() {
 fn what_cannot_be_a_base_is_refused_with_its_reason() {
     for (text, error) in [
         ("", ApiUrlError::NotAUrl(url::ParseError::RelativeUrlWithoutBase)),
-        (
-            "api.meshagent.com",
-            ApiUrlError::NotAUrl(url::ParseError::RelativeUrlWithoutBase),
-        ),
+        ("api.meshagent.com", ApiUrlError::NotAUrl(url::ParseError::RelativeUrlWithoutBase)),
         ("https://", ApiUrlError::NotAUrl(url::ParseError::EmptyHost)),
         ("ftp://host", ApiUrlError::Scheme),
         ("api.meshagent.com:443", ApiUrlError::Scheme),

@@ -51,11 +51,7 @@ fn impatient(address: SocketAddr) -> MeshAgent {
         call: Duration::from_millis(900),
         listing: Duration::from_millis(1_500),
     };
-    MeshAgent::new(Connection {
-        timeouts,
-        ..connection(&format!("http://{address}"))
-    })
-    .unwrap()
+    MeshAgent::new(Connection { timeouts, ..connection(&format!("http://{address}")) }).unwrap()
 }
 
 /// An address at which nobody listens: a port that no test is given.
@@ -64,11 +60,7 @@ fn nobody() -> SocketAddr {
 }
 
 fn error(route: Route, kind: Kind, detail: &str) -> CallError {
-    CallError {
-        route,
-        kind,
-        detail: detail.to_owned(),
-    }
+    CallError { route, kind, detail: detail.to_owned() }
 }
 
 /// The four idempotent calls, made together, each reduced to its failure.
@@ -109,48 +101,30 @@ fn rejected(posted: Posted) -> Kind {
 #[test]
 fn settings_that_cannot_be_used_are_refused() {
     for project_id in ["", ".", ".."] {
-        let connection = Connection {
-            project_id: project_id.to_owned(),
-            ..connection("https://host")
-        };
+        let connection = Connection { project_id: project_id.to_owned(), ..connection("https://host") };
         assert_eq!(MeshAgent::new(connection).unwrap_err(), BuildError::ProjectId);
     }
     let not_der = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     for bundle in ["", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n", not_der] {
-        let connection = Connection {
-            ca_bundle: Some(bundle.into()),
-            ..connection("https://host")
-        };
-        assert!(
-            matches!(MeshAgent::new(connection).unwrap_err(), BuildError::CaBundle(_)),
-            "{bundle}"
-        );
+        let connection = Connection { ca_bundle: Some(bundle.into()), ..connection("https://host") };
+        assert!(matches!(MeshAgent::new(connection).unwrap_err(), BuildError::CaBundle(_)), "{bundle}");
     }
 }
 
 #[test]
 fn debug_does_not_show_the_key() {
     let agent = MeshAgent::new(connection("https://host/x")).unwrap();
-    assert_eq!(
-        format!("{agent:?}"),
-        r#"MeshAgent { base_url: "https://host/x", project_id: "p1", .. }"#
-    );
+    assert_eq!(format!("{agent:?}"), r#"MeshAgent { base_url: "https://host/x", project_id: "p1", .. }"#);
 }
 
 #[tokio::test]
 async fn what_the_server_says_is_shown_without_the_key() {
     let server = TestServer::start(|request| {
         let key = &request.headers["authorization"];
-        answer(
-            400,
-            &json!({"message": format!("cannot use {key} here"), "client_secret": "s"}),
-        )
+        answer(400, &json!({"message": format!("cannot use {key} here"), "client_secret": "s"}))
     });
     let shown = at(server.address).get_client("c1").await.unwrap_err().to_string();
-    assert!(
-        shown.starts_with("GET /oauth/clients/{client_id}: refused with status 400: cannot use Bearer"),
-        "{shown}"
-    );
+    assert!(shown.starts_with("GET /oauth/clients/{client_id}: refused with status 400: cannot use Bearer"), "{shown}");
     assert!(!shown.contains("the-key"), "the key is shown");
 }
 
@@ -159,14 +133,9 @@ async fn each_attempt_is_observed_with_route_and_status() {
     let seen = Arc::new(Mutex::new(vec![]));
     let log = seen.clone();
     let observer: Observer = Arc::new(move |observation| log.lock().unwrap().push(observation));
-    let server = TestServer::script(vec![|| status(503), || status(404), || Reply::Raw(vec![]), || {
-        status(429)
-    }]);
-    let observed = MeshAgent::new(Connection {
-        observer,
-        ..connection(&format!("http://{}", server.address))
-    })
-    .unwrap();
+    let server = TestServer::script(vec![|| status(503), || status(404), || Reply::Raw(vec![]), || status(429)]);
+    let observed =
+        MeshAgent::new(Connection { observer, ..connection(&format!("http://{}", server.address)) }).unwrap();
     assert_eq!(observed.get_client("c1").await, Ok(None));
     unknown(post(&observed).await);
     unknown(post(&observed).await);
@@ -175,20 +144,11 @@ async fn each_attempt_is_observed_with_route_and_status() {
         .lock()
         .unwrap()
         .iter()
-        .map(
-            |CallObservation {
-                 route,
-                 status,
-                 duration,
-             }| {
-                assert!(*duration < Duration::from_secs(30));
-                (*route, *status)
-            },
-        )
+        .map(|CallObservation { route, status, duration }| {
+            assert!(*duration < Duration::from_secs(30));
+            (*route, *status)
+        })
         .collect();
     let (get, post) = (Route::GetClient, Route::CreateClient);
-    assert_eq!(
-        seen,
-        [(get, Some(503)), (get, Some(404)), (post, None), (post, Some(429))]
-    );
+    assert_eq!(seen, [(get, Some(503)), (get, Some(404)), (post, None), (post, Some(429))]);
 }

@@ -3,11 +3,7 @@ use super::*;
 const PAUSE: Duration = Duration::from_secs(7);
 
 fn failed(kind: Kind) -> CallError {
-    CallError {
-        route: Route::CreateClient,
-        kind,
-        detail: String::new(),
-    }
+    CallError { route: Route::CreateClient, kind, detail: String::new() }
 }
 
 #[test]
@@ -49,9 +45,7 @@ fn every_4xx_but_four_is_definite_and_nothing_else_is() {
 
 #[test]
 fn only_three_statuses_are_repeated_at_once() {
-    let repeated: Vec<u16> = (100..=999)
-        .filter(|status| failed(classify(*status, PAUSE)).is_transient())
-        .collect();
+    let repeated: Vec<u16> = (100..=999).filter(|status| failed(classify(*status, PAUSE)).is_transient()).collect();
     assert_eq!(repeated, [502, 503, 504]);
 }
 
@@ -70,41 +64,21 @@ fn what_was_not_sent_is_definite() {
 
 #[test]
 fn a_post_is_the_one_call_that_must_not_be_repeated() {
-    let all = [
-        Route::CreateClient,
-        Route::ListClients,
-        Route::GetClient,
-        Route::UpdateClient,
-        Route::DeleteClient,
-    ];
+    let all = [Route::CreateClient, Route::ListClients, Route::GetClient, Route::UpdateClient, Route::DeleteClient];
     assert_eq!(all.map(Route::is_idempotent), [false, true, true, true, true]);
 }
 
 #[test]
 fn a_message_names_the_call_the_kind_and_what_was_said() {
-    let error = CallError {
-        detail: "no such grant".to_owned(),
-        ..failed(Kind::Rejected { status: 422 })
-    };
-    assert_eq!(
-        error.to_string(),
-        "POST /oauth/clients: refused with status 422: no such grant"
-    );
-    assert_eq!(
-        failed(Kind::NotFound).to_string(),
-        "POST /oauth/clients: not found (404)"
-    );
+    let error = CallError { detail: "no such grant".to_owned(), ..failed(Kind::Rejected { status: 422 }) };
+    assert_eq!(error.to_string(), "POST /oauth/clients: refused with status 422: no such grant");
+    assert_eq!(failed(Kind::NotFound).to_string(), "POST /oauth/clients: not found (404)");
 }
 
 #[test]
 fn permission_denied_names_the_roles_and_the_project_permission() {
     let message = failed(Kind::PermissionDenied).to_string();
-    for name in [
-        "oauth_client_creator",
-        "oauth_client_inventory",
-        "oauth_client_manager",
-        "can_use_llm_proxy",
-    ] {
+    for name in ["oauth_client_creator", "oauth_client_inventory", "oauth_client_manager", "can_use_llm_proxy"] {
         assert!(message.contains(name), "{name} is missing in: {message}");
     }
 }

@@ -3,13 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn numbered(numbers: impl IntoIterator<Item = usize>) -> Vec<Client> {
-    numbers
-        .into_iter()
-        .map(|n| Client {
-            client_id: n.to_string(),
-            ..Client::default()
-        })
-        .collect()
+    numbers.into_iter().map(|n| Client { client_id: n.to_string(), ..Client::default() }).collect()
 }
 
 /// Reads all of what `server` gives by offset; the number of pages and the clients, or how it ended otherwise.
@@ -27,27 +21,18 @@ fn read(mut server: impl FnMut(usize) -> Page) -> Result<(usize, Vec<Client>), N
 
 /// A server of `count` clients that gives `size` at a time and claims `total`.
 fn server(count: usize, size: usize, total: Option<u64>) -> impl FnMut(usize) -> Page {
-    move |offset| Page {
-        clients: numbered(offset.min(count)..(offset + size).min(count)),
-        total,
-    }
+    move |offset| Page { clients: numbered(offset.min(count)..(offset + size).min(count)), total }
 }
 
 #[test]
 fn a_thousand_clients_are_ten_pages_when_total_is_honest() {
-    assert_eq!(
-        read(server(1_000, PAGE_SIZE, Some(1_000))),
-        Ok((10, numbered(0..1_000)))
-    );
+    assert_eq!(read(server(1_000, PAGE_SIZE, Some(1_000))), Ok((10, numbered(0..1_000))));
 }
 
 #[test]
 fn an_honest_total_never_costs_an_extra_page() {
     for (count, pages) in [(0, 1), (1, 1), (99, 1), (100, 1), (101, 2), (200, 2), (201, 3)] {
-        assert_eq!(
-            read(server(count, PAGE_SIZE, Some(count as u64))),
-            Ok((pages, numbered(0..count)))
-        );
+        assert_eq!(read(server(count, PAGE_SIZE, Some(count as u64))), Ok((pages, numbered(0..count))));
     }
 }
 
@@ -75,13 +60,7 @@ fn a_total_that_lies_hides_nothing_and_ends() {
 #[test]
 fn a_server_that_ignores_the_offset_ends() {
     for total in [None, Some(5_000)] {
-        assert_eq!(
-            read(|_| Page {
-                clients: numbered(0..100),
-                total
-            }),
-            Ok((3, numbered(0..100)))
-        );
+        assert_eq!(read(|_| Page { clients: numbered(0..100), total }), Ok((3, numbered(0..100))));
     }
 }
 
@@ -99,50 +78,22 @@ fn a_page_that_repeats_once_hides_nothing_behind_it() {
 #[test]
 fn a_client_that_shows_twice_is_kept_as_last_shown() {
     let mut listing = Listing::default();
-    listing.absorb(
-        Page {
-            clients: numbered([1, 2]),
-            total: None,
-        },
-        0,
-    );
-    let newer = Client {
-        client_id: "1".into(),
-        scope: "newer".into(),
-        ..Client::default()
-    };
-    listing.absorb(
-        Page {
-            clients: vec![newer.clone()],
-            total: None,
-        },
-        0,
-    );
+    listing.absorb(Page { clients: numbered([1, 2]), total: None }, 0);
+    let newer = Client { client_id: "1".into(), scope: "newer".into(), ..Client::default() };
+    listing.absorb(Page { clients: vec![newer.clone()], total: None }, 0);
     assert_eq!(listing.into_clients(), [newer, numbered([2]).remove(0)]);
 }
 
 #[test]
 fn a_listing_that_grows_for_ever_is_an_error() {
-    let endless = |offset| Page {
-        clients: numbered(offset..offset + 1),
-        total: None,
-    };
+    let endless = |offset| Page { clients: numbered(offset..offset + 1), total: None };
     assert_eq!(read(endless), Err(Next::TooManyPages(1_000)));
 }
 
 #[test]
 fn a_listing_of_too_many_bytes_is_an_error() {
     let mut listing = Listing::default();
-    assert_eq!(
-        listing.absorb(
-            Page {
-                clients: numbered([1]),
-                total: None
-            },
-            MOST_BYTES
-        ),
-        Next::TooManyBytes
-    );
+    assert_eq!(listing.absorb(Page { clients: numbered([1]), total: None }, MOST_BYTES), Next::TooManyBytes);
 }
 
 proptest! {

@@ -8,18 +8,12 @@ const KEY: &str = "plain-key";
 fn the_readable_part_of_an_answer_is_shown() {
     for (body, shown) in [
         (r#"{"message": "bad scope", "code": 7}"#, "bad scope"),
-        (
-            r#"{"error": "invalid_request", "error_description": "no redirect"}"#,
-            "no redirect",
-        ),
+        (r#"{"error": "invalid_request", "error_description": "no redirect"}"#, "no redirect"),
         (r#"{"error": {"message": "deep"}}"#, "deep"),
         (r#"{"detail": [{"msg": "x"}]}"#, r#"{"detail":[{"msg":"x"}]}"#),
         (r#""text""#, "text"),
         ("plain\r\n\ttext", "plain text"),
-        (
-            "<html><body>502</body></html>",
-            "the answer is an HTML page, perhaps of a gateway",
-        ),
+        ("<html><body>502</body></html>", "the answer is an HTML page, perhaps of a gateway"),
         ("", ""),
     ] {
         assert_eq!(of_body(body.as_bytes(), KEY), shown);
@@ -72,10 +66,7 @@ fn ids_and_addresses_stay_readable() {
 
 #[test]
 fn control_and_invisible_characters_are_removed() {
-    assert_eq!(
-        one_line("a\u{1b}[31mb\0c\u{202e}d\u{200b}e\u{feff}\nf", ""),
-        "a [31mb cde f"
-    );
+    assert_eq!(one_line("a\u{1b}[31mb\0c\u{202e}d\u{200b}e\u{feff}\nf", ""), "a [31mb cde f");
 }
 
 #[test]

@@ -29,11 +29,7 @@ fn retry_after_is_read_in_all_its_forms() {
         (Some("Fri, 31 Dec 9999 23:59:59 GMT"), 600),
         (Some("Wed, 99 Nov 2026 12:00:30 GMT"), 10),
     ] {
-        assert_eq!(
-            pause_for(header.map(str::as_bytes), noon()),
-            Duration::from_secs(seconds),
-            "{header:?}"
-        );
+        assert_eq!(pause_for(header.map(str::as_bytes), noon()), Duration::from_secs(seconds), "{header:?}");
     }
     assert_eq!(pause_for(Some(b"\xff\xfe"), noon()), Duration::from_secs(10));
 }

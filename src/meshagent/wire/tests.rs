@@ -24,15 +24,9 @@ fn full_client() -> Client {
         redirect_uris: vec!["https://a.example/cb".into()],
         scope: "openid  email".into(),
         project_id: Some("p1".into()),
-        metadata: [
-            ("name", "shop/web"),
-            ("n", "7"),
-            ("b", "true"),
-            ("o", r#"{"x":[1]}"#),
-            ("z", "null"),
-        ]
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .into(),
+        metadata: [("name", "shop/web"), ("n", "7"), ("b", "true"), ("o", r#"{"x":[1]}"#), ("z", "null")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into(),
         official: Some(false),
     }
 }
@@ -41,18 +35,12 @@ fn full_client() -> Client {
 fn a_client_is_read_bare_and_wrapped() {
     assert_eq!(client(&bytes(&full())), Ok(full_client()));
     assert_eq!(client(&bytes(&json!({"client": full()}))), Ok(full_client()));
-    assert_eq!(
-        client(&bytes(&json!({"client": full(), "ok": true}))),
-        Ok(full_client())
-    );
+    assert_eq!(client(&bytes(&json!({"client": full(), "ok": true}))), Ok(full_client()));
 }
 
 #[test]
 fn missing_and_null_fields_are_empty() {
-    let bare = Client {
-        client_id: "c1".into(),
-        ..Client::default()
-    };
+    let bare = Client { client_id: "c1".into(), ..Client::default() };
     assert_eq!(client(br#"{"client_id": "c1"}"#), Ok(bare.clone()));
     let nulls = json!({
         "client": null, "client_id": "c1", "client_secret": null, "grant_types": null, "response_types": null,
@@ -82,16 +70,9 @@ fn a_post_yields_client_and_secret() {
 #[test]
 fn a_post_without_a_usable_secret_yields_the_id() {
     for secret in [json!(null), json!(""), json!("a\nb"), json!(5), json!(["s"])] {
-        for answer in [
-            json!({"client_id": "c1", "client_secret": secret}),
-            json!({"client_id": "c1"}),
-        ] {
+        for answer in [json!({"client_id": "c1", "client_secret": secret}), json!({"client_id": "c1"})] {
             for form in [answer.clone(), json!({"client": answer})] {
-                assert_eq!(
-                    created(&bytes(&form)).unwrap_err().client_id.as_deref(),
-                    Some("c1"),
-                    "{form}"
-                );
+                assert_eq!(created(&bytes(&form)).unwrap_err().client_id.as_deref(), Some("c1"), "{form}");
             }
         }
     }
@@ -142,13 +123,7 @@ fn a_malformed_answer_is_described_without_its_content() {
 
 #[test]
 fn a_page_is_read_with_and_without_total() {
-    let two = vec![
-        full_client(),
-        Client {
-            client_id: "c2".into(),
-            ..Client::default()
-        },
-    ];
+    let two = vec![full_client(), Client { client_id: "c2".into(), ..Client::default() }];
     let list = json!([full(), {"client_id": "c2", "client_secret": "older servers"}]);
     for (answer, total) in [
         (json!({"clients": list, "total": 9}), Some(9)),
@@ -158,22 +133,9 @@ fn a_page_is_read_with_and_without_total() {
         (json!({"clients": list, "total": -1}), None),
         (json!({"clients": list, "total": 2.5, "more": {}}), None),
     ] {
-        assert_eq!(
-            page(&bytes(&answer)),
-            Ok(Page {
-                clients: two.clone(),
-                total
-            }),
-            "{answer}"
-        );
+        assert_eq!(page(&bytes(&answer)), Ok(Page { clients: two.clone(), total }), "{answer}");
     }
-    assert_eq!(
-        page(br#"{"clients": null, "total": 0}"#),
-        Ok(Page {
-            clients: vec![],
-            total: Some(0)
-        })
-    );
+    assert_eq!(page(br#"{"clients": null, "total": 0}"#), Ok(Page { clients: vec![], total: Some(0) }));
 }
 
 #[test]
@@ -199,23 +161,14 @@ fn what_is_no_listing_is_never_an_empty_one() {
 
 #[test]
 fn an_acknowledgement_must_say_so() {
-    for body in [
-        r#"{"ok": true}"#,
-        r#"{"ok": true, "x": 1}"#,
-        r#"{"client_id": "c"}"#,
-        r#"{"client": {"client_id": "c"}}"#,
-    ] {
+    for body in
+        [r#"{"ok": true}"#, r#"{"ok": true, "x": 1}"#, r#"{"client_id": "c"}"#, r#"{"client": {"client_id": "c"}}"#]
+    {
         assert_eq!(acknowledged(body.as_bytes()), Ok(()), "{body}");
     }
-    for body in [
-        "",
-        "{}",
-        "[true]",
-        "<html>",
-        r#"{"ok": false}"#,
-        r#"{"ok": false, "client_id": "c"}"#,
-        r#"{"error": "x"}"#,
-    ] {
+    for body in
+        ["", "{}", "[true]", "<html>", r#"{"ok": false}"#, r#"{"ok": false, "client_id": "c"}"#, r#"{"error": "x"}"#]
+    {
         assert!(acknowledged(body.as_bytes()).is_err(), "{body}");
     }
 }
@@ -228,10 +181,7 @@ fn a_patch_holds_only_what_is_set() {
         metadata: Some([("name".to_owned(), "x".to_owned())].into()),
         ..ClientPatch::default()
     };
-    assert_eq!(
-        serde_json::to_value(patch).unwrap(),
-        json!({"redirect_uris": [], "metadata": {"name": "x"}})
-    );
+    assert_eq!(serde_json::to_value(patch).unwrap(), json!({"redirect_uris": [], "metadata": {"name": "x"}}));
 }
 
 #[test]
@@ -239,10 +189,7 @@ fn a_new_client_holds_all_but_official() {
     let value = serde_json::to_value(NewClient::default()).unwrap();
     let expected = json!({"grant_types": [], "response_types": [], "redirect_uris": [], "scope": "", "metadata": {}});
     assert_eq!(value, expected);
-    let official = NewClient {
-        official: Some(true),
-        ..NewClient::default()
-    };
+    let official = NewClient { official: Some(true), ..NewClient::default() };
     assert_eq!(serde_json::to_value(official).unwrap()["official"], json!(true));
 }
 

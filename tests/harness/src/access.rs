@@ -42,9 +42,8 @@ impl Access {
         let client = self.client("admin", &["system:masters"]).await?;
         apiserver
             .eventually(within, "kube-apiserver is ready", async || {
-                let request = Request::new("")
-                    .get("readyz", &GetParams::default())
-                    .map_err(|error| error.to_string())?;
+                let request =
+                    Request::new("").get("readyz", &GetParams::default()).map_err(|error| error.to_string())?;
                 client.request_text(request).await.map_err(|error| error.to_string())
             })
             .await

@@ -21,14 +21,7 @@ use crate::{Error, Result};
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../controlplane");
 
 /// What the one binary answers to.
-const COMPONENTS: [&str; 6] = [
-    "etcd",
-    "kube-apiserver",
-    "kube-controller-manager",
-    "kubectl",
-    "kstatus",
-    "signin",
-];
+const COMPONENTS: [&str; 6] = ["etcd", "kube-apiserver", "kube-controller-manager", "kubectl", "kstatus", "signin"];
 
 /// Clients and Helm ask a control plane for its version; without these it has none.
 const LDFLAGS: &str = "-s -w \
@@ -51,11 +44,7 @@ pub fn tool(name: &str) -> Result<PathBuf> {
             if path.is_file() {
                 Ok(path)
             } else {
-                Err(Error::Missing {
-                    name: name.to_owned(),
-                    path,
-                    remedy: remedy.to_owned(),
-                })
+                Err(Error::Missing { name: name.to_owned(), path, remedy: remedy.to_owned() })
             }
         }
         None => Ok(built_directory()?.join(name)),
@@ -79,11 +68,7 @@ pub fn built_directory() -> Result<PathBuf> {
 }
 
 fn cache() -> Result<PathBuf> {
-    let named = |variable: &str| {
-        env::var_os(variable)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let named = |variable: &str| env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
     named("XDG_CACHE_HOME")
         .or_else(|| named("HOME").map(|home| home.join(".cache")))
         .map(|cache| cache.join("meshagent-operator"))
@@ -148,11 +133,7 @@ fn build(directory: &Path) -> Result<()> {
         .map_err(Error::io("running go (Go 1.26 or newer builds the control plane)"))?;
     if !status.success() {
         let command = format!("go build in {SOURCES}");
-        return Err(Error::Command {
-            command,
-            status,
-            output: "see above".to_owned(),
-        });
+        return Err(Error::Command { command, status, output: "see above".to_owned() });
     }
     for component in COMPONENTS {
         symlink("controlplane", unfinished.path().join(component))
@@ -163,11 +144,7 @@ fn build(directory: &Path) -> Result<()> {
         Err(_) if directory.is_dir() => {}
         renamed => renamed.map_err(Error::io(format!("making {}", directory.display())))?,
     }
-    say(&format!(
-        "built in {} s: {}",
-        began.elapsed().as_secs(),
-        directory.display()
-    ));
+    say(&format!("built in {} s: {}", began.elapsed().as_secs(), directory.display()));
     Ok(())
 }
 

@@ -51,9 +51,7 @@ impl Authority {
             let name = name.try_into().map_err(failed(name))?;
             params.subject_alt_names.push(SanType::DnsName(name));
         }
-        params
-            .subject_alt_names
-            .push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        params.subject_alt_names.push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
         self.sign(params, "kube-apiserver")
     }
 
@@ -64,10 +62,7 @@ impl Authority {
         // by its number for another. Two groups are what a service account has.
         let attributes = [DnType::OrganizationName, DnType::CustomDnType(ORGANIZATION.to_vec())];
         if groups.len() > attributes.len() {
-            return Err(Error::Groups {
-                user: user.to_owned(),
-                most: attributes.len(),
-            });
+            return Err(Error::Groups { user: user.to_owned(), most: attributes.len() });
         }
         for (attribute, group) in attributes.into_iter().zip(groups) {
             params.distinguished_name.push(attribute, *group);
@@ -80,10 +75,7 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         let key = key(subject)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(failed(subject))?;
-        Ok(Identity {
-            certificate: certificate.pem(),
-            key: key.serialize_pem(),
-        })
+        Ok(Identity { certificate: certificate.pem(), key: key.serialize_pem() })
     }
 }
 

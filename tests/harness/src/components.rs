@@ -74,9 +74,7 @@ async fn try_etcd(workdir: &Workdir, path: &Path, options: &Options) -> Result<(
     let health = format!("{client}/health");
     process
         .eventually(START, "etcd is healthy", async || {
-            reqwest::get(&health)
-                .await
-                .and_then(reqwest::Response::error_for_status)
+            reqwest::get(&health).await.and_then(reqwest::Response::error_for_status)
         })
         .await?;
     Ok((process, client))
@@ -91,10 +89,7 @@ pub(crate) async fn start_apiserver(
     options: &Options,
 ) -> Result<(Process, Access)> {
     let path = assets::tool("kube-apiserver")?;
-    let mut access = Access {
-        url: String::new(),
-        authority,
-    };
+    let mut access = Access { url: String::new(), authority };
     for attempt in 1.. {
         let port = free_port()?;
         access.url = format!("https://127.0.0.1:{port}");
@@ -106,19 +101,11 @@ pub(crate) async fn start_apiserver(
             Err(error) => return Err(error),
         }
     }
-    Err(Error::NotRunning {
-        process: "kube-apiserver".to_owned(),
-    })
+    Err(Error::NotRunning { process: "kube-apiserver".to_owned() })
 }
 
 fn apiserver_args(workdir: &Workdir, files: &Files, etcd: &str, port: u16, options: &Options) -> Vec<String> {
-    let Files {
-        ca,
-        server_certificate,
-        server_key,
-        service_account_public,
-        service_account_private,
-    } = files;
+    let Files { ca, server_certificate, server_key, service_account_public, service_account_private } = files;
     let mut args = vec![
         format!("--etcd-servers={etcd}"),
         "--bind-address=127.0.0.1".to_owned(),
@@ -134,10 +121,7 @@ fn apiserver_args(workdir: &Workdir, files: &Files, etcd: &str, port: u16, optio
         "--authorization-mode=RBAC".to_owned(),
         "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
         format!("--service-account-key-file={}", service_account_public.display()),
-        format!(
-            "--service-account-signing-key-file={}",
-            service_account_private.display()
-        ),
+        format!("--service-account-signing-key-file={}", service_account_private.display()),
         "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
         "--allow-privileged=true".to_owned(),
     ];
@@ -155,10 +139,7 @@ pub(crate) fn start_controller_manager(
     let path = assets::tool("kube-controller-manager")?;
     let mut args = vec![
         format!("--kubeconfig={}", kubeconfig.display()),
-        format!(
-            "--service-account-private-key-file={}",
-            files.service_account_private.display()
-        ),
+        format!("--service-account-private-key-file={}", files.service_account_private.display()),
         format!("--root-ca-file={}", files.ca.display()),
         "--use-service-account-credentials=true".to_owned(),
         "--leader-elect=false".to_owned(),
@@ -171,14 +152,7 @@ pub(crate) fn start_controller_manager(
 
 fn program(workdir: &Workdir, name: &str, path: &Path, args: Vec<String>) -> Program {
     let log = workdir.path().join(format!("{name}.log"));
-    Program {
-        name: name.to_owned(),
-        path: path.to_owned(),
-        args,
-        env: vec![],
-        log,
-        stdout: None,
-    }
+    Program { name: name.to_owned(), path: path.to_owned(), args, env: vec![], log, stdout: None }
 }
 
 fn port_was_taken(error: &Error) -> bool {

@@ -51,18 +51,10 @@ impl ControlPlane {
         let files = Files::write(&workdir, &authority)?;
         let (etcd, etcd_url) = components::start_etcd(&workdir, &options).await?;
         let (apiserver, access) = components::start_apiserver(&workdir, &files, authority, &etcd_url, &options).await?;
-        let mut control_plane = Self {
-            controller_manager: None,
-            apiserver,
-            etcd,
-            access,
-            workdir,
-        };
+        let mut control_plane = Self { controller_manager: None, apiserver, etcd, access, workdir };
         if !options.manifests.is_empty() {
             let kubectl = Kubectl::new(&control_plane.admin_kubeconfig()?);
-            kubectl
-                .run_with_input(&["apply", "--server-side", "-f", "-"], &options.manifests)
-                .await?;
+            kubectl.run_with_input(&["apply", "--server-side", "-f", "-"], &options.manifests).await?;
         }
         if !options.without_controller_manager {
             let kubeconfig = control_plane.kubeconfig_for("system:kube-controller-manager", &[])?;
@@ -136,15 +128,9 @@ impl ControlPlane {
     /// # Errors
     /// The certificate cannot be made or the file not written.
     pub fn kubeconfig_for(&self, user: &str, groups: &[&str]) -> Result<PathBuf> {
-        let name: String = user
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-            .collect();
+        let name: String = user.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let content = self.access.kubeconfig(user, groups)?;
-        self.workdir.write(
-            &format!("{name}-{}.kubeconfig", groups.join("-").replace(':', "-")),
-            &content,
-        )
+        self.workdir.write(&format!("{name}-{}.kubeconfig", groups.join("-").replace(':', "-")), &content)
     }
 
     /// A client of this user with these groups. It belongs to the calling test's runtime: make one in each test.
@@ -183,9 +169,7 @@ impl ControlPlane {
     async fn controllers_ready(&self, process: &Process) -> Result<()> {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.admin().await?, "default");
         process
-            .eventually(START, "kube-controller-manager makes service accounts", async || {
-                accounts.get("default").await
-            })
+            .eventually(START, "kube-controller-manager makes service accounts", async || accounts.get("default").await)
             .await
             .map(|_| ())
     }
@@ -193,13 +177,7 @@ impl ControlPlane {
 
 impl fmt::Debug for ControlPlane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            controller_manager,
-            apiserver,
-            etcd,
-            access,
-            workdir,
-        } = self;
+        let Self { controller_manager, apiserver, etcd, access, workdir } = self;
         f.debug_struct("ControlPlane")
             .field("controller_manager", controller_manager)
             .field("apiserver", apiserver)

@@ -126,10 +126,7 @@ impl Error {
         doing: impl Into<String>,
     ) -> impl FnOnce(E) -> Self {
         let doing = doing.into();
-        move |source| Self::Kubernetes {
-            doing,
-            source: Box::new(source),
-        }
+        move |source| Self::Kubernetes { doing, source: Box::new(source) }
     }
 }
 

@@ -31,9 +31,7 @@ impl Kubectl {
     /// Uses a kubeconfig, for example [`crate::ControlPlane::kubeconfig_for`]'s.
     #[must_use]
     pub fn new(kubeconfig: &Path) -> Self {
-        Self {
-            kubeconfig: kubeconfig.to_owned(),
-        }
+        Self { kubeconfig: kubeconfig.to_owned() }
     }
 
     /// Runs kubectl and returns its output, whether or not it succeeded.
@@ -82,11 +80,7 @@ pub async fn kstatus(object: &serde_json::Value) -> Result<String> {
     let output = run(Command::new(assets::tool("kstatus")?), &object.to_string()).await?;
     match output.stdout.split_once('\t') {
         Some((status, _message)) if output.status.success() => Ok(status.to_owned()),
-        _ => Err(Error::Command {
-            command: "kstatus".to_owned(),
-            status: output.status,
-            output: output.stderr,
-        }),
+        _ => Err(Error::Command { command: "kstatus".to_owned(), status: output.status, output: output.stderr }),
     }
 }
 
@@ -95,9 +89,7 @@ pub async fn kstatus(object: &serde_json::Value) -> Result<String> {
 /// # Errors
 /// It cannot be run.
 pub async fn run(mut command: Command, stdin: &str) -> Result<Output> {
-    let name = Path::new(command.as_std().get_program())
-        .file_name()
-        .unwrap_or(OsStr::new("?"));
+    let name = Path::new(command.as_std().get_program()).file_name().unwrap_or(OsStr::new("?"));
     let name = name.to_string_lossy().into_owned();
     let running = || Error::io(format!("running {name}"));
     let mut child = command

@@ -50,10 +50,7 @@ impl Process {
     /// It cannot be executed, or its log cannot be opened.
     pub fn start(program: Program) -> Result<Self> {
         let child = spawn(&program)?;
-        Ok(Self {
-            program,
-            child: Mutex::new(Some(child)),
-        })
+        Ok(Self { program, child: Mutex::new(Some(child)) })
     }
 
     /// What messages call it.
@@ -75,9 +72,7 @@ impl Process {
     pub fn ended(&self) -> Result<Option<ExitStatus>> {
         let mut child = self.child();
         let Some(running) = child.as_mut() else { return Ok(None) };
-        let ended = running
-            .try_wait()
-            .map_err(Error::io(format!("waiting for {}", self.name())))?;
+        let ended = running.try_wait().map_err(Error::io(format!("waiting for {}", self.name())))?;
         if ended.is_some() {
             watchdog::forget(running.id())?;
             *child = None;
@@ -92,11 +87,7 @@ impl Process {
     pub fn check_running(&self) -> Result<()> {
         let process = self.name().to_owned();
         match self.ended()? {
-            Some(status) => Err(Error::Ended {
-                process,
-                status,
-                log: self.log_tail(),
-            }),
+            Some(status) => Err(Error::Ended { process, status, log: self.log_tail() }),
             None if self.pid().is_none() => Err(Error::NotRunning { process }),
             None => Ok(()),
         }
@@ -148,9 +139,7 @@ impl Process {
     /// It does not run, or did not end in time; then it still runs.
     pub async fn wait_exit(&self, within: Duration) -> Result<ExitStatus> {
         if self.pid().is_none() {
-            return Err(Error::NotRunning {
-                process: self.name().to_owned(),
-            });
+            return Err(Error::NotRunning { process: self.name().to_owned() });
         }
         eventually(within, &format!("{} ends", self.name()), async || match self.ended() {
             Ok(Some(status)) => Ok(status),
@@ -215,11 +204,7 @@ impl Process {
         let Some(pid) = pid else {
             return Err(Error::NotRunning { process });
         };
-        signal::kill(Pid::from_raw(pid), signal).map_err(|source| Error::Signal {
-            signal,
-            process,
-            source,
-        })
+        signal::kill(Pid::from_raw(pid), signal).map_err(|source| Error::Signal { signal, process, source })
     }
 
     fn child(&self) -> MutexGuard<'_, Option<Child>> {
@@ -239,11 +224,7 @@ impl Drop for Process {
 
 fn spawn(program: &Program) -> Result<Child> {
     let doing = || Error::io(format!("opening the log of {}", program.name));
-    let log = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&program.log)
-        .map_err(doing())?;
+    let log = OpenOptions::new().create(true).append(true).open(&program.log).map_err(doing())?;
     let stdout = match &program.stdout {
         Some(path) => File::create(path).map_err(doing())?,
         None => log.try_clone().map_err(doing())?,
@@ -255,11 +236,7 @@ fn spawn(program: &Program) -> Result<Child> {
         .stdout(stdout)
         .stderr(log)
         .spawn()
-        .map_err(Error::io(format!(
-            "starting {} ({})",
-            program.name,
-            program.path.display()
-        )))?;
+        .map_err(Error::io(format!("starting {} ({})", program.name, program.path.display())))?;
     match watchdog::watch(child.id()) {
         Ok(()) => Ok(child),
         Err(error) => {
@@ -276,7 +253,5 @@ fn kill(mut child: Child, name: &str) -> Result<()> {
 }
 
 fn read_lossy(path: &Path) -> String {
-    fs::read(path)
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .unwrap_or_default()
+    fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }

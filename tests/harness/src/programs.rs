@@ -40,12 +40,7 @@ impl Operator {
     /// # Errors
     /// The binary cannot be executed.
     pub fn start(options: OperatorOptions) -> Result<Self> {
-        let OperatorOptions {
-            binary,
-            kubeconfig,
-            args,
-            mut env,
-        } = options;
+        let OperatorOptions { binary, kubeconfig, args, mut env } = options;
         let workdir = Workdir::create("operator")?;
         env.push(("KUBECONFIG".to_owned(), kubeconfig.display().to_string()));
         let process = Process::start(Program {
@@ -111,9 +106,7 @@ pub struct Project {
 // Tests print what they compare, and a key never belongs there, not even one that opens nothing.
 impl fmt::Debug for Project {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Project")
-            .field("project_id", &self.project_id)
-            .finish_non_exhaustive()
+        f.debug_struct("Project").field("project_id", &self.project_id).finish_non_exhaustive()
     }
 }
 
@@ -140,19 +133,12 @@ impl Simulator {
         let announcement = process
             .eventually(START, "the simulator says where it serves", async || {
                 let output = process.stdout();
-                let line = output
-                    .split_inclusive('\n')
-                    .find(|line| line.ends_with('\n'))
-                    .ok_or("nothing")?;
+                let line = output.split_inclusive('\n').find(|line| line.ends_with('\n')).ok_or("nothing")?;
                 // The error would quote the line, and the line holds keys.
                 serde_json::from_str(line).map_err(|_| "something else")
             })
             .await?;
-        Ok(Self {
-            process,
-            announcement,
-            workdir,
-        })
+        Ok(Self { process, announcement, workdir })
     }
 
     /// The base URL of its MeshAgent API.
@@ -203,18 +189,11 @@ impl Simulator {
 pub fn built_binary(name: &str) -> Result<PathBuf> {
     let running = env::current_exe().map_err(Error::io("finding the running program"))?;
     // Tests are in target/<profile>/deps, binaries one above.
-    let directory = running
-        .ancestors()
-        .skip(1)
-        .find(|directory| !directory.ends_with("deps"));
+    let directory = running.ancestors().skip(1).find(|directory| !directory.ends_with("deps"));
     let path = directory.unwrap_or(Path::new(".")).join(name);
     if path.is_file() {
         return Ok(path);
     }
     let remedy = format!("run cargo build -p {name} with the same profile first");
-    Err(Error::Missing {
-        name: name.to_owned(),
-        path,
-        remedy,
-    })
+    Err(Error::Missing { name: name.to_owned(), path, remedy })
 }

@@ -66,9 +66,7 @@ impl Namespace {
         let client: Client = control_plane.admin().await?;
         let mut namespace = KubernetesNamespace::default();
         namespace.metadata.name = Some(name.clone());
-        let labels = labels
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         namespace.metadata.labels = Some(labels.collect());
         Api::all(client)
             .create(&PostParams::default(), &namespace)
@@ -82,11 +80,7 @@ impl Namespace {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        Ok(Self {
-            name,
-            delete,
-            logs: control_plane.workdir().path().to_owned(),
-        })
+        Ok(Self { name, delete, logs: control_plane.workdir().path().to_owned() })
     }
 
     /// Its name.

@@ -25,19 +25,11 @@ pub async fn eventually<T, E: Display>(
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(seen)) => last = seen.to_string(),
             Err(_) => {
-                return Err(Error::NotInTime {
-                    what: what.to_owned(),
-                    within,
-                    last,
-                });
+                return Err(Error::NotInTime { what: what.to_owned(), within, last });
             }
         }
         if Instant::now() + PAUSE >= end {
-            return Err(Error::NotInTime {
-                what: what.to_owned(),
-                within,
-                last,
-            });
+            return Err(Error::NotInTime { what: what.to_owned(), within, last });
         }
         sleep(PAUSE).await;
     }

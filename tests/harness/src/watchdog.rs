@@ -71,9 +71,7 @@ fn tell(line: &str) -> Result<()> {
     };
     let mut stdin = stdin.lock().unwrap_or_else(PoisonError::into_inner);
     // One write, so that a parent killed in between leaves no half line.
-    stdin
-        .write_all(format!("{line}\n").as_bytes())
-        .map_err(Error::io("telling the watchdog"))
+    stdin.write_all(format!("{line}\n").as_bytes()).map_err(Error::io("telling the watchdog"))
 }
 
 fn start() -> Result<ChildStdin> {
@@ -86,7 +84,5 @@ fn start() -> Result<ChildStdin> {
         .process_group(0)
         .spawn()
         .map_err(Error::io("starting the watchdog"))?;
-    child.stdin.take().ok_or_else(|| Error::NotRunning {
-        process: "the watchdog".to_owned(),
-    })
+    child.stdin.take().ok_or_else(|| Error::NotRunning { process: "the watchdog".to_owned() })
 }

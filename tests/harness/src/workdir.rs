@@ -43,16 +43,10 @@ impl Workdir {
     pub fn write(&self, name: &str, content: &str) -> Result<PathBuf> {
         let path = self.path.join(name);
         let mut file = tempfile::Builder::new()
-            .make_in(&self.path, |path| {
-                OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)
-            })
+            .make_in(&self.path, |path| OpenOptions::new().create_new(true).write(true).mode(0o600).open(path))
             .map_err(Error::io(format!("making {}", path.display())))?;
-        file.write_all(content.as_bytes())
-            .map_err(Error::io(format!("writing {}", path.display())))?;
-        file.persist(&path).map_err(|e| Error::Io {
-            doing: format!("writing {}", path.display()),
-            source: e.error,
-        })?;
+        file.write_all(content.as_bytes()).map_err(Error::io(format!("writing {}", path.display())))?;
+        file.persist(&path).map_err(|e| Error::Io { doing: format!("writing {}", path.display()), source: e.error })?;
         Ok(path)
     }
 

@@ -14,19 +14,14 @@ const SOON: Duration = Duration::from_secs(60);
 
 fn config_map(name: &str) -> ConfigMap {
     ConfigMap {
-        metadata: ObjectMeta {
-            name: Some(name.to_owned()),
-            ..ObjectMeta::default()
-        },
+        metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
         data: Some(BTreeMap::from([("kept".to_owned(), "yes".to_owned())])),
         ..ConfigMap::default()
     }
 }
 
 async fn make(client: Client, namespace: &str, object: &ConfigMap) -> kube::Result<ConfigMap> {
-    Api::namespaced(client, namespace)
-        .create(&PostParams::default(), object)
-        .await
+    Api::namespaced(client, namespace).create(&PostParams::default(), object).await
 }
 
 #[tokio::test]
@@ -34,17 +29,11 @@ async fn a_user_without_rights_is_known_and_forbidden() {
     let control_plane = shared(Options::default).unwrap();
     let namespace = Namespace::create(control_plane, "rights").await.unwrap();
     let client = control_plane.client_for("nobody", &["nothing"]).await.unwrap();
-    let list = Api::<ConfigMap>::namespaced(client, namespace.name())
-        .list(&ListParams::default())
-        .await;
+    let list = Api::<ConfigMap>::namespaced(client, namespace.name()).list(&ListParams::default()).await;
     match list {
         Err(kube::Error::Api(status)) => {
             assert_eq!(status.code, 403);
-            assert!(
-                status.message.contains("User \"nobody\" cannot list"),
-                "{}",
-                status.message
-            );
+            assert!(status.message.contains("User \"nobody\" cannot list"), "{}", status.message);
         }
         other => panic!("expected 403, got {other:?}"),
     }
@@ -69,9 +58,7 @@ async fn the_garbage_collector_deletes_what_an_object_owned() {
     let namespace = Namespace::create(control_plane, "garbage").await.unwrap();
     let client = control_plane.admin().await.unwrap();
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace.name());
-    let owner = make(client.clone(), namespace.name(), &config_map("owner"))
-        .await
-        .unwrap();
+    let owner = make(client.clone(), namespace.name(), &config_map("owner")).await.unwrap();
     let mut owned = config_map("owned");
     owned.metadata.owner_references = Some(vec![
         serde_json::from_value(json!({
@@ -81,12 +68,10 @@ async fn the_garbage_collector_deletes_what_an_object_owned() {
     ]);
     make(client, namespace.name(), &owned).await.unwrap();
     maps.delete("owner", &DeleteParams::default()).await.unwrap();
-    eventually(SOON, "the owned object is gone", async || {
-        match maps.get_opt("owned").await {
-            Ok(None) => Ok(()),
-            Ok(Some(_)) => Err("it is there".to_owned()),
-            Err(error) => Err(error.to_string()),
-        }
+    eventually(SOON, "the owned object is gone", async || match maps.get_opt("owned").await {
+        Ok(None) => Ok(()),
+        Ok(Some(_)) => Err("it is there".to_owned()),
+        Err(error) => Err(error.to_string()),
     })
     .await
     .unwrap();
@@ -130,10 +115,7 @@ async fn kstatus_tells_current_from_failed() {
 
 #[tokio::test]
 async fn data_outlive_the_death_of_etcd_and_of_the_api_server() {
-    let options = Options {
-        without_controller_manager: true,
-        ..Options::default()
-    };
+    let options = Options { without_controller_manager: true, ..Options::default() };
     let control_plane = ControlPlane::start(options).await.unwrap();
     let client = control_plane.admin().await.unwrap();
     let before = make(client.clone(), "default", &config_map("kept")).await.unwrap();
@@ -146,27 +128,18 @@ async fn data_outlive_the_death_of_etcd_and_of_the_api_server() {
     control_plane.ready(SOON).await.unwrap();
 
     // The same client: the port is the same.
-    let after = Api::<ConfigMap>::namespaced(client, "default")
-        .get("kept")
-        .await
-        .unwrap();
+    let after = Api::<ConfigMap>::namespaced(client, "default").get("kept").await.unwrap();
     assert_eq!(after, before);
     control_plane.stop().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_frozen_api_server_answers_nothing_until_it_is_thawed() {
-    let options = Options {
-        without_controller_manager: true,
-        ..Options::default()
-    };
+    let options = Options { without_controller_manager: true, ..Options::default() };
     let control_plane = ControlPlane::start(options).await.unwrap();
     let maps: Api<ConfigMap> = Api::namespaced(control_plane.admin().await.unwrap(), "default");
     let two_seconds = Duration::from_secs(2);
-    tokio::time::timeout(SOON, maps.list(&ListParams::default()))
-        .await
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(SOON, maps.list(&ListParams::default())).await.unwrap().unwrap();
 
     control_plane.apiserver().freeze().unwrap();
     let answer = tokio::time::timeout(two_seconds, maps.list(&ListParams::default())).await;
@@ -179,10 +152,7 @@ async fn a_frozen_api_server_answers_nothing_until_it_is_thawed() {
 
 #[tokio::test]
 async fn flags_reach_the_api_server_and_a_wrong_one_is_reported_with_its_log() {
-    let options = Options {
-        apiserver_args: vec!["--no-such-flag".to_owned()],
-        ..Options::default()
-    };
+    let options = Options { apiserver_args: vec!["--no-such-flag".to_owned()], ..Options::default() };
     let error = ControlPlane::start(options).await.unwrap_err().to_string();
     assert!(error.contains("kube-apiserver has ended"), "{error}");
     assert!(error.contains("unknown flag: --no-such-flag"), "{error}");

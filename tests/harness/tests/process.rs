@@ -39,12 +39,7 @@ fn parent() {
     let second = Process::start(shell(&workdir, "exec sleep 600")).unwrap();
     // One that was reaped is no longer watched, and takes none of the others with it.
     ended.kill().unwrap();
-    println!(
-        "\nchildren {} {} {}",
-        first.pid().unwrap(),
-        second.pid().unwrap(),
-        workdir.path().display()
-    );
+    println!("\nchildren {} {} {}", first.pid().unwrap(), second.pid().unwrap(), workdir.path().display());
     std::thread::sleep(Duration::from_secs(600));
 }
 
@@ -56,10 +51,7 @@ async fn children_and_directories_go_with_a_killed_parent() {
         .spawn()
         .unwrap();
     let lines = BufReader::new(parent.stdout.take().unwrap()).lines();
-    let line = lines
-        .map(Result::unwrap)
-        .find(|line| line.starts_with("children "))
-        .unwrap();
+    let line = lines.map(Result::unwrap).find(|line| line.starts_with("children ")).unwrap();
     let words: Vec<&str> = line.split(' ').collect();
     let pids: Vec<i32> = words[1..3].iter().map(|pid| pid.parse().unwrap()).collect();
     let directory = Path::new(words[3]);
@@ -70,11 +62,7 @@ async fn children_and_directories_go_with_a_killed_parent() {
 
     eventually(SOON, "children and directory are gone", async || {
         let left: Vec<&i32> = pids.iter().filter(|pid| alive(**pid)).collect();
-        if left.is_empty() && !directory.exists() {
-            Ok(())
-        } else {
-            Err(format!("{left:?} {}", directory.exists()))
-        }
+        if left.is_empty() && !directory.exists() { Ok(()) } else { Err(format!("{left:?} {}", directory.exists())) }
     })
     .await
     .unwrap();
@@ -108,10 +96,7 @@ async fn a_process_is_terminated_waited_for_and_started_again() {
 async fn a_process_that_ends_by_itself_is_reported_with_its_log() {
     let workdir = Workdir::create("process").unwrap();
     let process = Process::start(shell(&workdir, "echo why >&2; exit 7")).unwrap();
-    let error = process
-        .eventually(SOON, "it serves", async || Err::<(), _>("nothing"))
-        .await
-        .unwrap_err();
+    let error = process.eventually(SOON, "it serves", async || Err::<(), _>("nothing")).await.unwrap_err();
     assert_eq!(error.to_string(), "a shell has ended: exit status: 7\nwhy");
 }
 
@@ -125,17 +110,12 @@ async fn waiting_in_vain_tells_what_was_seen_last() {
     })
     .await
     .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        format!("the moon is blue: not within 300ms; last seen: a moon of colour {looks}")
-    );
+    assert_eq!(error.to_string(), format!("the moon is blue: not within 300ms; last seen: a moon of colour {looks}"));
 }
 
 #[tokio::test]
 async fn waiting_for_something_that_hangs_ends() {
     let within = Duration::from_millis(100);
-    let error = eventually::<(), String>(within, "an answer", async || std::future::pending().await)
-        .await
-        .unwrap_err();
+    let error = eventually::<(), String>(within, "an answer", async || std::future::pending().await).await.unwrap_err();
     assert!(matches!(error, Error::NotInTime { .. }), "{error}");
 }

@@ -17,10 +17,7 @@ async fn silence_ends_with_the_read_timeout() {
         let server = TestServer::start(move |_| Reply::Hang(sent.into()));
         let (kind, took) = timed(&impatient(server.address)).await;
         assert_eq!(kind, Kind::Unavailable(Unavailable::Timeout));
-        assert!(
-            took < Duration::from_millis(850),
-            "took {took:?}, so that only the call's deadline ended it"
-        );
+        assert!(took < Duration::from_millis(850), "took {took:?}, so that only the call's deadline ended it");
         assert_eq!(server.lines().len(), 1, "a timeout is not repeated");
     }
 }
@@ -41,14 +38,8 @@ async fn an_answer_that_is_too_large_is_dropped() {
         let server = TestServer::start(move |_| Reply::Flood(head.into()));
         let agent = at(server.address);
         assert_eq!(timed(&agent).await.0, Kind::Unavailable(Unavailable::TooLarge));
-        assert_eq!(
-            agent.list_clients().await.unwrap_err().kind,
-            Kind::Unavailable(Unavailable::TooLarge)
-        );
-        assert_eq!(
-            unknown(post(&agent).await),
-            (Kind::Unavailable(Unavailable::TooLarge), None)
-        );
+        assert_eq!(agent.list_clients().await.unwrap_err().kind, Kind::Unavailable(Unavailable::TooLarge));
+        assert_eq!(unknown(post(&agent).await), (Kind::Unavailable(Unavailable::TooLarge), None));
     }
 }
 

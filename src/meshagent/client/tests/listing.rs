@@ -5,26 +5,10 @@ use super::*;
 /// The page that a request asks for, of so many clients, at most `cap` at a time.
 fn page(target: &str, count: usize, cap: usize, total: bool) -> Reply {
     let url = url::Url::parse(&format!("http://host{target}")).unwrap();
-    let asked = |name| {
-        url.query_pairs()
-            .find(|(key, _)| key == name)
-            .unwrap()
-            .1
-            .parse::<usize>()
-            .unwrap()
-    };
+    let asked = |name| url.query_pairs().find(|(key, _)| key == name).unwrap().1.parse::<usize>().unwrap();
     let (offset, size) = (asked("offset").min(count), asked("count").min(cap));
-    let clients: Vec<_> = (offset..(offset + size).min(count))
-        .map(|n| json!({"client_id": n.to_string()}))
-        .collect();
-    answer(
-        200,
-        &if total {
-            json!({"clients": clients, "total": count})
-        } else {
-            json!({"clients": clients})
-        },
-    )
+    let clients: Vec<_> = (offset..(offset + size).min(count)).map(|n| json!({"client_id": n.to_string()})).collect();
+    answer(200, &if total { json!({"clients": clients, "total": count}) } else { json!({"clients": clients}) })
 }
 
 #[tokio::test]
@@ -33,16 +17,9 @@ async fn a_thousand_clients_are_ten_gets_with_high_consistency() {
     let clients = at(server.address).list_clients().await.unwrap();
     assert_eq!(clients.len(), 1_000);
     assert_eq!((&*clients[0].client_id, &*clients[999].client_id), ("0", "999"));
-    let expected: Vec<_> = (0..10)
-        .map(|n| format!("GET {CLIENTS}?count=100&offset={}", n * 100))
-        .collect();
+    let expected: Vec<_> = (0..10).map(|n| format!("GET {CLIENTS}?count=100&offset={}", n * 100)).collect();
     assert_eq!(server.lines(), expected);
-    assert!(
-        server
-            .seen()
-            .iter()
-            .all(|request| request.headers["consistency"] == "high")
-    );
+    assert!(server.seen().iter().all(|request| request.headers["consistency"] == "high"));
 }
 
 #[tokio::test]
@@ -57,14 +34,8 @@ async fn a_failed_page_fails_the_listing() {
     for (failing, kind) in [
         ((|| status(403)) as fn() -> Reply, Kind::PermissionDenied),
         (|| status(404), Kind::NotFound),
-        (
-            || answer(200, &json!({"message": "try later"})),
-            Kind::Unavailable(Unavailable::Malformed),
-        ),
-        (
-            || Reply::Answer(200, vec![], b"<html></html>".into()),
-            Kind::Unavailable(Unavailable::Malformed),
-        ),
+        (|| answer(200, &json!({"message": "try later"})), Kind::Unavailable(Unavailable::Malformed)),
+        (|| Reply::Answer(200, vec![], b"<html></html>".into()), Kind::Unavailable(Unavailable::Malformed)),
     ] {
         let first = || answer(200, &json!({"clients": [{"client_id": "a"}], "total": 2}));
         let server = TestServer::script(vec![first, failing]);
@@ -84,11 +55,7 @@ async fn a_stumble_in_the_middle_is_repeated_for_that_page_only() {
         page(&request.target, 250, 100, true)
     });
     assert_eq!(at(server.address).list_clients().await.unwrap().len(), 250);
-    let offsets: Vec<_> = server
-        .lines()
-        .iter()
-        .map(|line| line.rsplit('=').next().unwrap().to_owned())
-        .collect();
+    let offsets: Vec<_> = server.lines().iter().map(|line| line.rsplit('=').next().unwrap().to_owned()).collect();
     assert_eq!(offsets, ["0", "100", "100", "200"]);
 }
 
@@ -96,14 +63,8 @@ async fn a_stumble_in_the_middle_is_repeated_for_that_page_only() {
 async fn a_listing_that_grows_for_ever_ends_with_an_error() {
     let server = TestServer::start(|request| page(&request.target, usize::MAX / 2, 1, false));
     let error = at(server.address).list_clients().await.unwrap_err();
-    assert_eq!(
-        error.kind,
-        Kind::Unavailable(Unavailable::EndlessListing { pages: 1_000 })
-    );
-    assert_eq!(
-        error.to_string(),
-        "GET /oauth/clients: the listing did not end within 1000 pages"
-    );
+    assert_eq!(error.kind, Kind::Unavailable(Unavailable::EndlessListing { pages: 1_000 }));
+    assert_eq!(error.to_string(), "GET /oauth/clients: the listing did not end within 1000 pages");
 }
 
 #[tokio::test]

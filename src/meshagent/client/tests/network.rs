@@ -25,13 +25,8 @@ impl Resolve for Recovering {
 
 fn resolved(failures: usize, address: SocketAddr) -> MeshAgent {
     let connection = connection(&format!("http://api.example:{}", address.port()));
-    let resolver = Recovering {
-        failures: Mutex::new(failures),
-        address,
-    };
-    let http = http_client(&connection.timeouts, None)
-        .unwrap()
-        .dns_resolver(Arc::new(resolver));
+    let resolver = Recovering { failures: Mutex::new(failures), address };
+    let http = http_client(&connection.timeouts, None).unwrap().dns_resolver(Arc::new(resolver));
     MeshAgent::over(http, connection).unwrap()
 }
 
@@ -41,15 +36,8 @@ async fn a_name_that_is_not_found_means_that_nothing_was_sent() {
     let agent = resolved(4, server.address);
     let not_found = Kind::NotSent(NotSent::NameNotResolved);
     assert_eq!(rejected(post(&agent).await), not_found);
-    assert_eq!(
-        agent.get_client("c1").await,
-        Err(error(Route::GetClient, not_found, "no such name"))
-    );
-    assert_eq!(
-        agent.get_client("c1").await,
-        Ok(None),
-        "the name is looked up anew for each connection"
-    );
+    assert_eq!(agent.get_client("c1").await, Err(error(Route::GetClient, not_found, "no such name")));
+    assert_eq!(agent.get_client("c1").await, Ok(None), "the name is looked up anew for each connection");
     assert_eq!(server.lines().len(), 1);
 }
 

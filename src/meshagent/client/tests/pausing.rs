@@ -49,9 +49,7 @@ async fn calls_in_the_pause_fail_at_once_and_are_not_sent() {
 async fn a_post_answered_429_is_of_unknown_outcome_and_pauses_too() {
     let server = limited("60");
     let agent = at(server.address);
-    let kind = Kind::RateLimited {
-        retry_after: Duration::from_secs(60),
-    };
+    let kind = Kind::RateLimited { retry_after: Duration::from_secs(60) };
     assert_eq!(unknown(post(&agent).await), (kind, None));
     assert!(agent.paused_until().is_some());
 }
@@ -66,10 +64,8 @@ async fn another_project_does_not_pause() {
 
 #[tokio::test]
 async fn calls_go_out_again_after_the_pause() {
-    let server = TestServer::script(vec![
-        || Reply::Answer(429, vec![("Retry-After", "1".into())], vec![]),
-        || status(404),
-    ]);
+    let server =
+        TestServer::script(vec![|| Reply::Answer(429, vec![("Retry-After", "1".into())], vec![]), || status(404)]);
     let agent = at(server.address);
     agent.get_client("c1").await.unwrap_err();
     tokio::time::sleep_until(agent.paused_until().unwrap()).await;
@@ -94,9 +90,6 @@ async fn a_pause_ends_the_repeats_of_a_call_and_its_own_error_is_kept() {
         answer_now.send(()).unwrap();
     };
     let (called, ()) = tokio::join!(call, pause);
-    assert_eq!(
-        called,
-        Err(error(Route::GetClient, Kind::Unavailable(Unavailable::Status(503)), ""))
-    );
+    assert_eq!(called, Err(error(Route::GetClient, Kind::Unavailable(Unavailable::Status(503)), "")));
     assert_eq!(server.lines().len(), 1);
 }

@@ -16,25 +16,15 @@ async fn a_post_goes_out_as_documented_and_brings_the_secret() {
             ..wire::NewClient::default()
         };
         let posted = at(server.address).create_client(&request).await;
-        let Posted::Created { client, secret } = posted else {
-            panic!("{posted:?}")
-        };
-        let expected = wire::Client {
-            client_id: "c1".into(),
-            scope: "openid".into(),
-            ..wire::Client::default()
-        };
+        let Posted::Created { client, secret } = posted else { panic!("{posted:?}") };
+        let expected = wire::Client { client_id: "c1".into(), scope: "openid".into(), ..wire::Client::default() };
         assert_eq!((client, secret.expose()), (expected, "s1"));
 
         let sent = server.seen().remove(0);
         assert_eq!((sent.method.as_str(), sent.target.as_str()), ("POST", CLIENTS));
         assert_eq!(sent.headers["authorization"], format!("Bearer {KEY}"));
         assert_eq!(sent.headers["content-type"], "application/json");
-        assert_eq!(
-            sent.headers.get("accept-encoding"),
-            None,
-            "a compressed answer would escape the size cap"
-        );
+        assert_eq!(sent.headers.get("accept-encoding"), None, "a compressed answer would escape the size cap");
         let body: serde_json::Value = serde_json::from_slice(&sent.body).unwrap();
         assert_eq!(body, serde_json::to_value(&request).unwrap());
     }
@@ -42,9 +32,7 @@ async fn a_post_goes_out_as_documented_and_brings_the_secret() {
 
 #[tokio::test]
 async fn every_4xx_but_four_is_a_rejection() {
-    for code in [
-        400, 401, 402, 403, 404, 405, 409, 410, 413, 422, 423, 426, 431, 451, 498,
-    ] {
+    for code in [400, 401, 402, 403, 404, 405, 409, 410, 413, 422, 423, 426, 431, 451, 498] {
         let server = TestServer::start(move |_| status(code));
         let kind = rejected(post(&at(server.address)).await);
         assert_eq!(kind, crate::meshagent::error::classify(code, Duration::ZERO));
@@ -54,9 +42,7 @@ async fn every_4xx_but_four_is_a_rejection() {
 
 #[tokio::test]
 async fn any_other_status_leaves_the_outcome_unknown_and_is_not_repeated() {
-    for code in [
-        301, 302, 303, 307, 308, 408, 425, 429, 499, 500, 501, 502, 503, 504, 507, 599,
-    ] {
+    for code in [301, 302, 303, 307, 308, 408, 425, 429, 499, 500, 501, 502, 503, 504, 507, 599] {
         let server = TestServer::start(move |_| status(code));
         let (kind, client_id) = unknown(post(&at(server.address)).await);
         assert_eq!(kind, crate::meshagent::error::classify(code, Duration::from_secs(10)));
@@ -95,14 +81,8 @@ async fn a_broken_or_silent_connection_is_unknown_and_not_repeated() {
         (TestServer::start(|_| Reply::Raw(vec![])), &broken),
         (TestServer::start(|_| Reply::Raw(CUT.into())), &broken),
         (TestServer::start(|_| Reply::Raw(b"nonsense\r\n\r\n".into())), &broken),
-        (
-            TestServer::start(|_| Reply::Hang(vec![])),
-            &Kind::Unavailable(Unavailable::Timeout),
-        ),
-        (
-            TestServer::start(|_| Reply::Hang(CUT.into())),
-            &Kind::Unavailable(Unavailable::Timeout),
-        ),
+        (TestServer::start(|_| Reply::Hang(vec![])), &Kind::Unavailable(Unavailable::Timeout)),
+        (TestServer::start(|_| Reply::Hang(CUT.into())), &Kind::Unavailable(Unavailable::Timeout)),
     ] {
         assert_eq!(unknown(post(&impatient(server.address)).await), (kind.clone(), None));
         assert_eq!(server.lines().len(), 1);
@@ -120,8 +100,5 @@ async fn a_connection_that_the_server_closes_after_the_post_does_not_send_it_aga
 
 #[tokio::test]
 async fn what_never_left_is_a_rejection() {
-    assert_eq!(
-        rejected(post(&at(nobody())).await),
-        Kind::NotSent(NotSent::NoConnection)
-    );
+    assert_eq!(rejected(post(&at(nobody())).await), Kind::NotSent(NotSent::NoConnection));
 }

@@ -4,15 +4,9 @@ use super::*;
 
 #[tokio::test]
 async fn a_client_is_read_in_either_form_with_high_consistency() {
-    for body in [
-        json!({"client_id": "c1", "new": 1}),
-        json!({"client": {"client_id": "c1", "client_secret": "s"}}),
-    ] {
+    for body in [json!({"client_id": "c1", "new": 1}), json!({"client": {"client_id": "c1", "client_secret": "s"}})] {
         let server = TestServer::start(move |_| answer(200, &body));
-        let expected = wire::Client {
-            client_id: "c1".into(),
-            ..wire::Client::default()
-        };
+        let expected = wire::Client { client_id: "c1".into(), ..wire::Client::default() };
         assert_eq!(at(server.address).get_client("c1").await, Ok(Some(expected)));
         assert_eq!(server.lines(), [format!("GET {CLIENTS}/c1")]);
         assert_eq!(server.seen()[0].headers["consistency"], "high");
@@ -29,10 +23,7 @@ async fn a_get_says_absent_on_404_only() {
         (500, Kind::Unavailable(Unavailable::Status(500))),
     ] {
         let server = TestServer::start(move |_| status(code));
-        assert_eq!(
-            at(server.address).get_client("c1").await,
-            Err(error(Route::GetClient, kind, ""))
-        );
+        assert_eq!(at(server.address).get_client("c1").await, Err(error(Route::GetClient, kind, "")));
         assert_eq!(server.lines().len(), 1);
     }
     let server = TestServer::start(|_| status(404));
@@ -41,14 +32,7 @@ async fn a_get_says_absent_on_404_only() {
 
 #[tokio::test]
 async fn what_is_not_the_client_is_an_error() {
-    for body in [
-        "",
-        "{}",
-        "null",
-        "<html></html>",
-        r#"{"client_id": "c2"}"#,
-        r#"{"client": {"client_id": "C1"}}"#,
-    ] {
+    for body in ["", "{}", "null", "<html></html>", r#"{"client_id": "c2"}"#, r#"{"client": {"client_id": "C1"}}"#] {
         let server = TestServer::start(move |_| Reply::Answer(200, vec![], body.into()));
         let error = at(server.address).get_client("c1").await.unwrap_err();
         assert_eq!(error.kind, Kind::Unavailable(Unavailable::Malformed), "{body}");
@@ -58,10 +42,7 @@ async fn what_is_not_the_client_is_an_error() {
 #[tokio::test]
 async fn an_update_sends_only_what_is_set() {
     let server = TestServer::start(|_| answer(200, &json!({"ok": true})));
-    let patch = wire::ClientPatch {
-        scope: Some("openid".into()),
-        ..wire::ClientPatch::default()
-    };
+    let patch = wire::ClientPatch { scope: Some("openid".into()), ..wire::ClientPatch::default() };
     assert_eq!(at(server.address).update_client("c1", &patch).await, Ok(()));
     assert_eq!(server.lines(), [format!("PUT {CLIENTS}/c1")]);
     assert_eq!(server.seen()[0].body, br#"{"scope":"openid"}"#);
@@ -91,24 +72,16 @@ async fn an_update_or_deletion_counts_only_if_the_answer_says_so() {
 async fn a_client_that_is_gone_is_deleted_but_cannot_be_updated() {
     let server = TestServer::start(|_| status(404));
     assert_eq!(at(server.address).delete_client("c1").await, Ok(()));
-    let updated = at(server.address)
-        .update_client("c1", &wire::ClientPatch::default())
-        .await;
+    let updated = at(server.address).update_client("c1", &wire::ClientPatch::default()).await;
     assert_eq!(updated, Err(error(Route::UpdateClient, Kind::NotFound, "")));
-    assert_eq!(
-        server.lines(),
-        [format!("DELETE {CLIENTS}/c1"), format!("PUT {CLIENTS}/c1")]
-    );
+    assert_eq!(server.lines(), [format!("DELETE {CLIENTS}/c1"), format!("PUT {CLIENTS}/c1")]);
 }
 
 #[tokio::test]
 async fn a_deletion_that_was_committed_and_answered_500_succeeds_when_asked_again() {
     let server = TestServer::script(vec![|| status(500), || status(404)]);
     let agent = at(server.address);
-    assert_eq!(
-        agent.delete_client("c1").await.unwrap_err().kind,
-        Kind::Unavailable(Unavailable::Status(500))
-    );
+    assert_eq!(agent.delete_client("c1").await.unwrap_err().kind, Kind::Unavailable(Unavailable::Status(500)));
     assert_eq!(agent.delete_client("c1").await, Ok(()));
 }
 
@@ -116,10 +89,7 @@ async fn a_deletion_that_was_committed_and_answered_500_succeeds_when_asked_agai
 async fn a_gateway_that_answers_404_to_everything_never_looks_like_an_empty_project() {
     for body in [r#"{"detail": "Not Found"}"#, "<html>404</html>"] {
         let server = TestServer::start(move |_| Reply::Answer(404, vec![], body.into()));
-        assert_eq!(
-            at(server.address).list_clients().await.unwrap_err().kind,
-            Kind::NotFound
-        );
+        assert_eq!(at(server.address).list_clients().await.unwrap_err().kind, Kind::NotFound);
     }
 }
 
@@ -127,16 +97,9 @@ async fn a_gateway_that_answers_404_to_everything_never_looks_like_an_empty_proj
 async fn ids_are_percent_encoded_below_a_prefix() {
     let server = TestServer::start(|_| status(404));
     let connection = connection(&format!("http://{}/pre/fix/", server.address));
-    let agent = MeshAgent::new(Connection {
-        project_id: "p/1".into(),
-        ..connection
-    })
-    .unwrap();
+    let agent = MeshAgent::new(Connection { project_id: "p/1".into(), ..connection }).unwrap();
     assert_eq!(agent.get_client("a/../b c?d#é").await, Ok(None));
-    assert_eq!(
-        server.lines(),
-        ["GET /pre/fix/accounts/projects/p%2F1/oauth/clients/a%2F..%2Fb%20c%3Fd%23%C3%A9"]
-    );
+    assert_eq!(server.lines(), ["GET /pre/fix/accounts/projects/p%2F1/oauth/clients/a%2F..%2Fb%20c%3Fd%23%C3%A9"]);
 }
 
 #[tokio::test]
@@ -162,10 +125,7 @@ async fn a_redirect_is_not_followed_and_the_key_goes_nowhere_else() {
         let agent = at(server.address);
         let kind = Kind::Unavailable(Unavailable::Redirect(code));
         for (route, failed) in every_idempotent_call(&agent).await {
-            assert_eq!(
-                failed,
-                Some(error(route, kind.clone(), "it points to the host localhost"))
-            );
+            assert_eq!(failed, Some(error(route, kind.clone(), "it points to the host localhost")));
         }
         assert_eq!(unknown(post(&agent).await), (kind, None));
         assert_eq!(server.lines().len(), 5);
@@ -176,11 +136,7 @@ async fn a_redirect_is_not_followed_and_the_key_goes_nowhere_else() {
 #[tokio::test]
 async fn a_compressed_answer_is_not_unpacked() {
     let server = TestServer::start(|_| {
-        Reply::Answer(
-            200,
-            vec![("Content-Encoding", "gzip".into())],
-            b"\x1f\x8b\x08\0\0\0\0\0".into(),
-        )
+        Reply::Answer(200, vec![("Content-Encoding", "gzip".into())], b"\x1f\x8b\x08\0\0\0\0\0".into())
     });
     let error = at(server.address).list_clients().await.unwrap_err();
     assert_eq!(error.kind, Kind::Unavailable(Unavailable::Malformed));

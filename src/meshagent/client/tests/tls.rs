@@ -39,17 +39,9 @@ impl Authority {
 }
 
 fn trusting(server: SocketAddr, ca_bundle: Option<Vec<u8>>) -> MeshAgent {
-    let timeouts = Timeouts {
-        connect: Duration::from_secs(2),
-        ..Timeouts::default()
-    };
+    let timeouts = Timeouts { connect: Duration::from_secs(2), ..Timeouts::default() };
     let connection = connection(&format!("https://{server}"));
-    MeshAgent::new(Connection {
-        ca_bundle,
-        timeouts,
-        ..connection
-    })
-    .unwrap()
+    MeshAgent::new(Connection { ca_bundle, timeouts, ..connection }).unwrap()
 }
 
 #[tokio::test]
@@ -57,13 +49,7 @@ async fn a_server_of_the_ca_bundle_is_trusted() {
     let (stranger, authority) = (Authority::new("stranger"), Authority::new("ours"));
     let server = authority.server("127.0.0.1", 2100);
     let bundle = [b"# ours\n".to_vec(), stranger.pem(), authority.pem()].concat();
-    assert!(
-        trusting(server.address, Some(bundle))
-            .get_client("c1")
-            .await
-            .unwrap()
-            .is_some()
-    );
+    assert!(trusting(server.address, Some(bundle)).get_client("c1").await.unwrap().is_some());
     assert_eq!(server.seen()[0].headers["authorization"], format!("Bearer {KEY}"));
 }
 
@@ -73,17 +59,9 @@ async fn an_unproved_server_never_sees_the_key() {
     let stranger = Authority::new("stranger");
     for (server, bundle, said) in [
         (authority.server("127.0.0.1", 2100), None, "UnknownIssuer"),
-        (
-            authority.server("127.0.0.1", 2100),
-            Some(stranger.pem()),
-            "UnknownIssuer",
-        ),
+        (authority.server("127.0.0.1", 2100), Some(stranger.pem()), "UnknownIssuer"),
         (authority.server("127.0.0.1", 2021), Some(authority.pem()), "expired"),
-        (
-            authority.server("other.example", 2100),
-            Some(authority.pem()),
-            "not valid for name",
-        ),
+        (authority.server("other.example", 2100), Some(authority.pem()), "not valid for name"),
     ] {
         let agent = trusting(server.address, bundle);
         let error = agent.get_client("c1").await.unwrap_err();
@@ -104,10 +82,7 @@ async fn a_server_that_speaks_no_tls_never_sees_the_key() {
             let _ = std::io::Read::read(&mut stream, &mut [0; 4096]);
         }
     });
-    assert_eq!(
-        rejected(post(&trusting(chatty, None)).await),
-        Kind::NotSent(NotSent::Tls)
-    );
+    assert_eq!(rejected(post(&trusting(chatty, None)).await), Kind::NotSent(NotSent::Tls));
 }
 
 #[tokio::test]

@@ -19,10 +19,7 @@ const EMPTIED: Duration = Duration::from_secs(90);
 async fn main() -> Result<()> {
     // The commands shown name the examples as seen from the repository's top.
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    env::set_current_dir(&top).map_err(|source| Error::Io {
-        doing: format!("entering {}", top.display()),
-        source,
-    })?;
+    env::set_current_dir(&top).map_err(|source| Error::Io { doing: format!("entering {}", top.display()), source })?;
     let mut stage = Stage::set().await?;
     install(&mut stage).await?;
     declare(&stage).await?;
@@ -30,10 +27,9 @@ async fn main() -> Result<()> {
     change(&stage).await?;
     if env::var_os("KEEP").is_some_and(|keep| !keep.is_empty() && keep != "0") {
         stage.print_how_to_look_around();
-        return tokio::signal::ctrl_c().await.map_err(|source| Error::Io {
-            doing: "waiting for Ctrl-C".to_owned(),
-            source,
-        });
+        return tokio::signal::ctrl_c()
+            .await
+            .map_err(|source| Error::Io { doing: "waiting for Ctrl-C".to_owned(), source });
     }
     delete(&stage).await?;
     println!("\n# That is all. Stopping everything. (make demo KEEP=1 leaves it running.)");
@@ -48,9 +44,7 @@ async fn install(stage: &mut Stage) -> Result<()> {
 
 async fn declare(stage: &Stage) -> Result<()> {
     let namespace = format!("kubectl create namespace {NAMESPACE}");
-    stage
-        .run("A namespace that only administrators read.", &namespace)
-        .await?;
+    stage.run("A namespace that only administrators read.", &namespace).await?;
     let key = format!(
         "kubectl create secret generic meshagent-api-key -n {NAMESPACE} --from-literal=apiKey=\"$MESHAGENT_API_KEY\""
     );
@@ -59,9 +53,7 @@ async fn declare(stage: &Stage) -> Result<()> {
         kubectl apply -f -";
     stage.run("The project; its URL is the simulator's.", project).await?;
     let client = "kubectl apply -f examples/quickstart/web.yaml";
-    stage
-        .run("An application's client, as its developer would declare it.", client)
-        .await?;
+    stage.run("An application's client, as its developer would declare it.", client).await?;
     let wait = "kubectl wait clustermeshagentproject/default --for=condition=Ready --timeout=60s && \
         kubectl wait maoc/web -n shop --for=condition=Ready --timeout=60s";
     stage.run("Wait until both are Ready.", wait).await?;
@@ -70,20 +62,10 @@ async fn declare(stage: &Stage) -> Result<()> {
 
 async fn use_the_secret(stage: &Stage) -> Result<()> {
     let describe = "kubectl describe secret web-oauth -n shop";
-    stage
-        .run(
-            "The Secret that the application mounts; describe shows keys and no value.",
-            describe,
-        )
-        .await?;
+    stage.run("The Secret that the application mounts; describe shows keys and no value.", describe).await?;
     let sign_in =
         format!("kubectl get secret web-oauth -n shop -o json | signin --secret --redirect-url {REDIRECT_URI}");
-    stage
-        .run(
-            "A sign-in with it: authorization code with PKCE, by a well-kept OAuth library.",
-            &sign_in,
-        )
-        .await
+    stage.run("A sign-in with it: authorization code with PKCE, by a well-kept OAuth library.", &sign_in).await
 }
 
 async fn change(stage: &Stage) -> Result<()> {
@@ -102,9 +84,7 @@ async fn change(stage: &Stage) -> Result<()> {
     println!("{put}");
     let sign_in =
         format!("kubectl get secret web-oauth -n shop -o json | signin --secret --redirect-url {ANOTHER_REDIRECT_URI}");
-    stage
-        .run("The same Secret signs in through the new one.", &sign_in)
-        .await
+    stage.run("The same Secret signs in through the new one.", &sign_in).await
 }
 
 /// The answered PUT with both redirect URIs, in one line.
@@ -120,20 +100,13 @@ fn the_put(calls: &Value) -> Option<String> {
 }
 
 async fn delete(stage: &Stage) -> Result<()> {
-    stage
-        .run("The application goes.", "kubectl delete maoc web -n shop")
-        .await?;
+    stage.run("The application goes.", "kubectl delete maoc web -n shop").await?;
     eventually(EMPTIED, "the Secret is gone", async || {
-        let left = stage
-            .ask("kubectl get secret -n shop -o name")
-            .await
-            .map_err(|error| format!("{error:?}"))?;
+        let left = stage.ask("kubectl get secret -n shop -o name").await.map_err(|error| format!("{error:?}"))?;
         if left.is_empty() { Ok(()) } else { Err(left) }
     })
     .await?;
-    stage
-        .run("Nothing is left in the cluster,", "kubectl get maoc,secret -n shop")
-        .await?;
+    stage.run("Nothing is left in the cluster,", "kubectl get maoc,secret -n shop").await?;
     explain("and nothing in the project.");
     let clients = clients_left(stage).await?;
     println!(
@@ -147,27 +120,12 @@ async fn delete(stage: &Stage) -> Result<()> {
 async fn clients_left(stage: &Stage) -> Result<Value> {
     let http = reqwest::Client::new();
     eventually(Duration::from_secs(30), "the project holds no client", async || {
-        let project = stage
-            .simulator
-            .projects()
-            .first()
-            .ok_or("the simulator has no project")?;
-        let url = format!(
-            "{}/accounts/projects/{}/oauth/clients",
-            stage.simulator.api(),
-            project.project_id
-        );
-        let request = http
-            .get(url)
-            .bearer_auth(&project.api_key)
-            .header("Consistency", "high");
+        let project = stage.simulator.projects().first().ok_or("the simulator has no project")?;
+        let url = format!("{}/accounts/projects/{}/oauth/clients", stage.simulator.api(), project.project_id);
+        let request = http.get(url).bearer_auth(&project.api_key).header("Consistency", "high");
         let answer = async { request.send().await?.error_for_status()?.json::<Value>().await }.await;
         let listing = answer.map_err(|error| error.to_string())?;
-        if listing["clients"] == Value::Array(vec![]) {
-            Ok(listing)
-        } else {
-            Err(listing.to_string())
-        }
+        if listing["clients"] == Value::Array(vec![]) { Ok(listing) } else { Err(listing.to_string()) }
     })
     .await
 }

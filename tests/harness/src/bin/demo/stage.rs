@@ -29,28 +29,14 @@ impl Stage {
         explain("Starting the simulator: MeshAgent's API with its state in memory.");
         let simulator = Simulator::start(SimulatorOptions::default()).await?;
         let kubeconfig = control_plane.admin_kubeconfig()?;
-        let programs = [
-            harness::tool("kubectl")?,
-            harness::tool("signin")?,
-            harness::built_binary("meshagent-operator")?,
-        ];
+        let programs =
+            [harness::tool("kubectl")?, harness::tool("signin")?, harness::built_binary("meshagent-operator")?];
         let found = env::var_os("PATH").unwrap_or_default();
-        let directories = programs
-            .iter()
-            .filter_map(|program| program.parent().map(Path::to_owned));
+        let directories = programs.iter().filter_map(|program| program.parent().map(Path::to_owned));
         let path = env::join_paths(directories.chain(env::split_paths(&found)))
             .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))
-            .map_err(|source| Error::Io {
-                doing: "putting the programs on the PATH".to_owned(),
-                source,
-            })?;
-        Ok(Self {
-            operator: None,
-            simulator,
-            control_plane,
-            kubeconfig,
-            path,
-        })
+            .map_err(|source| Error::Io { doing: "putting the programs on the PATH".to_owned(), source })?;
+        Ok(Self { operator: None, simulator, control_plane, kubeconfig, path })
     }
 
     /// Starts the operator as a user would: with a kubeconfig and no flag that is not needed.
@@ -71,18 +57,11 @@ impl Stage {
         explain(why);
         println!("$ {command}");
         let status = self.shell(command).status().await;
-        let status = status.map_err(|source| Error::Io {
-            doing: format!("running {command}"),
-            source,
-        })?;
+        let status = status.map_err(|source| Error::Io { doing: format!("running {command}"), source })?;
         if status.success() {
             return Ok(());
         }
-        Err(Error::Command {
-            command: command.to_owned(),
-            status,
-            output: self.operators_last_words(),
-        })
+        Err(Error::Command { command: command.to_owned(), status, output: self.operators_last_words() })
     }
 
     /// Runs a command that is not shown, and returns what it printed.
@@ -91,30 +70,18 @@ impl Stage {
         if output.status.success() {
             return Ok(output.stdout);
         }
-        Err(Error::Command {
-            command: command.to_owned(),
-            status: output.status,
-            output: output.stderr,
-        })
+        Err(Error::Command { command: command.to_owned(), status: output.status, output: output.stderr })
     }
 
     /// Prints how a user of another terminal reaches what runs here.
     pub(crate) fn print_how_to_look_around(&self) {
         println!("\n# All of it runs until Ctrl-C. In another terminal:");
-        println!(
-            "$ export KUBECONFIG={} PATH={}",
-            self.kubeconfig.display(),
-            self.path.display()
-        );
+        println!("$ export KUBECONFIG={} PATH={}", self.kubeconfig.display(), self.path.display());
         println!("$ kubectl get meshagent -A");
-        println!(
-            "$ curl {}/calls    # what the operator asked of MeshAgent",
-            self.simulator.admin()
-        );
+        println!("$ curl {}/calls    # what the operator asked of MeshAgent", self.simulator.admin());
         let operator = self.operator.iter().map(|operator| operator.workdir().path());
-        for directory in [self.control_plane.workdir().path(), self.simulator.workdir().path()]
-            .into_iter()
-            .chain(operator)
+        for directory in
+            [self.control_plane.workdir().path(), self.simulator.workdir().path()].into_iter().chain(operator)
         {
             println!("$ tail -f {}/*.log", directory.display());
         }
@@ -139,8 +106,7 @@ impl Stage {
 
     fn operators_last_words(&self) -> String {
         let log = self.operator.as_ref().map(|operator| operator.process().log_tail());
-        log.map(|log| format!("the end of the operator's log:\n{log}"))
-            .unwrap_or_default()
+        log.map(|log| format!("the end of the operator's log:\n{log}")).unwrap_or_default()
     }
 }
 
