@@ -225,6 +225,15 @@ impl World {
             Some(Pass { observed, deleting: cached.deleting, variant: cached.variant, read_too_early: None });
     }
 
+    /// No pass may start any more: what the caches hold matters no longer.
+    pub fn forget_caches(&mut self) {
+        for operator in &mut self.operators {
+            operator.cached = None;
+            operator.cached_secret = None;
+            operator.cached_remote.clear();
+        }
+    }
+
     /// The next step of a pass.
     pub fn step_of(&self, who: usize) -> Option<Step> {
         let pass = self.operators[who].pass.as_ref()?;
