@@ -95,7 +95,7 @@ impl Sweep<'_> {
         let in_scope = self.namespaces.is_empty() || self.namespaces.contains(namespace);
         let reference = ObjectRef::<OAuthClient>::new(name).within(namespace);
         let named = self.objects.iter().find_map(|store| store.get(&reference)).is_some_and(|object| {
-            let facts = reading::object(&object, self.now);
+            let facts = reading::facts(&object, self.now);
             let retires = |id: &ClientId| facts.recorded.retiring.iter().any(|former| &former.client_id == id);
             &facts.uid == uid && (facts.recorded.client_id.as_ref() == Some(client_id) || retires(client_id))
         });
@@ -149,7 +149,7 @@ impl Sweep<'_> {
             // Its own deletion takes care of all that bears its uid.
             return None;
         }
-        let facts = reading::object(object, self.now);
+        let facts = reading::facts(object, self.now);
         let view = secret::view(stored, &facts.uid, &facts.recorded, None);
         disowned(client_id, marker, Evidence::Present(&facts, &view))
     }

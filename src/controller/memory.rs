@@ -3,9 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::decide::id::{Uid, Version};
 use crate::reconcile::LeftBehind;
@@ -35,18 +33,19 @@ impl Memory {
     }
 
     /// Whether the caches show versions that this process has replaced by its own writes a moment ago.
-    pub(super) fn is_behind(&self, uid: &Uid, object: &Version, secret: Option<&Version>) -> bool {
+    pub(super) fn is_behind(&self, uid: &Uid, object: &Version, secret: Option<&Version>, now: Instant) -> bool {
         self.open().get(uid).and_then(|remembered| remembered.left_behind.as_ref()).is_some_and(|(left, since)| {
-            since.elapsed() < PATIENCE && (left.objects.contains(object) || left.secrets.contains(&secret.cloned()))
+            now.duration_since(*since) < PATIENCE
+                && (left.objects.contains(object) || left.secrets.contains(&secret.cloned()))
         })
     }
 
     /// Remembers how a pass ended.
-    pub(super) fn remember(&self, uid: &Uid, failed: bool, left: LeftBehind) {
+    pub(super) fn remember(&self, uid: &Uid, failed: bool, left: LeftBehind, now: Instant) {
         let mut open = self.open();
         let remembered = open.entry(uid.clone()).or_default();
         remembered.failures = if failed { remembered.failures.saturating_add(1).min(16) } else { 0 };
-        remembered.left_behind = (!left.is_empty()).then(|| (left, Instant::now()));
+        remembered.left_behind = (!left.is_empty()).then_some((left, now));
     }
 
     /// Forgets all objects but these.
@@ -67,16 +66,16 @@ mod tests {
         LeftBehind { objects: HashSet::from([Version::new(object)]), secrets: HashSet::from([None]) }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_cache_that_lags_our_own_write_is_waited_for_but_not_for_ever() {
+    #[test]
+    fn a_cache_that_lags_our_own_write_is_waited_for_but_not_for_ever() {
         let (memory, uid) = (Memory::default(), Uid::new("u"));
-        memory.remember(&uid, false, left("1"));
+        let now = Instant::now();
+        memory.remember(&uid, false, left("1"), now);
         let (new, secret) = (Version::new("2"), Version::new("9"));
-        assert!(memory.is_behind(&uid, &Version::new("1"), Some(&secret)), "an object from before our write");
-        assert!(memory.is_behind(&uid, &new, None), "a Secret that we created is not there yet");
-        assert!(!memory.is_behind(&uid, &new, Some(&secret)), "both are there");
-        tokio::time::advance(PATIENCE).await;
-        assert!(!memory.is_behind(&uid, &new, None), "the Secret really is not there");
+        assert!(memory.is_behind(&uid, &Version::new("1"), Some(&secret), now), "an object from before our write");
+        assert!(memory.is_behind(&uid, &new, None, now), "a Secret that we created is not there yet");
+        assert!(!memory.is_behind(&uid, &new, Some(&secret), now), "both are there");
+        assert!(!memory.is_behind(&uid, &new, None, now + PATIENCE), "the Secret really is not there");
     }
 
     #[test]
@@ -85,10 +84,10 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..12 {
             waits.push(memory.backoff(&uid).as_secs());
-            memory.remember(&uid, true, LeftBehind::default());
+            memory.remember(&uid, true, LeftBehind::default(), Instant::now());
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
-        memory.remember(&uid, false, LeftBehind::default());
+        memory.remember(&uid, false, LeftBehind::default(), Instant::now());
         assert_eq!(memory.backoff(&uid), FIRST_BACKOFF);
     }
 }

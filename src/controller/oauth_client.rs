@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Secret;
@@ -139,7 +139,7 @@ impl Context {
         let secret = self.secrets.get(&ObjectRef::new(&secret_name(object)).within(&namespace));
         let secret_version = secret.as_ref().and_then(|secret| secret.resource_version()).map(Version::new);
         let version = Version::new(object.resource_version().unwrap_or_default());
-        if shared.memory.is_behind(&uid, &version, secret_version.as_ref()) {
+        if shared.memory.is_behind(&uid, &version, secret_version.as_ref(), Instant::now()) {
             return Action::requeue(CATCH_UP);
         }
         let deleting = object.metadata.deletion_timestamp.is_some();
@@ -153,7 +153,7 @@ impl Context {
             project: resolution.project.as_deref(),
             vault: &shared.vault,
         };
-        let started = tokio::time::Instant::now();
+        let started = Instant::now();
         let now = jiff::Timestamp::now();
         let start = Start {
             object: object.clone(),
@@ -164,7 +164,7 @@ impl Context {
             now,
         };
         let ended = reconcile(&hands, start, shared.memory.backoff(&uid)).await;
-        shared.memory.remember(&uid, ended.failure.is_some(), ended.left_behind.clone());
+        shared.memory.remember(&uid, ended.failure.is_some(), ended.left_behind.clone(), Instant::now());
         shared.metrics.reconciled("OAuthClient", Outcome::of(ended.failure.as_ref()), started.elapsed());
         shared.metrics.credentials_held(i64::try_from(shared.vault.credentials()).unwrap_or(i64::MAX));
         log(&namespace, &object.name_any(), &ended);

@@ -1,7 +1,7 @@
 //! What to do next, decided without IO, clock, randomness or environment.
 //!
 //! A reader who knows only this folder knows what the operator does: [`desired`] is what is asked for, [`observed`] what
-//! a pass knows, [`next`] its next step, [`disowned`] the one rule of removal, and
+//! a pass knows, [`mod@next`] its next step, [`disowned`] the one rule of removal, and
 //! [`report`] what the status says.
 
 pub mod change;

@@ -34,9 +34,6 @@ use super::id::{ClientId, Token};
 use super::observed::{Credential, Held, Object, Observed, Remote, RemoteClient, Secret, Stored};
 use crate::api::Reason;
 
-/// After so many conflicts a pass gives way to whoever else is writing.
-const MOST_CONFLICTS: u8 = 3;
-
 /// What the object asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Desired {
@@ -151,11 +148,7 @@ fn settle(observed: &Observed) -> Option<Step> {
         return None;
     }
     if observed.stale {
-        return Some(if observed.conflicts >= MOST_CONFLICTS {
-            blocked(observed, Failure::retry(Reason::Updating, "others change the object or its Secret; trying again"))
-        } else {
-            Step::ReadLive
-        });
+        return Some(Step::ReadLive);
     }
     let object = &observed.object;
     match &observed.held {

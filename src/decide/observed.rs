@@ -7,9 +7,13 @@ use super::id::{ClientId, Digest, Token, Uid, Version};
 use super::marker::Marker;
 use super::next::Step;
 use super::settings::Settings;
+use crate::api::Reason;
 
 /// The number of steps that a pass has absorbed: what was learnt at a higher tick was learnt later.
 pub type Tick = u32;
+
+/// After so many conflicts a pass gives way to whoever else is writing.
+const MOST_CONFLICTS: u8 = 3;
 
 /// All that a pass knows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -309,6 +313,10 @@ impl Observed {
                 self.stale = true;
                 self.conflicts += 1;
                 self.rehearsed = false;
+                if self.conflicts >= MOST_CONFLICTS {
+                    let text = "others change the object or its Secret at the same time; trying again";
+                    self.failure = Some(Failure::retry(Reason::Updating, text));
+                }
             }
             Answer::Failed(failure) => self.failure = Some(failure),
         }

@@ -1,82 +1,57 @@
-//! From the object as Kubernetes holds it to the facts that decide.
+//! The OAuthClient as Kubernetes keeps it, read into what a pass reasons with; and back, where a text is our own form.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::ResourceExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use super::id::{ClientId, Digest, Token, Uid, Version};
 use super::observed::{Object, Recorded, Replaced, Retiring};
-use crate::api::names::{
-    CREATE_TOKEN_ANNOTATION, FINALIZER, FLUX_RECONCILE_REQUESTED_ANNOTATION, RECONCILE_REQUESTED_ANNOTATION,
-    UNKNOWN_TOKENS_ANNOTATION,
-};
-use crate::api::{OAuthClient, OAuthClientStatus};
+use super::report::OVERLAP;
+use crate::api::names;
+use crate::api::oauth_client::{OAuthClient, OAuthClientStatus};
 
-/// How long a former client lives after it was replaced.
-pub const OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
-/// After a replacement nothing is POSTed for so long, whatever the reason.
-const PAUSE_AFTER_REPLACEMENT: Duration = Duration::from_secs(10 * 60);
+/// For so long after a replacement nothing is POSTed again, whatever the reason.
+const PAUSE: Duration = Duration::from_secs(10 * 60);
 
-/// The facts of an object.
+/// The parts of the object that decide.
 #[must_use]
-pub fn object(object: &OAuthClient, now: Timestamp) -> Object {
-    let uid = Uid::new(object.metadata.uid.as_deref().unwrap_or_default());
-    let annotation = |key: &str| object.annotations().get(key).map(String::as_str);
-    let unknown = annotation(UNKNOWN_TOKENS_ANNOTATION).unwrap_or_default();
+pub fn facts(object: &OAuthClient, now: Timestamp) -> Object {
+    let metadata = &object.metadata;
+    let uid = Uid::new(metadata.uid.as_deref().unwrap_or_default());
     let status = object.status.as_ref();
+    let last_replaced = status.and_then(|status| status.last_replaced_at.as_ref());
+    let finalizers = metadata.finalizers.iter().flatten();
     Object {
-        version: Version::new(object.metadata.resource_version.as_deref().unwrap_or_default()),
-        finalizer: object.finalizers().iter().any(|finalizer| finalizer == FINALIZER),
-        token: annotation(CREATE_TOKEN_ANNOTATION).and_then(|token| Token::read(token, &uid)),
-        unknown: unknown.split_whitespace().filter_map(|token| Token::read(token, &uid)).collect(),
-        recorded: status.map(|status| recorded(status, now)).unwrap_or_default(),
+        version: Version::new(metadata.resource_version.as_deref().unwrap_or_default()),
+        finalizer: finalizers.into_iter().any(|finalizer| finalizer == names::FINALIZER),
+        token: annotation(metadata, names::CREATE_TOKEN_ANNOTATION).and_then(|text| Token::read(text, &uid)),
+        unknown: annotation(metadata, names::UNKNOWN_TOKENS_ANNOTATION)
+            .unwrap_or_default()
+            .split_whitespace()
+            .filter_map(|text| Token::read(text, &uid))
+            .collect(),
+        recorded: status.map_or_else(Recorded::default, |status| recorded(status, now)),
         rotation_asked: false,
-        replaced: replaced(status.and_then(|status| status.last_replaced_at.as_ref().map(|at| at.0)), now),
+        replaced: last_replaced.map_or(Replaced::LongAgo, |at| replaced(at, now)),
         uid,
     }
 }
 
-fn recorded(status: &OAuthClientStatus, now: Timestamp) -> Recorded {
-    let retiring = status
-        .retiring
-        .iter()
-        .flatten()
-        .map(|former| Retiring { client_id: ClientId::new(&former.client_id), due: former.delete_after.0 <= now });
-    Recorded {
-        client_id: status.client_id.as_ref().map(ClientId::new),
-        secret_version: status.secret_resource_version.as_ref().map(Version::new),
-        digest: status.credential_digest.as_ref().map(Digest::new),
-        retiring: retiring.collect(),
-        managed_keys: status.managed_metadata_keys.iter().flatten().cloned().collect(),
-    }
-}
-
-fn replaced(at: Option<Timestamp>, now: Timestamp) -> Replaced {
-    // A time in the future is another clock's: the pass errs on the side of waiting.
-    match at.map(|at| Duration::try_from(now.duration_since(at)).unwrap_or_default()) {
-        None => Replaced::LongAgo,
-        Some(age) if age < PAUSE_AFTER_REPLACEMENT => Replaced::JustNow,
-        Some(age) if age < OVERLAP => Replaced::WithinOverlap,
-        Some(_) => Replaced::LongAgo,
-    }
-}
-
-/// The tokens of unknown outcome, as their annotation holds them: separated by spaces.
+/// The value of the annotation that holds the tokens of unknown outcome: separated by single spaces, in order.
 #[must_use]
-pub fn unknown_tokens_text(unknown: &BTreeSet<Token>) -> String {
-    unknown.iter().map(Token::as_str).collect::<Vec<_>>().join(" ")
+pub fn unknown_tokens_text(tokens: &BTreeSet<Token>) -> String {
+    let tokens: Vec<&str> = tokens.iter().map(Token::as_str).collect();
+    tokens.join(" ")
 }
 
 /// The value of the annotation that asks for a look at the remote client, ours before Flux's; empty without one.
 #[must_use]
 pub fn reconcile_request(object: &OAuthClient) -> &str {
-    let annotations = object.annotations();
-    annotations
-        .get(RECONCILE_REQUESTED_ANNOTATION)
-        .or_else(|| annotations.get(FLUX_RECONCILE_REQUESTED_ANNOTATION))
-        .map_or("", String::as_str)
+    annotation(&object.metadata, names::RECONCILE_REQUESTED_ANNOTATION)
+        .or_else(|| annotation(&object.metadata, names::FLUX_RECONCILE_REQUESTED_ANNOTATION))
+        .unwrap_or_default()
 }
 
 /// Whether that annotation has a value that was not handled yet. A status that never handled one takes the present
@@ -84,5 +59,170 @@ pub fn reconcile_request(object: &OAuthClient) -> &str {
 #[must_use]
 pub fn reconcile_requested(object: &OAuthClient) -> bool {
     let handled = object.status.as_ref().and_then(|status| status.last_handled_reconcile_at.as_deref());
-    handled.is_some_and(|handled| handled != reconcile_request(object)) && !reconcile_request(object).is_empty()
+    let request = reconcile_request(object);
+    !request.is_empty() && handled.is_some_and(|handled| handled != request)
+}
+
+fn recorded(status: &OAuthClientStatus, now: Timestamp) -> Recorded {
+    Recorded {
+        client_id: stated(&status.client_id).map(ClientId::new),
+        secret_version: stated(&status.secret_resource_version).map(Version::new),
+        digest: stated(&status.credential_digest).map(Digest::new),
+        retiring: status
+            .retiring
+            .iter()
+            .flatten()
+            .filter(|retiring| !retiring.client_id.is_empty())
+            .map(|retiring| Retiring {
+                client_id: ClientId::new(&retiring.client_id),
+                due: retiring.delete_after.0 <= now,
+            })
+            .collect(),
+        managed_keys: status.managed_metadata_keys.iter().flatten().cloned().collect(),
+    }
+}
+
+/// A status can be edited; an empty id would turn the address of one client into that of all.
+fn stated(text: &Option<String>) -> Option<&str> {
+    text.as_deref().filter(|text| !text.is_empty())
+}
+
+/// A time ahead of our clock is taken as just now: to wait is the safe side.
+fn replaced(at: &Time, now: Timestamp) -> Replaced {
+    let ago = Duration::try_from(now.duration_since(at.0)).unwrap_or_default();
+    if ago < PAUSE {
+        Replaced::JustNow
+    } else if ago < OVERLAP {
+        Replaced::WithinOverlap
+    } else {
+        Replaced::LongAgo
+    }
+}
+
+fn annotation<'a>(metadata: &'a ObjectMeta, name: &str) -> Option<&'a str> {
+    metadata.annotations.as_ref()?.get(name).map(String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    use crate::api::oauth_client::Retiring as RetiringStatus;
+
+    const NOW: i64 = 1_000_000;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn bare() -> OAuthClient {
+        let mut object = OAuthClient::new("web", Default::default());
+        object.metadata.uid = Some("0b5c".into());
+        object.metadata.resource_version = Some("7".into());
+        object
+    }
+
+    fn nothing() -> Object {
+        Object {
+            uid: Uid::new("0b5c"),
+            version: Version::new("7"),
+            finalizer: false,
+            token: None,
+            unknown: BTreeSet::new(),
+            recorded: Recorded::default(),
+            rotation_asked: false,
+            replaced: Replaced::LongAgo,
+        }
+    }
+
+    fn token(random: &str) -> Token {
+        Token::mint(&Uid::new("0b5c"), random)
+    }
+
+    #[test]
+    fn a_new_object_says_nothing() {
+        assert_eq!(facts(&bare(), at(NOW)), nothing());
+    }
+
+    #[test]
+    fn all_that_decides_is_read() {
+        let mut object = bare();
+        object.metadata.finalizers = Some(vec!["example.com/other".into(), "meshagent.com/oauth-client".into()]);
+        object.metadata.annotations = Some(BTreeMap::from([
+            ("meshagent.com/create-token".into(), "0b5c.r3".into()),
+            ("meshagent.com/unknown-tokens".into(), "0b5c.r2 0b5c.r1".into()),
+        ]));
+        let retiring =
+            |client_id: &str, second| RetiringStatus { client_id: client_id.into(), delete_after: Time(at(second)) };
+        object.status = Some(OAuthClientStatus {
+            client_id: Some("c-3".into()),
+            secret_resource_version: Some("5".into()),
+            credential_digest: Some("d".into()),
+            retiring: Some(vec![retiring("c-1", NOW), retiring("c-2", NOW + 1)]),
+            managed_metadata_keys: Some(vec!["team".into(), "cost".into()]),
+            last_replaced_at: Some(Time(at(NOW - 3600))),
+            ..OAuthClientStatus::default()
+        });
+        let due = |client_id: &str, due| Retiring { client_id: ClientId::new(client_id), due };
+        let wanted = Object {
+            finalizer: true,
+            token: Some(token("r3")),
+            unknown: BTreeSet::from([token("r1"), token("r2")]),
+            recorded: Recorded {
+                client_id: Some(ClientId::new("c-3")),
+                secret_version: Some(Version::new("5")),
+                digest: Some(Digest::new("d")),
+                retiring: vec![due("c-1", true), due("c-2", false)],
+                managed_keys: BTreeSet::from(["cost".into(), "team".into()]),
+            },
+            replaced: Replaced::WithinOverlap,
+            ..nothing()
+        };
+        assert_eq!(facts(&object, at(NOW)), wanted);
+    }
+
+    #[test]
+    fn tokens_of_another_uid_are_void() {
+        let mut object = bare();
+        object.metadata.annotations = Some(BTreeMap::from([
+            ("meshagent.com/create-token".into(), "ffff.r3".into()),
+            ("meshagent.com/unknown-tokens".into(), "ffff.r2 0b5c.r1 nonsense".into()),
+        ]));
+        let wanted = Object { unknown: BTreeSet::from([token("r1")]), ..nothing() };
+        assert_eq!(facts(&object, at(NOW)), wanted);
+    }
+
+    #[test]
+    fn empty_texts_in_a_status_name_nothing() {
+        let mut object = bare();
+        let nobody = RetiringStatus { client_id: String::new(), delete_after: Time(at(0)) };
+        object.status = Some(OAuthClientStatus {
+            client_id: Some(String::new()),
+            secret_resource_version: Some(String::new()),
+            credential_digest: Some(String::new()),
+            retiring: Some(vec![nobody]),
+            ..OAuthClientStatus::default()
+        });
+        assert_eq!(facts(&object, at(NOW)), nothing());
+    }
+
+    #[test]
+    fn unknown_tokens_are_read_as_they_were_written() {
+        let tokens = BTreeSet::from([token("r2"), token("r1")]);
+        let text = unknown_tokens_text(&tokens);
+        assert_eq!(text, "0b5c.r1 0b5c.r2");
+        let mut object = bare();
+        object.metadata.annotations = Some(BTreeMap::from([("meshagent.com/unknown-tokens".into(), text)]));
+        assert_eq!(facts(&object, at(NOW)).unknown, tokens);
+        assert_eq!(unknown_tokens_text(&BTreeSet::new()), "");
+    }
+
+    #[test]
+    fn a_replacement_is_recent_for_ten_minutes_and_bars_another_for_a_day() {
+        let since = |seconds: i64| replaced(&Time(at(NOW - seconds)), at(NOW));
+        let seen = [-60, 0, 599, 600, 86_399, 86_400].map(since);
+        use Replaced::{JustNow, LongAgo, WithinOverlap};
+        assert_eq!(seen, [JustNow, JustNow, JustNow, WithinOverlap, WithinOverlap, LongAgo]);
+    }
 }

@@ -1,218 +1,356 @@
-//! How a pass ended, as the object's status says it, and when the object is looked at again.
+//! What an OAuthClient's status says of a pass, and when the object is looked at again.
+//!
+//! What a blocked pass says depends on its reason and on whether the client is in order: the present generation was
+//! applied once, and nothing has proved since that client or Secret are no longer what was applied.
+//!
+//! | reason | in order | not in order |
+//! | --- | --- | --- |
+//! | something is under way | Ready, Reconciling | Reconciling |
+//! | waits for a project | Ready, not Synced | Reconciling, after ten minutes Stalled |
+//! | MeshAgent cannot be asked | Ready, Synced unknown | Reconciling |
+//! | needs a person | Ready, not Synced | Stalled |
+//! | drift persists | Ready, not Synced | Stalled |
+//! | suspended | Ready, Synced unknown | Ready unknown if the generation was never applied |
+//!
+//! Reconciling and Stalled exclude each other, so that kstatus reads the same whatever it looks at first.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::failure::{Disposition, Failure};
 use super::next::{Record, Verdict};
-use super::reading::{self, OVERLAP};
-use crate::api::condition::{self, ConditionStatus, Finding};
-use crate::api::oauth_client::Retiring;
-use crate::api::{ConditionType, OAuthClient, OAuthClientStatus, Reason};
+use super::reading;
+use crate::api::condition::{ConditionStatus, ConditionType, Finding, Reason, find, merge};
+use crate::api::oauth_client::{OAuthClient, OAuthClientStatus, Retiring};
 
-/// After so long a client that waits for something is said to be stalled.
-const STALLED_AFTER: Duration = Duration::from_secs(10 * 60);
-/// How often something stalled is tried again.
-const STALLED_RETRY: Duration = Duration::from_secs(10 * 60);
-/// How often something that the server refused for good is tried again.
-const HOURLY: Duration = Duration::from_secs(60 * 60);
+/// How long a former client lives after it was replaced, and how long a lost credential is not replaced again.
+pub const OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long somebody may take to bring what a client waits for, and how often a stalled one is tried again.
+const PATIENCE: Duration = Duration::from_secs(10 * 60);
+/// How often that is tried which the server refused for good.
+const LONG_PATIENCE: Duration = Duration::from_secs(60 * 60);
 
 /// How a pass ended.
-#[derive(Clone, Copy, Debug)]
 pub struct Ending<'a> {
-    /// The object, as last read or written.
+    /// The object as last read.
     pub object: &'a OAuthClient,
-    /// What the pass has to say.
+    /// What the pass concluded.
     pub record: &'a Record,
     /// Whether the object is being deleted.
     pub deleting: bool,
-    /// The project that was used.
+    /// The id of the project that was used.
     pub project_id: Option<&'a str>,
     /// The Secret that the spec names.
-    pub secret_name: &'a str,
+    pub secret_name: Option<&'a str>,
     /// The metadata keys that the spec wants now.
     pub managed_metadata_keys: &'a BTreeSet<String>,
-    /// Whether the recorded client and its Secret are as they were applied; not, only on proof.
+    /// Whether client and Secret are, as far as anybody knows, what was applied before; false only on proof.
     pub matches: bool,
-    /// Whether this pass published a client in the place of a former one.
+    /// Whether this pass published a client in place of a former one.
     pub replaced: bool,
     /// Now.
     pub now: Timestamp,
 }
 
-/// The status that the object shall have. Equal to the one it has if nothing new is to be said.
+/// The whole status that the object shall have. It equals the present one if there is nothing new to say.
 #[must_use]
 pub fn report(ending: &Ending<'_>) -> OAuthClientStatus {
-    let Ending { object, record, .. } = *ending;
-    let generation = object.metadata.generation.unwrap_or_default();
-    let present = object.status.clone().unwrap_or_default();
-    let mut status = OAuthClientStatus {
-        observed_generation: Some(generation),
-        retiring: retiring(ending, &present),
-        last_handled_reconcile_at: Some(reading::reconcile_request(object).to_owned()),
-        ..present.clone()
-    };
-    if let (Verdict::Converged, Some(published)) = (&record.verdict, &record.published) {
-        status.client_id = Some(published.client_id.to_string());
-        status.project_id = present.project_id.or_else(|| ending.project_id.map(str::to_owned));
-        status.secret_name = Some(ending.secret_name.to_owned());
-        status.secret_resource_version = Some(published.secret_version.to_string());
-        status.credential_digest = published.digest.as_ref().map(ToString::to_string).or(present.credential_digest);
-        status.applied_generation = Some(generation);
-        status.managed_metadata_keys = Some(ending.managed_metadata_keys.iter().cloned().collect());
-        if ending.replaced {
-            status.last_replaced_at = Some(Time(whole_seconds(ending.now)));
-        }
-    }
-    let conditions = present.conditions.unwrap_or_default();
-    let findings = findings(ending, &status, &conditions);
-    status.conditions = Some(condition::merge(&conditions, &findings, generation, ending.now));
-    status
-}
-
-/// Former clients that still live. One that is new among them begins its overlap now.
-fn retiring(ending: &Ending<'_>, present: &OAuthClientStatus) -> Option<Vec<Retiring>> {
-    let known = present.retiring.as_deref().unwrap_or_default();
-    let retiring = ending.record.retiring.iter().map(|client_id| {
-        known.iter().find(|former| former.client_id == client_id.as_str()).cloned().unwrap_or_else(|| Retiring {
-            client_id: client_id.to_string(),
-            delete_after: Time(whole_seconds(ending.now.saturating_add(OVERLAP).unwrap_or(ending.now))),
-        })
-    });
-    let retiring: Vec<Retiring> = retiring.collect();
-    (!retiring.is_empty()).then_some(retiring)
-}
-
-fn whole_seconds(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
-}
-
-/// What is true of the object apart from the conditions: how much of it was ever carried out.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Progress {
-    /// No client was ever recorded.
-    Never,
-    /// A client was, but the present generation is not applied yet.
-    Edited,
-    /// The present generation was applied once.
-    Applied,
-}
-
-fn progress(ending: &Ending<'_>, status: &OAuthClientStatus) -> Progress {
-    match (&status.client_id, status.applied_generation) {
-        (None, _) => Progress::Never,
-        (Some(_), applied) if applied == ending.object.metadata.generation => Progress::Applied,
-        (Some(_), _) => Progress::Edited,
-    }
-}
-
-fn findings(ending: &Ending<'_>, status: &OAuthClientStatus, conditions: &[Condition]) -> Vec<Finding> {
-    match &ending.record.verdict {
+    let present = ending.object.status.clone().unwrap_or_default();
+    let generation = generation(ending.object);
+    let conditions = present.conditions.clone().unwrap_or_default();
+    let retiring = retiring(ending, present.retiring.as_deref().unwrap_or_default());
+    let (status, findings) = match &ending.record.verdict {
         Verdict::Converged => {
-            let client_id = status.client_id.as_deref().unwrap_or_default();
-            let secret = ending.secret_name;
-            let all = format!("client {client_id} is as declared; its credential is in Secret {secret}");
-            vec![
-                finding(ConditionType::Ready, ConditionStatus::True, Reason::Ready, &all),
-                finding(
-                    ConditionType::Synced,
-                    ConditionStatus::True,
-                    Reason::Ready,
-                    &format!("client {client_id} is as declared"),
-                ),
-                finding(
-                    ConditionType::SecretReady,
-                    ConditionStatus::True,
-                    Reason::Ready,
-                    &format!("the credential of client {client_id} is in Secret {secret}"),
-                ),
-            ]
+            let status = applied(ending, present);
+            let findings = settled(&status).to_vec();
+            (status, findings)
         }
-        Verdict::Blocked(failure) => blocked(ending, failure, progress(ending, status), conditions),
-    }
-}
-
-fn blocked(ending: &Ending<'_>, failure: &Failure, progress: Progress, conditions: &[Condition]) -> Vec<Finding> {
-    let Failure { reason, message, .. } = failure;
-    let reason = if ending.deleting { Reason::Deleting } else { *reason };
-    let said = if ending.deleting {
-        format!("the client at MeshAgent is not deleted yet ({}): {message}", failure.reason.as_str())
-    } else {
-        message.clone()
+        Verdict::Blocked(failure) => {
+            let findings = halted(ending, &present, failure);
+            (present, findings)
+        }
     };
-    let ready = progress == Progress::Applied && ending.matches && !ending.deleting;
-    let yes_or_no = |yes| {
-        if yes { ConditionStatus::True } else { ConditionStatus::False }
-    };
-    let unreachable = matches!(failure.reason, Reason::RateLimited | Reason::APIUnavailable);
-    let synced = if unreachable { ConditionStatus::Unknown } else { ConditionStatus::False };
-    let mut findings = vec![
-        finding(ConditionType::Ready, yes_or_no(ready), reason, &said),
-        finding(ConditionType::Synced, synced, reason, &said),
-        secret_ready(ending, progress, reason, &said),
-    ];
-    // A converged client whose project waits, or that nobody can help, is neither in progress nor failed.
-    let under_way = matches!(reason, Reason::Creating | Reason::Updating | Reason::Deleting | Reason::Rotating);
-    if !ready || under_way {
-        let type_ =
-            if stalled(ending, failure, conditions) { ConditionType::Stalled } else { ConditionType::Reconciling };
-        findings.push(finding(type_, ConditionStatus::True, reason, &said));
-    }
-    findings
-}
-
-fn secret_ready(ending: &Ending<'_>, progress: Progress, reason: Reason, said: &str) -> Finding {
-    if progress == Progress::Never || !ending.matches {
-        return finding(ConditionType::SecretReady, ConditionStatus::False, reason, said);
-    }
-    let text = format!("the credential is in Secret {}", ending.secret_name);
-    finding(ConditionType::SecretReady, ConditionStatus::True, Reason::Ready, &text)
-}
-
-/// Whether nothing will change by itself. What waits for others is so after ten minutes, counted from when it began to
-/// wait; an outage never is.
-fn stalled(ending: &Ending<'_>, failure: &Failure, conditions: &[Condition]) -> bool {
-    match failure.disposition {
-        Disposition::Stalled | Disposition::StalledHourly => true,
-        Disposition::Retry(_) => false,
-        Disposition::Wait => waiting_since(conditions).is_some_and(|since| {
-            ending.now.duration_since(since) >= jiff::SignedDuration::try_from(STALLED_AFTER).unwrap_or_default()
-        }),
+    OAuthClientStatus {
+        observed_generation: Some(generation),
+        conditions: Some(merge(&conditions, &findings, generation, ending.now)),
+        retiring: (!retiring.is_empty()).then_some(retiring),
+        // On blocked passes too, as Flux does: the request was acted on, and the conditions tell with what success.
+        last_handled_reconcile_at: Some(reading::reconcile_request(ending.object).to_owned()),
+        ..status
     }
 }
 
-/// Since when the object has been in progress; if it is stalled already, long ago.
-fn waiting_since(conditions: &[Condition]) -> Option<Timestamp> {
-    let stalled = condition::find(conditions, ConditionType::Stalled).map(|_| Timestamp::UNIX_EPOCH);
-    let waiting = condition::find(conditions, ConditionType::Reconciling).map(|c| c.last_transition_time.0);
-    stalled.or(waiting)
-}
-
-fn finding(type_: ConditionType, status: ConditionStatus, reason: Reason, message: &str) -> Finding {
-    Finding { type_, status, reason, message: message.to_owned() }
-}
-
-/// When the object is looked at again, besides on events; `None`: only then.
+/// When the object is looked at again, by the status that the pass gave it. `None`: only events wake it.
 #[must_use]
 pub fn requeue(ending: &Ending<'_>, status: &OAuthClientStatus, backoff: Duration) -> Option<Duration> {
-    let until = |time: Timestamp| Duration::try_from(time.duration_since(ending.now)).unwrap_or_default();
-    let retirement = status.retiring.iter().flatten().map(|former| until(former.delete_after.0)).min();
-    let failure = match &ending.record.verdict {
-        Verdict::Converged => None,
-        Verdict::Blocked(failure) => Some(match failure.disposition {
-            Disposition::Stalled => STALLED_RETRY,
-            Disposition::StalledHourly => HOURLY,
-            Disposition::Retry(after) => after.unwrap_or(backoff),
-            Disposition::Wait => {
-                let conditions = status.conditions.as_deref().unwrap_or_default();
-                condition::find(conditions, ConditionType::Reconciling)
-                    .and_then(|waiting| waiting.last_transition_time.0.checked_add(STALLED_AFTER).ok())
-                    .map_or(STALLED_RETRY, |mark| until(mark) + Duration::from_secs(1))
-            }
-        }),
-    };
-    [failure, retirement].into_iter().flatten().min().map(|wait| wait.max(Duration::from_millis(100)))
+    let retiring = status.retiring.iter().flatten();
+    let overlaps = retiring.map(|retiring| remaining(retiring.delete_after.0, ending.now));
+    match &ending.record.verdict {
+        Verdict::Converged => overlaps.min(),
+        Verdict::Blocked(failure) => {
+            let again = match failure.disposition {
+                Disposition::Stalled | Disposition::Wait => PATIENCE,
+                Disposition::StalledHourly => LONG_PATIENCE,
+                Disposition::Retry(after) => after.unwrap_or(backoff),
+            };
+            // What is due already waits for what blocks the pass: woken for it, the object would spin.
+            let overlaps = overlaps.filter(|left| !left.is_zero());
+            overlaps.chain(until_stalled(ending, status, failure)).chain([again]).min()
+        }
+    }
 }
+
+/// How long until Reconciling has to turn into Stalled, if it ever does.
+fn until_stalled(ending: &Ending<'_>, status: &OAuthClientStatus, failure: &Failure) -> Option<Duration> {
+    let conditions = status.conditions.as_deref()?;
+    find(conditions, ConditionType::Reconciling)
+        .filter(|_| Kind::of(failure.reason) == Kind::Awaited)
+        .map(|condition| remaining(later(condition.last_transition_time.0, PATIENCE), ending.now))
+}
+
+/// What a reason says of the chances that it goes away: the rows of the table.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The operator is at work.
+    Underway,
+    /// Somebody is expected to bring what is missing: in one sync, a project may come a second after its client.
+    Awaited,
+    /// MeshAgent cannot be asked.
+    Unreachable,
+    /// It needs a person.
+    Stuck,
+    /// MeshAgent keeps another value than was sent.
+    Drift,
+    /// A person has stopped the operator.
+    Suspended,
+}
+
+impl Kind {
+    const fn of(reason: Reason) -> Self {
+        match reason {
+            Reason::Ready | Reason::Creating | Reason::Updating | Reason::Deleting | Reason::Rotating => Self::Underway,
+            Reason::ProjectNotFound
+            | Reason::ProjectNotReady
+            | Reason::ProjectDisabled
+            | Reason::CredentialsNotFound
+            | Reason::NamespaceNotAllowed => Self::Awaited,
+            Reason::RateLimited | Reason::APIUnavailable => Self::Unreachable,
+            Reason::InvalidSpec
+            | Reason::SecretConflict
+            | Reason::SecretRejected
+            | Reason::AdoptionConflict
+            | Reason::AdoptionNotAllowed
+            | Reason::PermissionDenied
+            | Reason::AuthenticationFailed
+            | Reason::ProjectMismatch
+            | Reason::CredentialLost
+            | Reason::AdoptedClientGone
+            | Reason::RejectedByAPI
+            | Reason::LimitReached => Self::Stuck,
+            Reason::DriftPersists => Self::Drift,
+            Reason::Suspended => Self::Suspended,
+        }
+    }
+}
+
+/// The present status with what a successful pass made sure of.
+fn applied(ending: &Ending<'_>, present: OAuthClientStatus) -> OAuthClientStatus {
+    let OAuthClientStatus {
+        observed_generation,
+        conditions,
+        client_id,
+        project_id,
+        secret_name,
+        secret_resource_version,
+        credential_digest,
+        applied_generation: _,
+        last_replaced_at,
+        retiring,
+        managed_metadata_keys: _,
+        last_handled_reconcile_at,
+    } = present;
+    let published = ending.record.published.as_ref();
+    let published_id = published.map(|published| published.client_id.as_str().to_owned());
+    let another = published_id.is_some() && published_id != client_id;
+    // A pass that published and then died left no word of it, but the client differs from the recorded one. One whose
+    // record was written although its answer was lost does not count twice.
+    let replaced = another && (ending.replaced || client_id.is_some());
+    let digest = published.and_then(|published| published.digest.as_ref());
+    let version = published.map(|published| published.secret_version.as_str().to_owned());
+    let keys: Vec<String> = ending.managed_metadata_keys.iter().cloned().collect();
+    OAuthClientStatus {
+        observed_generation,
+        conditions,
+        client_id: published_id.or(client_id),
+        project_id: project_id.or_else(|| ending.project_id.map(str::to_owned)),
+        secret_name: ending.secret_name.map(str::to_owned).or(secret_name),
+        secret_resource_version: version.or(secret_resource_version),
+        credential_digest: digest.map(|digest| digest.as_str().to_owned()).or(credential_digest),
+        applied_generation: Some(generation(ending.object)),
+        last_replaced_at: if replaced { Some(stamp(ending.now)) } else { last_replaced_at },
+        retiring,
+        managed_metadata_keys: (!keys.is_empty()).then_some(keys),
+        last_handled_reconcile_at,
+    }
+}
+
+/// What a successful pass says.
+fn settled(status: &OAuthClientStatus) -> [Finding; 3] {
+    let client = status.client_id.as_deref().unwrap_or_default();
+    let secret = status.secret_name.as_deref().unwrap_or_default();
+    let holds = |type_, message| finding(type_, ConditionStatus::True, Reason::Ready, message);
+    [
+        holds(ConditionType::Ready, format!("client {client} is as declared; its credential is in Secret {secret}")),
+        holds(ConditionType::Synced, format!("client {client} is as declared")),
+        secret_holds(client, secret),
+    ]
+}
+
+/// What a pass says that could not go on.
+fn halted(ending: &Ending<'_>, present: &OAuthClientStatus, failure: &Failure) -> Vec<Finding> {
+    let kind = Kind::of(failure.reason);
+    let in_order = in_order(ending, present, kind);
+    let message =
+        if ending.deleting { format!("cannot be deleted yet: {}", failure.message) } else { failure.message.clone() };
+    let say = |type_, status, message: &str| finding(type_, status, failure.reason, message.to_owned());
+    let client = present.client_id.as_deref().unwrap_or_default();
+    let secret = present.secret_name.as_deref().or(ending.secret_name).unwrap_or_default();
+
+    let ready = if in_order {
+        // Its reason is Synced's, so that the column shows what is the matter.
+        let usable =
+            format!("client {client} and its credential in Secret {secret} stay in use as last applied; {message}");
+        say(ConditionType::Ready, ConditionStatus::True, &usable)
+    } else if kind == Kind::Suspended && !was_applied(ending, present) {
+        say(ConditionType::Ready, ConditionStatus::Unknown, &message)
+    } else {
+        say(ConditionType::Ready, ConditionStatus::False, &message)
+    };
+    let synced = match kind {
+        Kind::Unreachable | Kind::Suspended => ConditionStatus::Unknown,
+        Kind::Underway if in_order => ConditionStatus::Unknown,
+        Kind::Underway | Kind::Awaited | Kind::Stuck | Kind::Drift => ConditionStatus::False,
+    };
+    let secret_ready = if secret_is_lost(ending, present, failure.reason) {
+        say(ConditionType::SecretReady, ConditionStatus::False, &message)
+    } else {
+        secret_holds(client, secret)
+    };
+    let progress =
+        progress(ending, present, failure, in_order).map(|type_| say(type_, ConditionStatus::True, &message));
+    let synced = say(ConditionType::Synced, synced, &message);
+    [ready, synced, secret_ready].into_iter().chain(progress).collect()
+}
+
+/// Whether the client works as declared for all that is known. Ready turns False on proof only, and then True again
+/// only by a pass that succeeds: one that cannot ask has no proof of the contrary.
+fn in_order(ending: &Ending<'_>, present: &OAuthClientStatus, kind: Kind) -> bool {
+    // Only who has just compared client and Secret can say that drift persists.
+    let as_applied = kind == Kind::Drift || ending.matches && !is_false(present, ConditionType::Ready);
+    was_applied(ending, present) && as_applied
+}
+
+/// Whether the present generation was applied once. (Deletion counts as a generation of its own.)
+fn was_applied(ending: &Ending<'_>, present: &OAuthClientStatus) -> bool {
+    !ending.deleting && present.client_id.is_some() && present.applied_generation == Some(generation(ending.object))
+}
+
+fn secret_is_lost(ending: &Ending<'_>, present: &OAuthClientStatus, reason: Reason) -> bool {
+    !ending.matches
+        || present.client_id.is_none()
+        || matches!(reason, Reason::SecretConflict | Reason::CredentialLost)
+        || is_false(present, ConditionType::SecretReady)
+}
+
+/// Which of kstatus's two conditions is present, if any.
+fn progress(
+    ending: &Ending<'_>,
+    present: &OAuthClientStatus,
+    failure: &Failure,
+    in_order: bool,
+) -> Option<ConditionType> {
+    let kind = Kind::of(failure.reason);
+    if in_order {
+        return (kind == Kind::Underway).then_some(ConditionType::Reconciling);
+    }
+    let given_up = match failure.disposition {
+        Disposition::Stalled | Disposition::StalledHourly => true,
+        Disposition::Wait | Disposition::Retry(_) => false,
+    };
+    match kind {
+        Kind::Suspended => None,
+        Kind::Stuck | Kind::Drift => Some(ConditionType::Stalled),
+        Kind::Underway | Kind::Unreachable | Kind::Awaited if given_up => Some(ConditionType::Stalled),
+        Kind::Awaited if waited_long(ending, present) => Some(ConditionType::Stalled),
+        Kind::Underway | Kind::Unreachable | Kind::Awaited => Some(ConditionType::Reconciling),
+    }
+}
+
+/// Whether the wait has lasted ten minutes, counted from Reconciling's transition; or has turned into Stalled already,
+/// for this generation: an edit begins a new wait.
+fn waited_long(ending: &Ending<'_>, present: &OAuthClientStatus) -> bool {
+    let conditions = present.conditions.as_deref().unwrap_or_default();
+    let gave_up = |condition: &Condition| {
+        let awaited = |reason: &&Reason| Kind::of(**reason) == Kind::Awaited;
+        let reasons = &mut Reason::ALL.iter().filter(awaited);
+        condition.observed_generation == Some(generation(ending.object))
+            && reasons.any(|reason| reason.as_str() == condition.reason)
+    };
+    let overdue =
+        |condition: &Condition| remaining(later(condition.last_transition_time.0, PATIENCE), ending.now).is_zero();
+    find(conditions, ConditionType::Stalled).is_some_and(gave_up)
+        || find(conditions, ConditionType::Reconciling).is_some_and(overdue)
+}
+
+/// Former clients keep the end of their overlap; those that are new among them begin it now.
+fn retiring(ending: &Ending<'_>, present: &[Retiring]) -> Vec<Retiring> {
+    let ids = ending.record.retiring.iter().map(|client_id| client_id.as_str());
+    ids.map(|client_id| {
+        let known = present.iter().find(|known| known.client_id == client_id);
+        known.cloned().unwrap_or_else(|| Retiring {
+            client_id: client_id.to_owned(),
+            delete_after: stamp(later(ending.now, OVERLAP)),
+        })
+    })
+    .collect()
+}
+
+fn secret_holds(client: &str, secret: &str) -> Finding {
+    let message = format!("Secret {secret} holds the credential of client {client}");
+    finding(ConditionType::SecretReady, ConditionStatus::True, Reason::Ready, message)
+}
+
+const fn finding(type_: ConditionType, status: ConditionStatus, reason: Reason, message: String) -> Finding {
+    Finding { type_, status, reason, message }
+}
+
+fn is_false(status: &OAuthClientStatus, type_: ConditionType) -> bool {
+    let conditions = status.conditions.as_deref().unwrap_or_default();
+    find(conditions, type_).is_some_and(|condition| condition.status == ConditionStatus::False.as_str())
+}
+
+fn generation(object: &OAuthClient) -> i64 {
+    object.metadata.generation.unwrap_or_default()
+}
+
+fn later(time: Timestamp, by: Duration) -> Timestamp {
+    time.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+/// The time left until `end`; none if it has passed.
+fn remaining(end: Timestamp, now: Timestamp) -> Duration {
+    let left: SignedDuration = end.duration_since(now);
+    left.try_into().unwrap_or_default()
+}
+
+/// In whole seconds, which is what the wire keeps: with the rest, what was written would differ from what is read back.
+fn stamp(time: Timestamp) -> Time {
+    Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
+}
+
+#[cfg(test)]
+mod tests;

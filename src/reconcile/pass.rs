@@ -82,7 +82,7 @@ pub fn secret_name(object: &OAuthClient) -> String {
 impl<'a> Pass<'a> {
     pub(super) fn begin(start: Start<'a>) -> Self {
         let Start { object, secret, resolution, cluster, vault, now } = start;
-        let facts = reading::object(&object, now);
+        let facts = reading::facts(&object, now);
         let held = vault.held(&facts.uid);
         let mut pass = Self {
             desired: Desired::Absent,
@@ -177,7 +177,7 @@ impl<'a> Pass<'a> {
 
     /// The facts of the object as it stands.
     pub(super) fn facts(&self) -> Object {
-        reading::object(&self.object, self.now)
+        reading::facts(&self.object, self.now)
     }
 
     /// The clients of the project that matter to this object, as last listed.
@@ -205,7 +205,7 @@ impl<'a> Pass<'a> {
             record,
             deleting: self.object.metadata.deletion_timestamp.is_some(),
             project_id: self.project().map(|project| project.project_id.as_str()),
-            secret_name: &self.secret_name,
+            secret_name: Some(&self.secret_name),
             managed_metadata_keys: &self.managed_keys,
             matches: self.matches(),
             replaced: recorded.is_some() && published.is_some() && recorded != published,

@@ -250,6 +250,12 @@ impl Ground {
         state.clients_of(self.project).into_iter().map(|client| client.client_id).collect()
     }
 
+    /// Whether MeshAgent accepts the credential in a Secret.
+    pub async fn accepts(&self, secret: &Value) -> bool {
+        let (client_id, client_secret) = (datum(secret, "CLIENT_ID"), datum(secret, "CLIENT_SECRET"));
+        self.admin.verify(self.project, &client_id, &client_secret).await.unwrap()
+    }
+
     pub async fn until_remote(&self, what: &str, is: impl Fn(&[String]) -> bool) {
         eventually(LONG, what, async || {
             let ids = self.remote_ids().await;

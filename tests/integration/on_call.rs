@@ -70,7 +70,7 @@ async fn a_key_that_is_replaced_either_way_is_picked_up() {
         ground.put_key(access.api_key.expose()).await;
         harness::eventually(LONG, &format!("{way}: the new key is used"), async || {
             let calls = ground.calls().await;
-            let used = calls.iter().any(|call| call.key_id == Some(access.key_id) && call.status == Some(200));
+            let used = calls.iter().any(|call| call.key_id == Some(access.key.key_id) && call.status == Some(200));
             if used { Ok(()) } else { Err("it is not") }
         })
         .await
@@ -85,16 +85,14 @@ async fn a_look_that_is_asked_for_repairs_what_was_edited_in_studio() {
     ground.apply(&ground.client("web", &json!({}))).await;
     ground.wait_ready("web").await;
     let client_id = ground.remote_ids().await.remove(0);
-    let edited = simulator::state::ClientFields {
+    let edited = simulator::admin::ClientFields {
         redirect_uris: Some(vec!["https://studio.example".to_owned()]),
         ..Default::default()
     };
     ground.admin.edit_client(ground.project, &client_id, &edited).await.unwrap();
     let asked = "meshagent.com/reconcile-requested-at=now-1";
     ground.kubectl(&["annotate", "--overwrite", "maoc", "web", asked]).await;
-    ground
-        .until("maoc", "web", "the request is handled", |o| o["status"]["lastHandledReconcileAt"] == "now-1")
-        .await;
+    ground.until("maoc", "web", "the request is handled", |o| o["status"]["lastHandledReconcileAt"] == "now-1").await;
     let remote = ground.admin.state().await.unwrap().clients_of(ground.project);
     assert_eq!(remote[0].redirect_uris, ["https://shop.example.com/oauth/callback"]);
     assert_eq!(ground.count("PUT").await, 1);
@@ -122,7 +120,7 @@ async fn a_retry_after_is_honoured_and_the_client_made_afterwards() {
     let ground = Ground::shared("limited").await;
     let headers = [("Retry-After".to_owned(), "2".to_owned())].into();
     let limited = Fault::Status { status: 429, body: None, headers, commit: false };
-    let rule = FaultRule::on(simulator::api::Route::ClientsCreate, limited).times(1).in_project(ground.project);
+    let rule = FaultRule::on(simulator::admin::Route::ClientsCreate, limited).times(1).in_project(ground.project);
     ground.admin.fault(&rule).await.unwrap();
     ground.apply(&ground.client("web", &json!({}))).await;
     ground.wait_ready("web").await;

@@ -17,8 +17,7 @@ async fn applying_again_changes_nothing_and_calls_nobody() {
     ground.apply(&manifest).await;
     ground.wait_ready("web").await;
     let calls = ground.calls().await.len();
-    let series: [&[&str]; 2] =
-        [&["apply", "-f", "-"], &["apply", "--server-side", "--force-conflicts", "-f", "-"]];
+    let series: [&[&str]; 2] = [&["apply", "-f", "-"], &["apply", "--server-side", "--force-conflicts", "-f", "-"]];
     for args in series {
         ground.kubectl.run_with_input(args, &text).await.unwrap();
         // The second apply of a series is the first that may change nothing at all.
@@ -48,9 +47,7 @@ async fn kubectl_replace_twenty_times_keeps_the_client_and_posts_once() {
             .await;
         assert_eq!(after["status"]["clientId"], client_id);
     }
-    let at_rest = ground
-        .until("maoc", "web", "it is Ready", |object| condition(object, "Ready") == "True/Ready")
-        .await;
+    let at_rest = ground.until("maoc", "web", "it is Ready", |object| condition(object, "Ready") == "True/Ready").await;
     assert_eq!(at_rest["status"]["clientId"], client_id);
     harness::eventually(LONG, "object and Secret agree on the token", async || {
         let (object, secret) = (ground.get("maoc", "web").await, ground.get("secret", "web-oauth").await);
@@ -167,7 +164,8 @@ async fn an_edit_by_hand_is_gone_after_a_forced_apply_from_git() {
     let apply = ["apply", "--server-side", "--field-manager=git", "--force-conflicts", "-f", "-"];
     ground.kubectl.run_with_input(&apply, &manifest.to_string()).await.unwrap();
     ground.wait_ready("web").await;
-    let uris = json!({ "spec": { "redirectUris": ["https://shop.example.com/oauth/callback", "https://by-hand.example"] } });
+    let uris =
+        json!({ "spec": { "redirectUris": ["https://shop.example.com/oauth/callback", "https://by-hand.example"] } });
     ground.kubectl(&["patch", "maoc", "web", "--type=merge", "-p", &uris.to_string()]).await;
     ground.kubectl.run_with_input(&apply, &manifest.to_string()).await.unwrap();
     harness::eventually(LONG, "the URI that was added by hand is gone", async || {

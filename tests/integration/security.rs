@@ -49,8 +49,8 @@ async fn secret_and_key_are_in_the_secrets_data_and_nowhere_else() {
 
     let secret = ground.get("secret", "web-oauth").await;
     let second = datum(&secret, "CLIENT_SECRET");
-    let key = ground.kubectl.run(&["get", "secret", "-n", super::ground::SYSTEM, "-o", "json", &ground.project_name]);
-    let key = datum(&serde_json::from_str(&key.await.unwrap()).unwrap(), "key");
+    let args = ["get", "secret", "-n", super::ground::SYSTEM, "-o", "json", &ground.project_name];
+    let key = datum(&serde_json::from_str(&ground.kubectl.run(&args).await.unwrap()).unwrap(), "key");
     let mut metadata_alone = secret.clone();
     metadata_alone["data"] = Value::Null;
     let metrics = {

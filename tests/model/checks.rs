@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use meshagent_operator::decide::next::Step;
 
@@ -70,7 +70,7 @@ impl Rests {
         for _ in 0..MOST_STEPS {
             let seen = fingerprint(&world);
             let shard = &self.known[usize::try_from(seen % 16).unwrap_or(0)];
-            if shard.lock().expect("no check panics").contains(&seen) {
+            if shard.lock().unwrap_or_else(PoisonError::into_inner).contains(&seen) {
                 return self.remember(way);
             }
             way.push(seen);
@@ -84,7 +84,7 @@ impl Rests {
     fn remember(&self, way: Vec<u64>) -> bool {
         for seen in way {
             let shard = &self.known[usize::try_from(seen % 16).unwrap_or(0)];
-            shard.lock().expect("no check panics").insert(seen);
+            shard.lock().unwrap_or_else(PoisonError::into_inner).insert(seen);
         }
         true
     }

@@ -340,84 +340,80 @@ impl World {
             },
             Step::List => Answer::Listing(self.listing(&pass.observed.object)),
             Step::Get { client_id } => Answer::Client(self.remote.get(client_id).cloned()),
-            Step::WriteIntent { version, unknown } => {
-                if !alive || self.intact(Fence::IntentVersion) && !self.guarded(version) {
-                    return Answer::Conflict;
-                }
-                let mut token = Token::mint(&uid, &self.tick().to_string());
-                if !self.intact(Fence::FreshToken)
-                    && let (Some(secret), Some(declared)) = (&self.secret, &self.declared)
-                    && declared.object.recorded.client_id.as_ref() == Some(&secret.client_id)
-                    && !declared.object.rotation_asked
-                {
-                    token = secret.token.clone();
-                }
-                self.touch(|declared| {
-                    declared.object.token = Some(token.clone());
-                    declared.object.unknown = unknown.clone();
-                    declared.object.finalizer = true;
-                });
-                self.object().map_or(Answer::Conflict, |object| Answer::Intent(object, token))
-            }
-            Step::Rehearse { write } => {
-                if self.may_write(write) {
-                    Answer::Rehearsed
-                } else {
-                    Answer::Conflict
-                }
-            }
+            Step::WriteIntent { version, unknown } => self.write_intent(&uid, version, unknown),
+            Step::Rehearse { write } if self.may_write(write) => Answer::Rehearsed,
+            Step::Rehearse { .. } => Answer::Conflict,
             Step::Post { token } => self.post(&pass, token),
             Step::Publish { client_id, token, write, .. } => self.publish(&uid, client_id, token, write),
-            Step::MoveToken { token, version } => {
-                let write = SecretWrite::Replace(version.clone());
-                let Some(client_id) = self.secret.as_ref().map(|secret| secret.client_id.clone()) else {
-                    return Answer::Conflict;
-                };
-                match self.publish(&uid, &client_id, token, &write) {
-                    Answer::Stored(stored) => Answer::Stored(Stored { credential: Credential::AsRecorded, ..stored }),
-                    other => other,
-                }
-            }
+            Step::MoveToken { token, version } => self.move_token(&uid, token, version),
             Step::Reshape { .. } => {
                 self.violation = Some("nothing alters a shape in this model");
                 Answer::Conflict
             }
-            Step::Put { client_id, result, .. } => {
-                if client_id.as_str() == FOREIGN {
-                    self.violation = Some("I4: a foreign client was changed");
-                }
-                match self.remote.get_mut(client_id) {
-                    Some(client) => {
-                        *client = RemoteClient::clone(result);
-                        Answer::Updated(client.clone())
-                    }
-                    None => Answer::Failed(Failure::retry(Reason::APIUnavailable, "")),
-                }
-            }
+            Step::Put { client_id, result, .. } => self.put(client_id, result),
             Step::Delete { client_id, because } => {
                 self.remove(client_id, *because);
                 Answer::Deleted
             }
             Step::Forget => Answer::Forgotten,
             Step::Record(record) => self.record(&uid, record),
-            Step::StrikeUnknown { version } => {
-                if !alive || !self.guarded(version) {
-                    return Answer::Conflict;
-                }
+            Step::StrikeUnknown { version } if alive && self.guarded(version) => {
                 self.touch(|declared| declared.object.unknown.clear());
                 self.object().map_or(Answer::Conflict, Answer::Object)
             }
-            Step::RemoveFinalizer { version } => {
-                if !alive {
-                    return Answer::Released;
-                }
-                if !self.guarded(version) {
-                    return Answer::Conflict;
-                }
+            Step::RemoveFinalizer { .. } if !alive => Answer::Released,
+            Step::RemoveFinalizer { version } if self.guarded(version) => {
                 self.touch(|declared| declared.object.finalizer = false);
                 Answer::Released
             }
+            Step::StrikeUnknown { .. } | Step::RemoveFinalizer { .. } => Answer::Conflict,
             Step::Rest => Answer::Forgotten,
+        }
+    }
+
+    fn write_intent(&mut self, uid: &Uid, version: &Version, unknown: &BTreeSet<Token>) -> Answer {
+        let alive = self.declared.as_ref().is_some_and(|declared| &declared.object.uid == uid);
+        if !alive || self.intact(Fence::IntentVersion) && !self.guarded(version) {
+            return Answer::Conflict;
+        }
+        let mut token = Token::mint(uid, &self.tick().to_string());
+        if !self.intact(Fence::FreshToken)
+            && let (Some(secret), Some(declared)) = (&self.secret, &self.declared)
+            && declared.object.recorded.client_id.as_ref() == Some(&secret.client_id)
+            && !declared.object.rotation_asked
+        {
+            token = secret.token.clone();
+        }
+        self.touch(|declared| {
+            declared.object.token = Some(token.clone());
+            declared.object.unknown = unknown.clone();
+            declared.object.finalizer = true;
+        });
+        self.object().map_or(Answer::Conflict, |object| Answer::Intent(object, token))
+    }
+
+    fn move_token(&mut self, uid: &Uid, token: &Token, version: &Version) -> Answer {
+        let Some(client_id) = self.secret.as_ref().map(|secret| secret.client_id.clone()) else {
+            return Answer::Conflict;
+        };
+        let moved = self.publish(uid, &client_id, token, &SecretWrite::Replace(version.clone()));
+        if let Answer::Stored(stored) = moved {
+            Answer::Stored(Stored { credential: Credential::AsRecorded, ..stored })
+        } else {
+            moved
+        }
+    }
+
+    fn put(&mut self, client_id: &ClientId, result: &RemoteClient) -> Answer {
+        if client_id.as_str() == FOREIGN {
+            self.violation = Some("I4: a foreign client was changed");
+        }
+        match self.remote.get_mut(client_id) {
+            Some(client) => {
+                *client = result.clone();
+                Answer::Updated(client.clone())
+            }
+            None => Answer::Failed(Failure::retry(Reason::APIUnavailable, "")),
         }
     }
 
@@ -441,13 +437,11 @@ impl World {
         let Some(mut pass) = self.operators[who].pass.clone() else {
             return;
         };
-        match step {
-            Step::List => pass.read_too_early = Some(self.read_live(&pass)),
-            Step::ReadLive if pass.read_too_early.is_some() => {
-                let listing = self.listing(&pass.observed.object);
-                pass.observed.absorb(&Step::List, Answer::Listing(listing));
-            }
-            _ => {}
+        if *step == Step::List {
+            pass.read_too_early = Some(self.read_live(&pass));
+        } else if *step == Step::ReadLive && pass.read_too_early.is_some() {
+            let listing = self.listing(&pass.observed.object);
+            pass.observed.absorb(&Step::List, Answer::Listing(listing));
         }
         self.operators[who].pass = Some(pass);
     }

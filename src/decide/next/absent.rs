@@ -2,9 +2,7 @@
 
 use super::conclude::blocked;
 use super::step::{Removal, Step};
-use super::{MOST_CONFLICTS, Standing, of_this_uid, own_waste, standing};
-use crate::api::Reason;
-use crate::decide::failure::Failure;
+use super::{Standing, of_this_uid, own_waste, standing};
 use crate::decide::observed::{Held, Observed, Remote, Secret};
 
 /// The object is being deleted, or gone.
@@ -13,11 +11,7 @@ pub(super) fn absent(observed: &Observed) -> Step {
         return blocked(observed, failure.clone());
     }
     if observed.stale && !observed.object_gone {
-        return if observed.conflicts >= MOST_CONFLICTS {
-            blocked(observed, Failure::retry(Reason::Deleting, "others change the object; trying again"))
-        } else {
-            Step::ReadLive
-        };
+        return Step::ReadLive;
     }
     if observed.object_gone || !observed.object.finalizer {
         return match &observed.held {

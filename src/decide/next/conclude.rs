@@ -13,7 +13,8 @@ pub(super) fn blocked(observed: &Observed, failure: Failure) -> Step {
 
 /// Ends the pass: record, then clean, then rest.
 pub(super) fn conclude(observed: &Observed, verdict: Verdict, published: Option<Published>) -> Step {
-    if observed.object_gone {
+    // A pass that gave way to others knows no version that a record could be written under.
+    if observed.object_gone || observed.stale {
         return Step::Rest;
     }
     let verdict = match (&observed.project, verdict) {

@@ -1,0 +1,206 @@
+//! The budget of calls, counted.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use harness::Options;
+use serde_json::{Value, json};
+
+use super::ground::{Ground, LONG, condition, start_operator};
+
+/// Writes of the operator that the API server has carried out, by verb and resource, from its audit log.
+fn writes(log: &str, namespace: &str) -> BTreeMap<String, usize> {
+    let mut counted = BTreeMap::new();
+    for event in log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let agent = text("/userAgent");
+        let verb = text("/verb");
+        let is_write = matches!(verb.as_str(), "create" | "update" | "patch" | "delete");
+        let dry = text("/requestURI").contains("dryRun");
+        if agent.starts_with("kubectl") || !is_write || text("/objectRef/namespace") != namespace {
+            continue;
+        }
+        if !text("/user/username").starts_with("admin") && !text("/user/groups/0").starts_with("system:masters") {
+            continue;
+        }
+        let subresource = text("/objectRef/subresource");
+        let resource = [text("/objectRef/resource"), subresource].join("/");
+        let dry = if dry { " (dry run)" } else { "" };
+        *counted.entry(format!("{verb} {}{dry}", resource.trim_end_matches('/'))).or_insert(0) += 1;
+    }
+    counted.remove("create events");
+    counted
+}
+
+fn counts(expected: &[(&str, usize)]) -> BTreeMap<String, usize> {
+    expected.iter().map(|(what, count)| ((*what).to_owned(), *count)).collect()
+}
+
+#[tokio::test]
+async fn create_update_replace_and_delete_cost_exactly_the_budget() {
+    let directory = tempfile::tempdir().unwrap();
+    let (policy, log) = (directory.path().join("policy.yaml"), directory.path().join("audit.log"));
+    fs::write(
+        &policy,
+        "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata}]\n",
+    )
+    .unwrap();
+    let options = Options {
+        apiserver_args: vec![
+            format!("--audit-policy-file={}", policy.display()),
+            format!("--audit-log-path={}", log.display()),
+        ],
+        ..Options::default()
+    };
+    let ground = Ground::own_with("budget", &[], options, &json!({})).await;
+    let rest = async || {
+        let calls = ground.calls().await;
+        let mut counted = BTreeMap::new();
+        for call in calls.iter().filter(|call| !call.query.as_deref().unwrap_or_default().contains("offset")) {
+            *counted.entry(call.method.clone()).or_insert(0_usize) += 1;
+        }
+        ground.admin.clear_calls().await.unwrap();
+        counted
+    };
+    let kubernetes = || {
+        let text = fs::read_to_string(&log).unwrap();
+        fs::write(&log, "").unwrap();
+        writes(&text, ground.ns())
+    };
+    rest().await;
+    kubernetes();
+
+    ground.apply(&ground.client("web", &json!({}))).await;
+    ground.wait_ready("web").await;
+    assert_eq!(rest().await, counts(&[("POST", 1)]));
+    let created = [
+        ("patch oauthclients", 1),
+        ("create secrets (dry run)", 1),
+        ("create secrets", 1),
+        ("patch oauthclients/status", 1),
+    ];
+    assert_eq!(kubernetes(), counts(&created));
+
+    let edit = async |patch: &str| {
+        let before = ground.get("maoc", "web").await["metadata"]["generation"].as_i64().unwrap();
+        ground.kubectl(&["patch", "maoc", "web", "--type=merge", "-p", patch]).await;
+        ground.until("maoc", "web", "it is applied", |o| o["status"]["appliedGeneration"] == before + 1).await;
+    };
+    edit(r#"{"spec":{"redirectUris":["https://b.example/cb"]}}"#).await;
+    assert_eq!(rest().await, counts(&[("PUT", 1)]));
+    assert_eq!(kubernetes(), counts(&[("patch oauthclients/status", 1)]));
+    edit(r#"{"spec":{"displayName":"Shop"}}"#).await;
+    assert_eq!(rest().await, counts(&[("GET", 1), ("PUT", 1)]), "metadata is replaced whole, so it is read first");
+    assert_eq!(kubernetes(), counts(&[("patch oauthclients/status", 1)]));
+
+    let manifest = ground.client("web", &json!({ "displayName": "Shop", "redirectUris": ["https://b.example/cb"] }));
+    ground.kubectl.run_with_input(&["replace", "-f", "-"], &manifest.to_string()).await.unwrap();
+    harness::eventually(LONG, "object and Secret agree again", async || {
+        let token = |object: &Value| object["metadata"]["annotations"]["meshagent.com/create-token"].clone();
+        let (object, secret) = (ground.get("maoc", "web").await, ground.get("secret", "web-oauth").await);
+        let recorded = object["status"]["secretResourceVersion"] == secret["metadata"]["resourceVersion"];
+        if token(&object).is_string() && token(&object) == token(&secret) && recorded { Ok(()) } else { Err("not yet") }
+    })
+    .await
+    .unwrap();
+    assert_eq!(rest().await, counts(&[]));
+    let replaced = [("patch oauthclients", 1), ("patch secrets", 1), ("patch oauthclients/status", 1)];
+    assert_eq!(kubernetes(), counts(&replaced));
+
+    ground.kubectl(&["delete", "maoc", "web", "--timeout=30s"]).await;
+    assert_eq!(rest().await, counts(&[("DELETE", 1)]));
+    assert_eq!(kubernetes(), counts(&[("patch oauthclients", 1)]));
+}
+
+/// Applies so many clients at once.
+async fn apply_many(ground: &Ground, count: usize) {
+    let items: Vec<Value> = (0..count).map(|n| ground.client(&format!("web{n}"), &json!({}))).collect();
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": items });
+    ground.kubectl.run_with_input(&["create", "-f", "-"], &list.to_string()).await.unwrap();
+}
+
+async fn objects(ground: &Ground) -> Vec<Value> {
+    let text = ground.kubectl(&["get", "maoc", "-o", "json"]).await;
+    let list: Value = serde_json::from_str(&text).unwrap();
+    list["items"].as_array().cloned().unwrap_or_default()
+}
+
+async fn until_all_ready(ground: &Ground, count: usize) {
+    harness::eventually(4 * LONG, "all are Ready", async || {
+        let ready = objects(ground).await.iter().filter(|object| condition(object, "Ready") == "True/Ready").count();
+        if ready == count { Ok(()) } else { Err(format!("{ready} are")) }
+    })
+    .await
+    .unwrap();
+}
+
+async fn versions(ground: &Ground) -> Vec<String> {
+    let mut versions = Vec::new();
+    for kind in ["maoc,secret"] {
+        let text = ground.kubectl(&["get", kind, "-o", "jsonpath={.items[*].metadata.resourceVersion}"]).await;
+        versions.extend(text.split(' ').map(str::to_owned));
+    }
+    versions
+}
+
+#[tokio::test]
+async fn two_hundred_idle_clients_cost_two_gets_a_resync_and_no_write() {
+    let ground = Ground::own("idle", &["--resync-interval", "3s"]).await;
+    apply_many(&ground, 200).await;
+    until_all_ready(&ground, 200).await;
+    // The resync under way, and the project's own count of clients.
+    ground.until("cmaproj", &ground.project_name, "all are counted", |o| o["status"]["clients"] == 200).await;
+    let lists = async || ground.calls().await.iter().filter(|call| call.query.is_some()).count();
+    let so_far = lists().await;
+    harness::eventually(LONG, "another resync", async || {
+        let now = lists().await;
+        if now >= so_far + 2 && now % 2 == 0 { Ok(()) } else { Err(now.to_string()) }
+    })
+    .await
+    .unwrap();
+    let before = versions(&ground).await;
+    ground.admin.clear_calls().await.unwrap();
+    harness::eventually(LONG, "three resyncs", async || {
+        let now = ground.calls().await.len();
+        if now >= 6 { Ok(()) } else { Err(now.to_string()) }
+    })
+    .await
+    .unwrap();
+    let calls = ground.calls().await;
+    assert!(calls.iter().all(|call| call.method == "GET" && call.query.is_some()), "something but listings was called");
+    let offsets: Vec<String> = calls.iter().take(6).filter_map(|call| call.query.clone()).collect();
+    let pages = ["count=100&offset=0", "count=100&offset=100"];
+    assert_eq!(offsets, [pages, pages, pages].concat());
+    assert_eq!(versions(&ground).await, before);
+}
+
+#[tokio::test]
+async fn a_restart_with_a_thousand_converged_clients_costs_ten_gets_and_no_write() {
+    let mut ground = Ground::own("restart", &[]).await;
+    apply_many(&ground, 1000).await;
+    until_all_ready(&ground, 1000).await;
+    ground.until("cmaproj", &ground.project_name, "all are counted", |o| o["status"]["clients"] == 1000).await;
+    ground.operator.take();
+    let before = versions(&ground).await;
+    ground.admin.clear_calls().await.unwrap();
+    ground.operator = Some(start_operator(ground.control_plane.get(), &[]));
+    harness::eventually(LONG, "the project was listed", async || {
+        let calls = ground.calls().await.len();
+        if calls >= 10 { Ok(()) } else { Err(calls.to_string()) }
+    })
+    .await
+    .unwrap();
+    // An edit that comes through shows that the passes which the listing woke are over: they were queued before it.
+    ground.kubectl(&["annotate", "maoc", "web0", "meshagent.com/reconcile-requested-at=now-1"]).await;
+    ground.until("maoc", "web0", "the request is handled", |o| o["status"]["lastHandledReconcileAt"] == "now-1").await;
+    let calls = ground.calls().await;
+    let (lists, others): (Vec<_>, Vec<_>) = calls.iter().partition(|call| call.query.is_some());
+    assert_eq!(lists.len(), 10);
+    assert!(
+        others.len() <= 1 && others.iter().all(|call| call.method == "GET"),
+        "more than the look that was asked for"
+    );
+    let after = versions(&ground).await;
+    let changed = before.iter().filter(|version| !after.contains(version)).count();
+    assert_eq!(changed, 1, "only the object that asked for a look was written");
+}

@@ -1,0 +1,142 @@
+//! The operator killed at random, again and again, while people work.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use simulator::admin::ClientFields;
+use simulator::admin::Route;
+use simulator::fault::{Fault, FaultRule, ResetAt};
+
+use super::ground::{Ground, LONG, condition, datum};
+
+const KILLS: usize = 50;
+const CLIENTS: u64 = 20;
+
+/// A small generator of numbers, so that a seed tells the whole story.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        // Knuth's constants for a linear congruential generator; the high bits are the good ones.
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+#[tokio::test]
+async fn killed_fifty_times_it_ends_with_exactly_the_declared_clients() {
+    let seed = std::env::var("CHAOS_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
+    println!("CHAOS_SEED={seed}");
+    let mut random = Random(seed);
+    let orphans = json!({ "orphans": { "minAge": "1s" } });
+    let ground = Ground::own_with("chaos", &["--resync-interval", "5s"], Default::default(), &orphans).await;
+    let theirs = ground
+        .admin
+        .create_client(
+            ground.project,
+            &ClientFields { redirect_uris: Some(vec!["https://theirs.example".to_owned()]), ..Default::default() },
+        )
+        .await
+        .unwrap();
+    disturb(&ground).await;
+    let mut declared: BTreeMap<String, u64> = BTreeMap::new();
+    for _ in 0..KILLS {
+        for _ in 0..random.below(3) + 1 {
+            work(&ground, &mut declared, &mut random).await;
+        }
+        tokio::time::sleep(Duration::from_millis(random.below(400))).await;
+        let process = ground.operator.as_ref().unwrap().process();
+        process.kill().unwrap();
+        process.restart().unwrap();
+    }
+    ground.admin.clear_faults().await.unwrap();
+    let objects = until_settled(&ground, &declared, &theirs.client.client_id).await;
+    for (name, object) in &objects {
+        let secret = ground.get("secret", &format!("{name}-oauth")).await;
+        assert_eq!(object["status"]["clientId"], datum(&secret, "CLIENT_ID"), "{name}");
+        assert!(ground.accepts(&secret).await, "the credential of {name} is not accepted");
+    }
+    let remote = ground.admin.state().await.unwrap().clients_of(ground.project);
+    let untouched = remote.iter().find(|client| client.client_id == theirs.client.client_id).unwrap();
+    assert_eq!(untouched.redirect_uris, ["https://theirs.example"]);
+}
+
+/// Faults that strike a POST now and then, for as long as they last.
+async fn disturb(ground: &Ground) {
+    let faults = [
+        Fault::Status { status: 500, body: None, headers: Default::default(), commit: true },
+        Fault::Reset { at: ResetAt::After },
+        Fault::Reset { at: ResetAt::Before },
+        Fault::CommitLate { after: Duration::from_secs(2), status: 504 },
+    ];
+    for (n, fault) in faults.into_iter().enumerate() {
+        let rule = FaultRule::on(Route::ClientsCreate, fault).times(2).after(3 + u64::try_from(n).unwrap() * 2);
+        ground.admin.fault(&rule.in_project(ground.project)).await.unwrap();
+    }
+}
+
+/// One thing that a user does.
+async fn work(ground: &Ground, declared: &mut BTreeMap<String, u64>, random: &mut Random) {
+    let name = format!("web{}", random.below(CLIENTS));
+    match random.below(4) {
+        0 if declared.contains_key(&name) => {
+            ground.kubectl(&["delete", "maoc", &name, "--wait=false"]).await;
+            declared.remove(&name);
+        }
+        _ => {
+            let variant = random.below(1000);
+            let spec = json!({ "redirectUris": [format!("https://{variant}.example/cb")] });
+            let manifest = ground.client(&name, &spec).to_string();
+            // An object of that name may still be going; then this is nothing.
+            let deleting = ground
+                .kubectl(&["get", "maoc", &name, "--ignore-not-found", "-o", "jsonpath={.metadata.deletionTimestamp}"])
+                .await;
+            if deleting.is_empty() {
+                ground.kubectl.run_with_input(&["apply", "-f", "-"], &manifest).await.unwrap();
+                declared.insert(name, variant);
+            }
+        }
+    }
+}
+
+/// Waits until the project holds exactly the declared clients (and those retiring), each as it is declared.
+async fn until_settled(ground: &Ground, declared: &BTreeMap<String, u64>, theirs: &str) -> BTreeMap<String, Value> {
+    harness::eventually(3 * LONG, "exactly the declared clients are left", async || {
+        let text = ground.kubectl(&["get", "maoc", "-o", "json"]).await;
+        let list: Value = serde_json::from_str(&text).unwrap();
+        let items = list["items"].as_array().cloned().unwrap_or_default();
+        let objects: BTreeMap<String, Value> =
+            items.into_iter().map(|o| (o["metadata"]["name"].as_str().unwrap_or_default().to_owned(), o)).collect();
+        if objects.keys().ne(declared.keys()) {
+            return Err(format!("objects are {:?}, not {:?}", objects.keys(), declared.keys()));
+        }
+        if let Some((name, object)) = objects.iter().find(|(_, o)| condition(o, "Ready") != "True/Ready") {
+            return Err(format!("{name} is {}", object["status"]["conditions"]));
+        }
+        let mut expected: Vec<String> = vec![theirs.to_owned()];
+        for object in objects.values() {
+            expected.extend(object["status"]["clientId"].as_str().map(str::to_owned));
+            let retiring = object["status"]["retiring"].as_array().cloned().unwrap_or_default();
+            expected.extend(retiring.iter().filter_map(|former| former["clientId"].as_str()).map(str::to_owned));
+        }
+        let remote = ground.admin.state().await.unwrap().clients_of(ground.project);
+        let mut ids: Vec<String> = remote.iter().map(|client| client.client_id.clone()).collect();
+        expected.sort();
+        ids.sort();
+        if ids != expected {
+            return Err(format!("the project holds {} clients, not {}", ids.len(), expected.len()));
+        }
+        for (name, variant) in declared {
+            let id = objects[name]["status"]["clientId"].as_str().unwrap_or_default();
+            let client = remote.iter().find(|client| client.client_id == id);
+            if client.is_none_or(|client| client.redirect_uris != [format!("https://{variant}.example/cb")]) {
+                return Err(format!("{name} is not as declared"));
+            }
+        }
+        Ok(objects)
+    })
+    .await
+    .unwrap()
+}

@@ -1,0 +1,200 @@
+//! Projects: keys, ids, namespaces, and a server that says no.
+
+use serde_json::{Value, json};
+use simulator::admin::Settings;
+use simulator::fault::{Fault, FaultRule, RouteMatch};
+use simulator::state::Role;
+
+use super::ground::{Ground, SYSTEM, condition, message};
+
+async fn until_project(ground: &Ground, wanted: &str) -> Value {
+    let what = format!("the project is {wanted}");
+    ground.until("cmaproj", &ground.project_name, &what, |object| condition(object, "Ready") == wanted).await
+}
+
+/// Asks for a look, which the operator answers by listing.
+async fn change_key(ground: &Ground, roles: &[Role]) -> uuid::Uuid {
+    let access = ground.admin.create_key(ground.project, roles).await.unwrap();
+    ground.put_key(access.api_key.expose()).await;
+    access.key.key_id
+}
+
+#[tokio::test]
+async fn a_project_says_which_key_is_missing_and_works_once_it_is_there() {
+    let ground = Ground::shared("nokey").await;
+    ground.kubectl.run(&["delete", "secret", "-n", SYSTEM, &ground.project_name]).await.unwrap();
+    let project = until_project(&ground, "False/CredentialsNotFound").await;
+    let said = message(&project, "Ready");
+    assert!(said.contains("kubectl create secret") && said.contains(SYSTEM), "{said}");
+    let wrong = json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": { "name": ground.project_name, "namespace": SYSTEM },
+        "stringData": { "other": "value" },
+    });
+    ground.apply(&wrong).await;
+    ground
+        .until("cmaproj", &ground.project_name, "the missing data key is named", |object| {
+            message(object, "Ready").contains("no data key key")
+        })
+        .await;
+    ground.apply(&ground.client("web", &json!({}))).await;
+    ground.until("maoc", "web", "it waits", |o| condition(o, "Reconciling") == "True/CredentialsNotFound").await;
+    change_key(&ground, &Role::ALL).await;
+    ground.wait_ready("web").await;
+}
+
+#[tokio::test]
+async fn a_key_of_another_project_is_refused_before_any_call() {
+    let ground = Ground::shared("mismatch").await;
+    let other = ground.admin.create_project(None).await.unwrap();
+    ground.apply(&ground.project_manifest(&json!({ "projectId": ground.project.to_string() }))).await;
+    until_project(&ground, "True/Ready").await;
+    ground.put_key(other.api_key.expose()).await;
+    let project = until_project(&ground, "False/ProjectMismatch").await;
+    assert!(condition(&project, "Stalled").starts_with("True"));
+    let calls = ground.admin.calls().await.unwrap();
+    assert!(calls.iter().all(|call| call.project != Some(other.project_id)), "the other project was called");
+}
+
+#[tokio::test]
+async fn a_client_stays_in_the_project_that_it_was_made_in() {
+    let ground = Ground::shared("pinned").await;
+    ground.apply(&ground.client("web", &json!({}))).await;
+    ground.wait_ready("web").await;
+    let other = ground.admin.create_project(None).await.unwrap();
+    // Without projectId in the spec the key alone says which project is meant.
+    ground.put_key(other.api_key.expose()).await;
+    let client = ground
+        .until("maoc", "web", "the mismatch is said", |object| condition(object, "Synced") == "False/ProjectMismatch")
+        .await;
+    assert_eq!(client["status"]["projectId"], ground.project.to_string());
+    assert_eq!(ground.remote_ids().await.len(), 1);
+    assert_eq!(ground.admin.state().await.unwrap().clients_of(other.project_id).len(), 0);
+}
+
+#[tokio::test]
+async fn a_server_that_says_no_is_believed_about_the_key_and_never_about_absence() {
+    let ground = Ground::shared("no").await;
+    ground.apply(&ground.client("web", &json!({}))).await;
+    ground.wait_ready("web").await;
+    let client_id = ground.get("maoc", "web").await["status"]["clientId"].clone();
+    let refused = |status| Fault::Status { status, body: None, headers: Default::default(), commit: false };
+    let answers = [
+        (401, "False/AuthenticationFailed"),
+        (403, "False/PermissionDenied"),
+        (423, "False/ProjectDisabled"),
+        (404, "False/APIUnavailable"),
+    ];
+    for (status, said) in answers {
+        let rule = FaultRule::on(RouteMatch::Any, refused(status)).in_project(ground.project);
+        let rule = ground.admin.fault(&rule).await.unwrap();
+        change_key(&ground, &Role::ALL).await;
+        until_project(&ground, said).await;
+        ground
+            .kubectl(&[
+                "annotate",
+                "--overwrite",
+                "maoc",
+                "web",
+                &format!("meshagent.com/reconcile-requested-at={status}"),
+            ])
+            .await;
+        let client = ground
+            .until("maoc", "web", "the request was handled", |o| {
+                o["status"]["lastHandledReconcileAt"] == status.to_string()
+            })
+            .await;
+        assert!(condition(&client, "Ready").starts_with("True"), "{status}: {}", client["status"]);
+        ground.admin.remove_fault(rule.id).await.unwrap();
+        change_key(&ground, &Role::ALL).await;
+        until_project(&ground, "True/Ready").await;
+    }
+    assert_eq!((ground.count("POST").await, ground.count("DELETE").await), (1, 0));
+    assert_eq!(ground.get("maoc", "web").await["status"]["clientId"], client_id);
+}
+
+#[tokio::test]
+async fn a_key_without_the_role_to_create_is_denied_and_says_which_roles_it_needs() {
+    let ground = Ground::shared("role").await;
+    change_key(&ground, &[Role::OauthClientInventory]).await;
+    until_project(&ground, "True/Ready").await;
+    ground.apply(&ground.client("web", &json!({}))).await;
+    let client = ground
+        .until("maoc", "web", "it is denied", |object| condition(object, "Ready") == "False/PermissionDenied")
+        .await;
+    for role in ["oauth_client_creator", "oauth_client_manager", "can_use_llm_proxy"] {
+        assert!(message(&client, "Ready").contains(role), "{}", message(&client, "Ready"));
+    }
+    change_key(&ground, &Role::ALL).await;
+    ground.wait_ready("web").await;
+    ground.until_remote("one client", |ids| ids.len() == 1).await;
+}
+
+#[tokio::test]
+async fn allowed_namespaces_left_out_means_none() {
+    let ground = Ground::shared("none").await;
+    ground.apply(&ground.project_manifest(&json!({ "allowedNamespaces": null }))).await;
+    ground.apply(&ground.client("web", &json!({}))).await;
+    let client = ground
+        .until("maoc", "web", "it is not allowed", |o| condition(o, "Ready") == "False/NamespaceNotAllowed")
+        .await;
+    let said = message(&client, "Ready");
+    assert!(said.contains("left out means none") && said.contains("selector: {}"), "{said}");
+    ground.apply(&ground.project_manifest(&json!({ "allowedNamespaces": { "selector": {} } }))).await;
+    ground.wait_ready("web").await;
+}
+
+#[tokio::test]
+async fn a_marked_client_whose_object_is_gone_is_an_orphan_and_goes_after_its_age() {
+    let ground = Ground::own_with(
+        "orphan",
+        &["--resync-interval", "2s"],
+        Default::default(),
+        &json!({ "orphans": { "minAge": "1h" } }),
+    )
+    .await;
+    ground.apply(&ground.client("web", &json!({}))).await;
+    ground.wait_ready("web").await;
+    let client_id = ground.remote_ids().await.remove(0);
+    // The finalizer taken off by hand: the object goes, its client stays.
+    ground.kubectl(&["delete", "maoc", "web", "--wait=false"]).await;
+    let patch = r#"{"metadata":{"finalizers":null}}"#;
+    let args = ["-n", ground.ns(), "patch", "maoc", "web", "--type=merge", "-p", patch];
+    ground.kubectl.try_run(&args, "").await.unwrap();
+    if ground.remote_ids().await.is_empty() {
+        // The operator was quicker than the hand.
+        return;
+    }
+    let listed = ground
+        .until("cmaproj", &ground.project_name, "the orphan is listed", |object| {
+            object["status"]["orphans"][0]["clientId"] == client_id.as_str()
+        })
+        .await;
+    assert_eq!(listed["status"]["orphans"][0]["name"], "web");
+    assert_eq!(ground.remote_ids().await, [client_id]);
+    ground.apply(&ground.project_manifest(&json!({ "orphans": { "minAge": "1s" } }))).await;
+    ground.until_remote("the orphan is deleted", <[String]>::is_empty).await;
+}
+
+#[tokio::test]
+async fn a_capped_or_lying_listing_hides_nothing_for_good() {
+    let ground = Ground::own("paged", &["--resync-interval", "2s"]).await;
+    let capped = Settings { max_count: Some(2), ..Settings::default() };
+    ground.admin.configure(ground.project, &capped).await.unwrap();
+    for n in 0..5 {
+        ground.apply(&ground.client(&format!("web{n}"), &json!({}))).await;
+    }
+    for n in 0..5 {
+        ground.wait_ready(&format!("web{n}")).await;
+    }
+    ground.admin.clear_calls().await.unwrap();
+    harness::eventually(super::ground::LONG, "two resyncs", async || {
+        let lists = ground.calls().await.len();
+        if lists >= 6 { Ok(()) } else { Err(lists.to_string()) }
+    })
+    .await
+    .unwrap();
+    assert!(ground.calls().await.iter().all(|call| call.method == "GET"));
+    assert_eq!(ground.remote_ids().await.len(), 5);
+}
