@@ -213,3 +213,6 @@ fn secret_conflict() -> Failure {
         "a Secret of that name exists and is not this OAuthClient's; delete that Secret, or create the OAuthClient anew with another spec.secret.name",
     )
 }
+
+#[cfg(test)]
+mod tests;

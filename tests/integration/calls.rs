@@ -36,62 +36,71 @@ fn counts(expected: &[(&str, usize)]) -> BTreeMap<String, usize> {
     expected.iter().map(|(what, count)| ((*what).to_owned(), *count)).collect()
 }
 
+/// A ground whose API server writes an audit log, and what was counted there and at the simulator since last asked.
+struct Audited {
+    ground: Ground,
+    log: std::path::PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+impl Audited {
+    async fn lay() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let (policy, log) = (directory.path().join("policy.yaml"), directory.path().join("audit.log"));
+        let rules =
+            "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata}]\n";
+        fs::write(&policy, rules).unwrap();
+        let apiserver_args =
+            vec![format!("--audit-policy-file={}", policy.display()), format!("--audit-log-path={}", log.display())];
+        let options = Options { apiserver_args, ..Options::default() };
+        let ground = Ground::own_with("budget", &[], options, &json!({})).await;
+        let audited = Self { ground, log, _directory: directory };
+        audited.assert_cost("the start", None, &[]).await;
+        audited
+    }
+
+    /// What was done since the last call: at MeshAgent, listings apart, and in Kubernetes.
+    async fn assert_cost(&self, what: &str, rest: Option<&[(&str, usize)]>, kubernetes: &[(&str, usize)]) {
+        let mut called = BTreeMap::new();
+        for call in self.ground.calls().await.iter().filter(|call| call.query.is_none()) {
+            *called.entry(call.method.clone()).or_insert(0_usize) += 1;
+        }
+        self.ground.admin.clear_calls().await.unwrap();
+        let text = fs::read_to_string(&self.log).unwrap();
+        fs::write(&self.log, "").unwrap();
+        if let Some(rest) = rest {
+            assert_eq!(called, counts(rest), "{what}");
+            assert_eq!(writes(&text, self.ground.ns()), counts(kubernetes), "{what}");
+        }
+    }
+
+    async fn edit(&self, patch: &str) {
+        let before = self.ground.get("maoc", "web").await["metadata"]["generation"].as_i64().unwrap();
+        self.ground.kubectl(&["patch", "maoc", "web", "--type=merge", "-p", patch]).await;
+        let applied = |object: &Value| object["status"]["appliedGeneration"] == before + 1;
+        self.ground.until("maoc", "web", "the edit is applied", applied).await;
+    }
+}
+
 #[tokio::test]
 async fn create_update_replace_and_delete_cost_exactly_the_budget() {
-    let directory = tempfile::tempdir().unwrap();
-    let (policy, log) = (directory.path().join("policy.yaml"), directory.path().join("audit.log"));
-    fs::write(
-        &policy,
-        "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata}]\n",
-    )
-    .unwrap();
-    let options = Options {
-        apiserver_args: vec![
-            format!("--audit-policy-file={}", policy.display()),
-            format!("--audit-log-path={}", log.display()),
-        ],
-        ..Options::default()
-    };
-    let ground = Ground::own_with("budget", &[], options, &json!({})).await;
-    let rest = async || {
-        let calls = ground.calls().await;
-        let mut counted = BTreeMap::new();
-        for call in calls.iter().filter(|call| !call.query.as_deref().unwrap_or_default().contains("offset")) {
-            *counted.entry(call.method.clone()).or_insert(0_usize) += 1;
-        }
-        ground.admin.clear_calls().await.unwrap();
-        counted
-    };
-    let kubernetes = || {
-        let text = fs::read_to_string(&log).unwrap();
-        fs::write(&log, "").unwrap();
-        writes(&text, ground.ns())
-    };
-    rest().await;
-    kubernetes();
-
+    let audited = Audited::lay().await;
+    let ground = &audited.ground;
     ground.apply(&ground.client("web", &json!({}))).await;
     ground.wait_ready("web").await;
-    assert_eq!(rest().await, counts(&[("POST", 1)]));
-    let created = [
+    let create = [
         ("patch oauthclients", 1),
         ("create secrets (dry run)", 1),
         ("create secrets", 1),
         ("patch oauthclients/status", 1),
     ];
-    assert_eq!(kubernetes(), counts(&created));
+    audited.assert_cost("create", Some(&[("POST", 1)]), &create).await;
 
-    let edit = async |patch: &str| {
-        let before = ground.get("maoc", "web").await["metadata"]["generation"].as_i64().unwrap();
-        ground.kubectl(&["patch", "maoc", "web", "--type=merge", "-p", patch]).await;
-        ground.until("maoc", "web", "it is applied", |o| o["status"]["appliedGeneration"] == before + 1).await;
-    };
-    edit(r#"{"spec":{"redirectUris":["https://b.example/cb"]}}"#).await;
-    assert_eq!(rest().await, counts(&[("PUT", 1)]));
-    assert_eq!(kubernetes(), counts(&[("patch oauthclients/status", 1)]));
-    edit(r#"{"spec":{"displayName":"Shop"}}"#).await;
-    assert_eq!(rest().await, counts(&[("GET", 1), ("PUT", 1)]), "metadata is replaced whole, so it is read first");
-    assert_eq!(kubernetes(), counts(&[("patch oauthclients/status", 1)]));
+    let one_write = [("patch oauthclients/status", 1)];
+    audited.edit(r#"{"spec":{"redirectUris":["https://b.example/cb"]}}"#).await;
+    audited.assert_cost("update", Some(&[("PUT", 1)]), &one_write).await;
+    audited.edit(r#"{"spec":{"displayName":"Shop"}}"#).await;
+    audited.assert_cost("update of metadata", Some(&[("GET", 1), ("PUT", 1)]), &one_write).await;
 
     let manifest = ground.client("web", &json!({ "displayName": "Shop", "redirectUris": ["https://b.example/cb"] }));
     ground.kubectl.run_with_input(&["replace", "-f", "-"], &manifest.to_string()).await.unwrap();
@@ -103,13 +112,11 @@ async fn create_update_replace_and_delete_cost_exactly_the_budget() {
     })
     .await
     .unwrap();
-    assert_eq!(rest().await, counts(&[]));
-    let replaced = [("patch oauthclients", 1), ("patch secrets", 1), ("patch oauthclients/status", 1)];
-    assert_eq!(kubernetes(), counts(&replaced));
+    let replace = [("patch oauthclients", 1), ("patch secrets", 1), ("patch oauthclients/status", 1)];
+    audited.assert_cost("kubectl replace", Some(&[]), &replace).await;
 
     ground.kubectl(&["delete", "maoc", "web", "--timeout=30s"]).await;
-    assert_eq!(rest().await, counts(&[("DELETE", 1)]));
-    assert_eq!(kubernetes(), counts(&[("patch oauthclients", 1)]));
+    audited.assert_cost("delete", Some(&[("DELETE", 1)]), &[("patch oauthclients", 1)]).await;
 }
 
 /// Applies so many clients at once.

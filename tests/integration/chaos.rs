@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use simulator::admin::ClientFields;
 use simulator::admin::Route;
 use simulator::fault::{Fault, FaultRule, ResetAt};
 
@@ -36,7 +35,13 @@ async fn killed_fifty_times_it_ends_with_exactly_the_declared_clients() {
         .admin
         .create_client(
             ground.project,
-            &ClientFields { redirect_uris: Some(vec!["https://theirs.example".to_owned()]), ..Default::default() },
+            &serde_json::from_value(json!({
+                "grant_types": ["authorization_code"],
+                "response_types": ["code"],
+                "redirect_uris": ["https://theirs.example"],
+                "scope": "openid",
+            }))
+            .unwrap(),
         )
         .await
         .unwrap();

@@ -122,9 +122,11 @@ fn purge(observed: &Observed) -> Option<Step> {
     if observed.live.is_none_or(|live| live <= listed) {
         return Some(Step::ReadLive);
     }
-    of_this_uid(observed)
-        .find(|(client_id, _)| !holds(&observed.secret, client_id))
-        .map(|(client_id, _)| Step::Delete { client_id: client_id.clone(), because: Removal::Disowned })
+    Some(match of_this_uid(observed).find(|(client_id, _)| !holds(&observed.secret, client_id)) {
+        Some((client_id, _)) => Step::Delete { client_id: client_id.clone(), because: Removal::Disowned },
+        // What commits later than this is the sweep's.
+        None => Step::StrikeUnknown { version: object.version.clone() },
+    })
 }
 
 /// The Secret holds the recorded client under another token than the object's (`kubectl replace`, or an intent that
