@@ -1,143 +1,224 @@
-//! Raw flags into what the operator works with, once.
+//! The operator's settings: raw flags are read once, into types, and nothing looks at flags or environment after that.
 
+mod flags;
+
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
+
+use tracing_subscriber::filter::{LevelFilter, Targets};
+
+pub use flags::Flags;
 
 use crate::api::duration;
 use crate::decide::id::ClusterId;
 
-/// What the operator works with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Below it a resync would hardly end before the next begins.
+const SHORTEST_RESYNC: Duration = Duration::from_secs(1);
+/// An API server grows only slower past 64; far beyond that, memory and sockets are at risk.
+const MOST_CONCURRENT: u16 = 1000;
+/// A marker is metadata of a client; its keys and values are kept short.
+const LONGEST_CLUSTER_ID: usize = 128;
+
+/// What `run` does, and how.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// How often every project is listed.
+    /// Between two resyncs of a project.
     pub resync_interval: Duration,
-    /// This cluster, as markers name it; by default the uid of the namespace `kube-system`.
+    /// The cluster's id, if it is given.
     pub cluster_id: Option<ClusterId>,
-    /// The only namespaces that are watched; all, if empty.
+    /// The only namespaces that are looked at, sorted; empty means all.
     pub watch_namespaces: Vec<String>,
-    /// How many OAuthClients are reconciled at once.
+    /// How many objects of one kind are worked on at a time; at least one.
     pub max_concurrent: u16,
-    /// The operator's own namespace; by default that of its service account, or of the kubeconfig's context.
+    /// The operator's own namespace, if it is given.
     pub namespace: Option<String>,
     /// Where health and metrics are served.
     pub http_address: SocketAddr,
+    /// The kubeconfig, if it is given.
+    pub kubeconfig: Option<PathBuf>,
+    /// The log's form.
+    pub log_format: LogFormat,
+    /// What is logged.
+    pub log_level: Targets,
 }
 
-/// The flags, as they were given.
-#[derive(Clone, Debug)]
-pub struct RawConfig {
-    /// `--resync-interval`
-    pub resync_interval: String,
-    /// `--cluster-id`
-    pub cluster_id: Option<String>,
-    /// `--watch-namespaces`
-    pub watch_namespaces: Vec<String>,
-    /// `--max-concurrent`
-    pub max_concurrent: u16,
-    /// `--namespace`
-    pub namespace: Option<String>,
-    /// `--http-address`
-    pub http_address: SocketAddr,
+/// The log's form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
-/// A flag that cannot be worked with.
+/// A flag whose value cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{flag} {problem}; {fix}")]
+#[error("--{flag} (or {}) {problem}; {fix}", variable(flag))]
 pub struct ConfigError {
-    flag: &'static str,
-    problem: String,
-    fix: &'static str,
+    /// The flag's name, without dashes.
+    pub flag: &'static str,
+    /// What is wrong with it.
+    pub problem: String,
+    /// What to do.
+    pub fix: &'static str,
 }
 
 impl Config {
-    /// Checks the flags.
+    /// Makes sense of the flags. An optional flag that is empty counts as absent: that is how charts write it.
     ///
     /// # Errors
-    /// With the first flag that cannot be worked with, and what to do.
-    pub fn read(raw: RawConfig) -> Result<Self, ConfigError> {
-        let RawConfig { resync_interval, cluster_id, watch_namespaces, max_concurrent, namespace, http_address } = raw;
-        let interval = duration::parse(&resync_interval).map_err(|error| ConfigError {
-            flag: "--resync-interval",
-            problem: error.problem_and_fix().0.to_owned(),
-            fix: "give a duration such as 10m",
-        })?;
-        let refuse = |flag, problem: &str, fix| Err(ConfigError { flag, problem: problem.to_owned(), fix });
-        if interval < Duration::from_secs(1) {
-            return refuse("--resync-interval", "is below one second", "give a duration such as 10m");
-        }
-        if max_concurrent == 0 {
-            return refuse("--max-concurrent", "is 0", "give a number from 1 to 64");
-        }
-        if cluster_id.as_ref().is_some_and(|id| id.trim().is_empty() || id.len() > 128) {
-            return refuse(
-                "--cluster-id",
-                "is empty or longer than 128 bytes",
-                "give a name that no other cluster has",
-            );
-        }
-        Ok(Self {
-            resync_interval: interval,
-            cluster_id: cluster_id.map(|id| ClusterId::new(id.trim())),
-            watch_namespaces: namespaces(&watch_namespaces)?,
+    /// Names the first flag whose value cannot be used.
+    pub fn read(flags: &Flags) -> Result<Self, ConfigError> {
+        let Flags {
+            resync_interval,
+            cluster_id,
+            watch_namespaces,
             max_concurrent,
             namespace,
             http_address,
+            kubeconfig,
+            log_format,
+            log_level,
+        } = flags;
+        Ok(Self {
+            resync_interval: read_resync_interval(resync_interval)?,
+            cluster_id: given(cluster_id.as_ref()).map(read_cluster_id).transpose()?,
+            watch_namespaces: given(watch_namespaces.as_ref()).map_or(Ok(vec![]), read_watch_namespaces)?,
+            max_concurrent: read_max_concurrent(max_concurrent)?,
+            namespace: given(namespace.as_ref()).map(|name| read_namespace("namespace", name)).transpose()?,
+            http_address: read_http_address(http_address)?,
+            kubeconfig: kubeconfig.as_ref().filter(|path| !path.is_empty()).map(PathBuf::from),
+            log_format: read_log_format(log_format)?,
+            log_level: read_log_level(log_level)?,
         })
     }
 }
 
-/// The names of namespaces, each once.
-fn namespaces(given: &[String]) -> Result<Vec<String>, ConfigError> {
-    let mut namespaces: Vec<String> = given.iter().map(|name| name.trim().to_owned()).collect();
-    namespaces.retain(|name| !name.is_empty());
-    namespaces.sort();
-    namespaces.dedup();
-    let is_name = |name: &str| {
-        name.len() <= 63 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-    };
-    match namespaces.iter().find(|name| !is_name(name)) {
-        None => Ok(namespaces),
-        Some(name) => Err(ConfigError {
-            flag: "--watch-namespaces",
-            problem: format!("names {name:?}, which no namespace can be called"),
-            fix: "give names of namespaces, separated by commas",
-        }),
+/// The environment variable that sets a flag.
+#[must_use]
+pub fn variable(flag: &str) -> String {
+    format!("MESHAGENT_OPERATOR_{}", flag.replace('-', "_").to_uppercase())
+}
+
+fn given(value: Option<&String>) -> Option<&str> {
+    value.map(|text| text.trim()).filter(|text| !text.is_empty())
+}
+
+fn wrong(flag: &'static str, value: &str, problem: &str, fix: &'static str) -> ConfigError {
+    ConfigError { flag, problem: format!("is {value:?}, which {problem}"), fix }
+}
+
+fn read_resync_interval(text: &str) -> Result<Duration, ConfigError> {
+    const FLAG: &str = "resync-interval";
+    let interval = duration::parse(text.trim()).map_err(|error| {
+        let (problem, fix) = error.problem_and_fix();
+        wrong(FLAG, text, problem, fix)
+    })?;
+    if interval < SHORTEST_RESYNC {
+        return Err(wrong(FLAG, text, "is too short", "write 1s or more; 10m is usual"));
     }
+    Ok(interval)
+}
+
+fn read_cluster_id(text: &str) -> Result<ClusterId, ConfigError> {
+    const FLAG: &str = "cluster-id";
+    if text.len() > LONGEST_CLUSTER_ID {
+        return Err(wrong(FLAG, text, "is too long", "write 128 characters or less"));
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(wrong(
+            FLAG,
+            text,
+            "holds white space or characters that are not ASCII",
+            "write letters, digits and punctuation only",
+        ));
+    }
+    Ok(ClusterId::new(text))
+}
+
+fn read_watch_namespaces(text: &str) -> Result<Vec<String>, ConfigError> {
+    let names: BTreeSet<String> =
+        text.split(',').map(|name| read_namespace("watch-namespaces", name.trim())).collect::<Result<_, _>>()?;
+    Ok(names.into_iter().collect())
+}
+
+fn read_namespace(flag: &'static str, name: &str) -> Result<String, ConfigError> {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let sound =
+        (1..=63).contains(&name.len()) && name.bytes().all(inner) && !name.starts_with('-') && !name.ends_with('-');
+    if sound {
+        return Ok(name.to_owned());
+    }
+    Err(wrong(
+        flag,
+        name,
+        "is no name of a namespace",
+        "write lower-case letters, digits and dashes, 63 at most; several names only in --watch-namespaces, like shop,billing",
+    ))
+}
+
+fn read_max_concurrent(text: &str) -> Result<u16, ConfigError> {
+    text.trim().parse().ok().filter(|number| (1..=MOST_CONCURRENT).contains(number)).ok_or_else(|| {
+        wrong(
+            "max-concurrent",
+            text,
+            "is not a number from 1 to 1000",
+            "write one; 32 is usual, and past 64 an API server only grows slower",
+        )
+    })
+}
+
+fn read_http_address(text: &str) -> Result<SocketAddr, ConfigError> {
+    text.trim().parse().map_err(|_| {
+        wrong(
+            "http-address",
+            text,
+            "is not an IP address with a port",
+            "write it like 0.0.0.0:8080, 127.0.0.1:0 or [::]:8080",
+        )
+    })
+}
+
+fn read_log_format(text: &str) -> Result<LogFormat, ConfigError> {
+    match text.trim() {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(wrong("log-format", text, "is no form of a log", "write text or json")),
+    }
+}
+
+/// A module alone is refused, though the usual readers take it: a misspelt level would silence the whole log.
+fn read_log_level(text: &str) -> Result<Targets, ConfigError> {
+    let unusable = || {
+        wrong(
+            "log-level",
+            text,
+            "is no level",
+            "write off, error, warn, info, debug or trace; by module like info,kube_runtime=debug",
+        )
+    };
+    let mut level = Targets::new().with_default(LevelFilter::INFO);
+    for part in text.split(',').map(str::trim) {
+        level = match part.split_once('=') {
+            None => level.with_default(read_level(part).ok_or_else(unusable)?),
+            Some((module, word)) if is_module(module) => {
+                level.with_target(module, read_level(word).ok_or_else(unusable)?)
+            }
+            Some(_) => return Err(unusable()),
+        };
+    }
+    Ok(level)
+}
+
+fn read_level(word: &str) -> Option<LevelFilter> {
+    word.parse().ok().filter(|_| word.bytes().all(|byte| byte.is_ascii_alphabetic()) && !word.is_empty())
+}
+
+fn is_module(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':')
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn raw() -> RawConfig {
-        RawConfig {
-            resync_interval: "10m".to_owned(),
-            cluster_id: None,
-            watch_namespaces: Vec::new(),
-            max_concurrent: 32,
-            namespace: None,
-            http_address: SocketAddr::from(([0, 0, 0, 0], 8080)),
-        }
-    }
-
-    #[test]
-    fn names_of_namespaces_are_trimmed_and_counted_once() {
-        let watch_namespaces = vec![" b".to_owned(), "a".to_owned(), "b".to_owned(), String::new()];
-        let config = Config::read(RawConfig { watch_namespaces, ..raw() }).unwrap();
-        assert_eq!(config.watch_namespaces, ["a", "b"]);
-    }
-
-    #[test]
-    fn each_flag_that_cannot_be_worked_with_is_named() {
-        let refused = [
-            (RawConfig { resync_interval: "soon".to_owned(), ..raw() }, "--resync-interval"),
-            (RawConfig { max_concurrent: 0, ..raw() }, "--max-concurrent"),
-            (RawConfig { cluster_id: Some(" ".to_owned()), ..raw() }, "--cluster-id"),
-            (RawConfig { watch_namespaces: vec!["Shop".to_owned()], ..raw() }, "--watch-namespaces"),
-        ];
-        for (raw, flag) in refused {
-            let said = Config::read(raw).unwrap_err().to_string();
-            assert!(said.starts_with(flag), "{said}");
-        }
-    }
-}
+mod tests;

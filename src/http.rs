@@ -1,123 +1,135 @@
-//! Health and metrics over HTTP.
+//! Health and metrics over HTTP: `/healthz`, `/readyz`, `/metrics`.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::net::TcpListener;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::metrics::Metrics;
 
-/// Whether the operator is at work. Clones share it.
-#[derive(Clone, Debug)]
-pub struct Health(Arc<RwLock<Result<(), String>>>);
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-impl Default for Health {
-    fn default() -> Self {
-        Self(Arc::new(RwLock::new(Err("starting".to_owned()))))
-    }
+/// Whether the operator is ready, and if not, why; clones share it.
+#[derive(Clone)]
+pub struct Health(Arc<watch::Sender<Readiness>>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Readiness {
+    ready: bool,
+    reason: String,
 }
 
 impl Health {
-    /// The caches are filled.
-    pub fn ready(&self) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Ok(());
+    /// Not ready, since it is starting.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(Readiness { ready: false, reason: "starting".to_owned() })))
     }
 
-    /// It is not at work yet, and why.
-    pub fn not_ready(&self, why: &str) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Err(why.to_owned());
-    }
-
-    fn get(&self) -> Result<(), String> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-/// The address cannot be listened on.
-#[derive(Debug, thiserror::Error)]
-#[error("--http-address {address} cannot be listened on; give a free one")]
-pub struct ListenError {
-    address: SocketAddr,
-    #[source]
-    source: std::io::Error,
-}
-
-/// Takes the address.
-///
-/// # Errors
-/// If it is taken or not this machine's.
-pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
-    TcpListener::bind(address).await.map_err(|source| ListenError { address, source })
-}
-
-/// Serves `/healthz`, `/readyz` and `/metrics` until shutdown.
-pub async fn serve(listener: TcpListener, health: Health, metrics: Metrics, mut shutdown: watch::Receiver<bool>) {
-    let served = axum::serve(listener, router(health, metrics)).with_graceful_shutdown(async move {
-        // A sender that is gone ends the server as well.
-        let _ = shutdown.wait_for(|down| *down).await;
-    });
-    if let Err(error) = served.await {
-        tracing::error!(%error, "health and metrics are no longer served");
+    /// Says whether the operator is ready. The reason is shown to whoever asks, and logged when anything changes.
+    pub fn ready(&self, ready: bool, reason: impl Into<String>) {
+        let readiness = Readiness { ready, reason: reason.into() };
+        self.0.send_if_modified(|now| {
+            let changed = *now != readiness;
+            if changed {
+                tracing::info!(ready, reason = readiness.reason, "readiness changed");
+                *now = readiness;
+            }
+            changed
+        });
     }
 }
 
-fn router(health: Health, metrics: Metrics) -> Router {
-    let readyz = async |State(health): State<Health>| match health.get() {
-        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
-        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
-    };
-    let text = async |State(metrics): State<Metrics>| {
-        let format = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
-        (format, metrics.text()).into_response()
-    };
+impl Default for Health {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What clients may take, so that slow ones do not pile up.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// One connection, from the first byte of its request to the last of its answer. There is one answer for each.
+    conversation: Duration,
+    /// Connections at a time; more wait to be accepted.
+    connections: usize,
+}
+
+const LIMITS: Limits = Limits { conversation: Duration::from_secs(10), connections: 100 };
+
+/// Serves until it is dropped.
+pub async fn serve(listener: TcpListener, health: Health, metrics: Metrics) -> Infallible {
+    serve_within(LIMITS, listener, health, metrics).await
+}
+
+async fn serve_within(limits: Limits, listener: TcpListener, health: Health, metrics: Metrics) -> Infallible {
+    let routes = routes(health, metrics);
+    // Dropped together with this future, which ends them.
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept(), if connections.len() < limits.connections => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(converse(stream, routes.clone(), limits.conversation));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    // Out of descriptors: trying again at once would only spin.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn converse(stream: TcpStream, routes: Router, limit: Duration) {
+    let conversation = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+    match tokio::time::timeout(limit, conversation).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a connection ended early"),
+        Err(_) => tracing::debug!("a client was too slow"),
+    }
+}
+
+fn routes(health: Health, metrics: Metrics) -> Router {
+    let health = Router::new().route("/readyz", get(readyz)).with_state(health);
     Router::new()
         .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(readyz).with_state(health))
-        .route("/metrics", get(text).with_state(metrics))
-        .layer(axum::middleware::from_fn(within_time))
+        .route("/metrics", get(exposition))
+        .with_state(metrics)
+        .merge(health)
 }
 
-/// No answer here takes long.
-async fn within_time(request: axum::extract::Request, next: axum::middleware::Next) -> axum::response::Response {
-    match tokio::time::timeout(Duration::from_secs(10), next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+async fn readyz(State(health): State<Health>) -> Response {
+    let Readiness { ready, reason } = health.0.borrow().clone();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, format!("{reason}\n")).into_response()
+}
+
+async fn exposition(State(metrics): State<Metrics>) -> Response {
+    match metrics.text() {
+        Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "the metrics cannot be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn status(client: &reqwest::Client, url: String) -> (u16, String) {
-        let response = client.get(url).send().await.unwrap();
-        (response.status().as_u16(), response.text().await.unwrap())
-    }
-
-    #[tokio::test]
-    async fn readiness_says_why_not_and_health_and_metrics_answer() {
-        // Another test may have installed it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        let (health, (down, shutdown)) = (Health::default(), watch::channel(false));
-        let server = tokio::spawn(serve(listener, health.clone(), Metrics::default(), shutdown));
-        let client = reqwest::Client::new();
-        assert_eq!(status(&client, format!("{base}/readyz")).await, (503, "starting\n".to_owned()));
-        health.ready();
-        assert_eq!(status(&client, format!("{base}/readyz")).await, (200, "ok\n".to_owned()));
-        assert_eq!(status(&client, format!("{base}/healthz")).await, (200, "ok\n".to_owned()));
-        let (code, text) = status(&client, format!("{base}/metrics")).await;
-        assert!(code == 200 && text.ends_with("# EOF\n"), "{code} {text}");
-        drop(client);
-        down.send(true).unwrap();
-        server.await.unwrap();
-    }
-}
+mod tests;

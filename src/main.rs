@@ -1,25 +1,16 @@
 //! The operator's program.
 
-use std::error::Error;
 use std::process::ExitCode;
 
-use clap::Parser;
-use meshagent_operator::cli::Cli;
+use clap::Parser as _;
+use meshagent_operator::cli::{self, Cli};
 
 fn main() -> ExitCode {
-    // All TLS of this process; a second provider would make kube panic. Nothing else can have installed one yet.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    match Cli::parse().execute() {
+    let ran = cli::install_crypto_provider().and_then(|()| cli::run(Cli::parse()));
+    match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let mut source: Option<&dyn Error> = Some(&error);
-            let mut words = Vec::new();
-            while let Some(error) = source {
-                words.push(error.to_string());
-                source = error.source();
-            }
-            words.dedup();
-            eprintln!("meshagent-operator: {}", words.join(": "));
+            eprintln!("error: {}", cli::chain(&error));
             ExitCode::FAILURE
         }
     }

@@ -1,30 +1,41 @@
-//! What is measured, for Prometheus.
+//! Prometheus metrics, all named `meshagent_operator_…`. Labels take few values: kinds, routes, reasons and projects,
+//! never names of objects or ids of clients.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::Registry;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use tokio::sync::watch;
 
 use crate::decide::failure::{Disposition, Failure};
 use crate::meshagent::{CallObservation, Observer};
 
-/// How a reconcile ended.
+/// From a pass without calls to one that runs into several deadlines, in seconds.
+const RECONCILE_BUCKETS: [f64; 10] = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 5.0, 20.0, 60.0];
+/// From a server next door to the deadline of a call, in seconds.
+const CALL_BUCKETS: [f64; 9] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0];
+
+type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// How a pass ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// All is as declared.
-    Converged,
-    /// It waits for others, or tries again.
+    Settled,
+    /// It waits for something that other people or controllers do.
     Waiting,
-    /// Only a change by somebody helps.
+    /// Only a change by somebody ends it.
     Stalled,
+    /// It failed and may work the next time.
+    Retry,
 }
 
 impl Outcome {
@@ -32,197 +43,209 @@ impl Outcome {
     #[must_use]
     pub fn of(failure: Option<&Failure>) -> Self {
         match failure.map(|failure| failure.disposition) {
-            None => Self::Converged,
-            Some(Disposition::Wait | Disposition::Retry(_)) => Self::Waiting,
+            None => Self::Settled,
+            Some(Disposition::Wait) => Self::Waiting,
+            Some(Disposition::Retry(_)) => Self::Retry,
             Some(Disposition::Stalled | Disposition::StalledHourly) => Self::Stalled,
         }
     }
 
-    const fn as_str(self) -> &'static str {
+    /// The value of the label `outcome`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Converged => "converged",
+            Self::Settled => "settled",
             Self::Waiting => "waiting",
             Self::Stalled => "stalled",
+            Self::Retry => "retry",
         }
     }
 }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ByOutcome {
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Pass {
     kind: &'static str,
     outcome: &'static str,
 }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ByKind {
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
     kind: &'static str,
 }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ByStatus {
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Call {
     route: &'static str,
     status: String,
 }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ByRoute {
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Route {
     route: &'static str,
 }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ByReason {
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
     reason: String,
 }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ByProject {
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Project {
     project: String,
 }
 
-type Durations<L> = Family<L, Histogram, fn() -> Histogram>;
-
-/// All that is measured. Clones share it.
-#[derive(Clone, Debug)]
+/// All metrics; clones share them.
+#[derive(Clone)]
 pub struct Metrics {
     registry: Arc<Registry>,
-    reconciles: Family<ByOutcome, Counter>,
-    reconcile_duration: Durations<ByKind>,
-    calls: Family<ByStatus, Counter>,
-    call_duration: Durations<ByRoute>,
-    clients: Family<ByReason, Gauge>,
-    orphans: Family<ByProject, Gauge>,
+    reconciles: Family<Pass, Counter>,
+    reconcile_duration: Histograms<Kind>,
+    rest_calls: Family<Call, Counter>,
+    rest_call_duration: Histograms<Route>,
+    clients: Family<Reason, Gauge>,
+    reasons: Arc<watch::Sender<BTreeSet<String>>>,
+    orphans: Family<Project, Gauge>,
     credentials_held: Gauge,
-    last_resync: Family<ByProject, Gauge>,
+    last_resync: Family<Project, Gauge>,
 }
 
-fn seconds() -> Histogram {
-    // 5 ms to 41 s.
-    Histogram::new(exponential_buckets(0.005, 2.0, 14))
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        let durations: fn() -> Histogram = seconds;
+impl Metrics {
+    /// Metrics without any observation.
+    #[must_use]
+    pub fn new() -> Self {
         let mut metrics = Self {
             registry: Arc::default(),
             reconciles: Family::default(),
-            reconcile_duration: Family::new_with_constructor(durations),
-            calls: Family::default(),
-            call_duration: Family::new_with_constructor(durations),
+            reconcile_duration: Family::new_with_constructor(|| Histogram::new(RECONCILE_BUCKETS)),
+            rest_calls: Family::default(),
+            rest_call_duration: Family::new_with_constructor(|| Histogram::new(CALL_BUCKETS)),
             clients: Family::default(),
+            reasons: Arc::new(watch::Sender::default()),
             orphans: Family::default(),
             credentials_held: Gauge::default(),
             last_resync: Family::default(),
         };
-        metrics.registry = Arc::new(metrics.register());
+        metrics.registry = Arc::new(metrics.registered());
         metrics
     }
-}
 
-impl Metrics {
-    fn register(&self) -> Registry {
+    fn registered(&self) -> Registry {
         let mut registry = Registry::with_prefix("meshagent_operator");
-        registry.register("reconciles", "Reconciles, by how they ended", self.reconciles.clone());
-        let help = "Duration of a reconcile, in seconds";
-        registry.register("reconcile_duration_seconds", help, self.reconcile_duration.clone());
-        registry.register("rest_calls", "Calls of MeshAgent's API, by status (none: no answer)", self.calls.clone());
-        let help = "Duration of a call of MeshAgent's API, in seconds";
-        registry.register("rest_call_duration_seconds", help, self.call_duration.clone());
-        registry.register("clients", "OAuthClients, by the reason of their condition Ready", self.clients.clone());
-        registry.register("orphans", "Marked clients whose OAuthClient is gone", self.orphans.clone());
-        let help = "Credentials that were created and could not be written to their Secret yet";
-        registry.register("credentials_held", help, self.credentials_held.clone());
-        let help = "When a project's clients were last listed, in seconds since 1970";
-        registry.register("last_successful_resync_timestamp_seconds", help, self.last_resync.clone());
+        let passes = self.reconciles.clone();
+        registry.register("reconciles", "Passes over an object by kind and outcome", passes);
+        registry.register_with_unit(
+            "reconcile_duration",
+            "How long a pass took",
+            Unit::Seconds,
+            self.reconcile_duration.clone(),
+        );
+        registry.register(
+            "rest_calls",
+            "Attempts of calls to MeshAgent by route and status; none means no answer",
+            self.rest_calls.clone(),
+        );
+        registry.register_with_unit(
+            "rest_call_duration",
+            "How long an attempt of a call to MeshAgent took",
+            Unit::Seconds,
+            self.rest_call_duration.clone(),
+        );
+        registry.register("clients", "OAuthClients by the reason of their Ready condition", self.clients.clone());
+        registry.register(
+            "orphans",
+            "Clients at MeshAgent that this cluster made and whose OAuthClient is gone",
+            self.orphans.clone(),
+        );
+        registry.register(
+            "credentials_held",
+            "Credentials in memory that could not be written to their Secret yet",
+            self.credentials_held.clone(),
+        );
+        registry.register_with_unit(
+            "last_successful_resync_timestamp",
+            "When a project was last compared whole with what is declared",
+            Unit::Seconds,
+            self.last_resync.clone(),
+        );
         registry
     }
 
-    /// A reconcile has ended.
+    /// A pass ended. `kind` is the kind of its object.
     pub fn reconciled(&self, kind: &'static str, outcome: Outcome, duration: Duration) {
-        self.reconciles.get_or_create(&ByOutcome { kind, outcome: outcome.as_str() }).inc();
-        self.reconcile_duration.get_or_create(&ByKind { kind }).observe(duration.as_secs_f64());
+        let outcome = outcome.as_str();
+        self.reconciles.get_or_create(&Pass { kind, outcome }).inc();
+        self.reconcile_duration.get_or_create(&Kind { kind }).observe(duration.as_secs_f64());
     }
 
-    /// For the REST client, which tells of each call.
+    /// Counts each attempt of a call that it is told of.
     #[must_use]
     pub fn observer(&self) -> Observer {
         let metrics = self.clone();
-        Arc::new(move |CallObservation { route, status, duration }| {
-            let status = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
-            metrics.calls.get_or_create(&ByStatus { route: route.as_str(), status }).inc();
-            metrics.call_duration.get_or_create(&ByRoute { route: route.as_str() }).observe(duration.as_secs_f64());
-        })
+        Arc::new(move |observation| metrics.called(observation))
     }
 
-    /// How many OAuthClients there are, by the reason of their condition Ready.
-    pub fn set_clients(&self, reasons: BTreeMap<String, i64>) {
-        self.clients.clear();
-        for (reason, count) in reasons {
-            self.clients.get_or_create(&ByReason { reason }).set(count);
+    fn called(&self, observation: CallObservation) {
+        let CallObservation { route, status, duration } = observation;
+        let route = route.as_str();
+        let status = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
+        self.rest_calls.get_or_create(&Call { route, status }).inc();
+        self.rest_call_duration.get_or_create(&Route { route }).observe(duration.as_secs_f64());
+    }
+
+    /// How many OAuthClients there are by the reason of their Ready condition. Reasons that are not among them any more
+    /// are taken away.
+    pub fn set_clients(&self, by_reason: BTreeMap<String, i64>) {
+        let reasons = by_reason.keys().cloned().collect();
+        let former = self.reasons.send_replace(reasons);
+        for reason in former.into_iter().filter(|reason| !by_reason.contains_key(reason)) {
+            self.clients.remove(&Reason { reason });
+        }
+        for (reason, number) in by_reason {
+            self.clients.get_or_create(&Reason { reason }).set(number);
         }
     }
 
     /// How many orphans a project has.
-    pub fn set_orphans(&self, project: &str, count: i64) {
-        self.orphans.get_or_create(&ByProject { project: project.to_owned() }).set(count);
+    pub fn set_orphans(&self, project: &str, number: i64) {
+        self.orphans.get_or_create(&labelled(project)).set(number);
     }
 
-    /// A project's clients were listed.
+    /// A project was compared whole with what is declared.
     pub fn resynced(&self, project: &str, now: Timestamp) {
-        self.last_resync.get_or_create(&ByProject { project: project.to_owned() }).set(now.as_second());
+        self.last_resync.get_or_create(&labelled(project)).set(now.as_second());
     }
 
-    /// A project is gone.
+    /// A project is gone, and with it what was said of it: an alert on its age would never end.
     pub fn forget_project(&self, project: &str) {
-        let labels = ByProject { project: project.to_owned() };
-        self.orphans.remove(&labels);
-        self.last_resync.remove(&labels);
+        self.orphans.remove(&labelled(project));
+        self.last_resync.remove(&labelled(project));
     }
 
-    /// How many credentials wait to be published.
-    pub fn credentials_held(&self, count: i64) {
-        self.credentials_held.set(count);
+    /// How many credentials are held in memory.
+    pub fn credentials_held(&self, number: i64) {
+        self.credentials_held.set(number);
     }
 
-    /// All of it, in the OpenMetrics text format.
-    #[must_use]
-    pub fn text(&self) -> String {
-        let mut text = String::new();
-        // Writing to a String does not fail.
-        let _ = encode(&mut text, &self.registry);
-        text
+    /// All metrics as OpenMetrics text.
+    ///
+    /// # Errors
+    /// When a metric cannot be written as text.
+    pub fn text(&self) -> Result<String, fmt::Error> {
+        let mut written = String::new();
+        text::encode(&mut written, &self.registry)?;
+        Ok(written)
     }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn labelled(project: &str) -> Project {
+    Project { project: project.to_owned() }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_measured_is_in_the_text() {
-        let metrics = Metrics::default();
-        metrics.reconciled("OAuthClient", Outcome::Converged, Duration::from_millis(7));
-        metrics.set_clients(BTreeMap::from([("Ready".to_owned(), 3)]));
-        metrics.set_orphans("ClusterMeshAgentProject default", 2);
-        let text = metrics.text();
-        let lines = [
-            "meshagent_operator_reconciles_total{kind=\"OAuthClient\",outcome=\"converged\"} 1",
-            "meshagent_operator_clients{reason=\"Ready\"} 3",
-            "meshagent_operator_orphans{project=\"ClusterMeshAgentProject default\"} 2",
-            "meshagent_operator_credentials_held 0",
-        ];
-        for line in lines {
-            assert!(text.lines().any(|found| found == line), "{line} in:\n{text}");
-        }
-    }
-
-    #[test]
-    fn a_reason_that_no_client_has_any_more_is_gone_and_so_is_a_project() {
-        let metrics = Metrics::default();
-        metrics.set_clients(BTreeMap::from([("Creating".to_owned(), 1)]));
-        metrics.set_orphans("p", 1);
-        metrics.set_clients(BTreeMap::new());
-        metrics.forget_project("p");
-        assert!(!metrics.text().contains("Creating") && !metrics.text().contains("project=\"p\""));
-    }
-}
+mod tests;

@@ -1,13 +1,24 @@
-//! The command line, one file a subcommand.
+//! The command line: one file for each subcommand.
 
+mod cluster;
 pub mod crds;
-pub mod run;
+mod kubernetes;
+mod run;
+mod signals;
+
+use std::error::Error as _;
+use std::io;
+use std::net::SocketAddr;
 
 use clap::{Parser, Subcommand};
 
-/// Keeps MeshAgent OAuth clients as declared, and their credentials in Secrets.
+use crate::config::{ConfigError, Flags};
+use crate::controller;
+use crate::telemetry;
+
+/// Keeps MeshAgent OAuth clients as declared, and their credentials in Secrets
 #[derive(Debug, Parser)]
-#[command(version, about, propagate_version = true)]
+#[command(name = "meshagent-operator", version)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -15,32 +26,94 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Work in a cluster until told to stop
-    Run(Box<run::Flags>),
-    /// Print the custom resource definitions, for `kubectl apply --server-side -f -`
+    /// Run the operator until it is told to stop
+    ///
+    /// Each flag is also an environment variable. SIGTERM and SIGINT stop the operator; work under way has 20 seconds to
+    /// end.
+    Run(Box<Flags>),
+    /// Print the CRDs, for `kubectl apply --server-side -f -`
     Crds,
 }
 
-/// What ends the program with an error.
+/// Why the program failed.
 #[derive(Debug, thiserror::Error)]
-pub enum CliError {
-    /// The operator could not start, or could not go on.
+pub enum Error {
+    /// Two crypto providers, of which rustls would have to choose one.
+    #[error("another TLS crypto provider is installed already")]
+    CryptoProvider,
+    /// A flag's value.
     #[error(transparent)]
-    Run(#[from] run::RunError),
-    /// Standard output was closed.
-    #[error("the definitions could not be printed")]
-    Print(#[from] std::io::Error),
+    Config(#[from] ConfigError),
+    /// Logging.
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::InitError),
+    /// Threads, or the kernel's event queue.
+    #[error("the runtime cannot be started")]
+    Runtime(#[source] io::Error),
+    /// SIGTERM and SIGINT.
+    #[error("signals cannot be received")]
+    Signals(#[source] io::Error),
+    /// The port is taken, or the address is not this machine's.
+    #[error("{address} cannot be listened on; set --http-address to a free one")]
+    Listen {
+        /// Where it was tried.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// How the cluster is reached.
+    #[error(transparent)]
+    Kubernetes(#[from] kubernetes::Error),
+    /// Which cluster this is.
+    #[error(transparent)]
+    Cluster(#[from] cluster::Error),
+    /// The controllers ended.
+    #[error("the controllers ended")]
+    Controller(#[source] controller::RunError),
+    /// Standard output.
+    #[error("the CRDs cannot be written")]
+    Crds(#[source] io::Error),
 }
 
-impl Cli {
-    /// Carries the command out.
-    ///
-    /// # Errors
-    /// Names what was tried and what to do.
-    pub fn execute(self) -> Result<(), CliError> {
-        match self.command {
-            Command::Run(flags) => Ok(run::run(*flags)?),
-            Command::Crds => Ok(crds::run(&mut std::io::stdout().lock())?),
-        }
+/// Makes ring the one crypto provider. Comes first: kube and reqwest panic without one.
+///
+/// # Errors
+/// When there is one already.
+pub fn install_crypto_provider() -> Result<(), Error> {
+    let provider = rustls::crypto::ring::default_provider();
+    provider.install_default().map_err(|_| Error::CryptoProvider)
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// Each names the operation that failed; [`chain`] prints it with its sources.
+pub fn run(cli: Cli) -> Result<(), Error> {
+    match cli.command {
+        Command::Run(flags) => run::run(&flags),
+        Command::Crds => match crds::run(&mut io::stdout().lock()) {
+            // Whoever reads has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written.map_err(Error::Crds),
+        },
     }
 }
+
+/// An error with its sources, one a line. A source that is quoted in what stands above it is not repeated.
+#[must_use]
+pub fn chain(error: &Error) -> String {
+    let mut printed = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !printed.contains(&text) {
+            printed.push_str("\n  caused by: ");
+            printed.push_str(&text);
+        }
+        source = cause.source();
+    }
+    printed
+}
+
+#[cfg(test)]
+mod tests;

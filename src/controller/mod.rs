@@ -2,6 +2,7 @@
 
 mod declared;
 mod events;
+mod filled;
 mod key_watch;
 mod memory;
 mod oauth_client;
@@ -14,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::future::join_all;
 use futures::stream::unfold;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::core::PartialObjectMeta;
@@ -21,7 +23,7 @@ use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::api::{ClusterMeshAgentProject, MeshAgentProject, OAuthClient};
@@ -111,8 +113,16 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> ProjectScopes<K> {
     }
 }
 
+/// A controller ended before the operator was told to stop.
+#[derive(Debug, thiserror::Error)]
+#[error("a controller ended before its time")]
+pub struct RunError(#[source] tokio::task::JoinError);
+
 /// Runs all controllers until shutdown; passes under way end first.
-pub async fn run(inputs: Inputs) {
+///
+/// # Errors
+/// If one of them panics.
+pub async fn run(inputs: Inputs) -> Result<(), RunError> {
     let Inputs { requests, watches, cluster, namespace, config, metrics, health, shutdown } = inputs;
     let scopes = scopes(&config.watch_namespaces);
     let (namespaces, namespace_writer) = reflector::store();
@@ -153,18 +163,20 @@ pub async fn run(inputs: Inputs) {
         take_stock(Arc::clone(&shared), triggers.clone(), Arc::clone(&declared), wakes),
         shutdown.clone(),
     ));
-    tasks.spawn(until_shutdown(announce_readiness(triggers, declared, health), shutdown.clone()));
-    start_projects(&mut tasks, cluster_projects, &project_shared, &shutdown);
-    start_projects(&mut tasks, own_projects, &project_shared, &shutdown);
+    let mut filling = Filling::default();
+    filling.projects.extend(start_projects(&mut tasks, cluster_projects, &project_shared, &shutdown));
+    filling.projects.extend(start_projects(&mut tasks, own_projects, &project_shared, &shutdown));
     for (watches, woken) in clients {
         let (shared, shutdown) = (Arc::clone(&shared), shutdown.clone());
-        tasks.spawn(watches.run(shared, config.max_concurrent, received(woken), shutdown));
+        let (filled, is_filled) = oneshot::channel();
+        filling.clients.push(is_filled);
+        tasks.spawn(watches.run(shared, config.max_concurrent, received(woken), filled, shutdown));
     }
+    tasks.spawn(until_shutdown(announce_readiness(filling, triggers, declared, health), shutdown));
     while let Some(ended) = tasks.join_next().await {
-        if let Err(error) = ended {
-            tracing::error!(%error, "a controller ended");
-        }
+        ended.map_err(RunError)?;
     }
+    Ok(())
 }
 
 /// What is watched: all namespaces at once, or each of some.
@@ -191,32 +203,34 @@ fn start_projects<K>(
     kind: ProjectScopes<K>,
     shared: &Arc<project::Shared>,
     shutdown: &watch::Receiver<bool>,
-) where
+) -> Vec<oneshot::Receiver<()>>
+where
     K: Declared,
 {
     let key_watches = KeyWatches::new(kind.wake);
-    let mut woken = Some(kind.woken);
-    let mut senders = Vec::new();
+    let (mut senders, mut filling) = (Vec::new(), Vec::new());
     for (namespace, store, writer) in kind.scopes {
         let (wake, own) = unbounded_channel();
         senders.push((store.clone(), wake));
         let (shared, shutdown, key_watches) = (Arc::clone(shared), shutdown.clone(), key_watches.clone());
-        tasks.spawn(project::run(shared, namespace, (store, writer), key_watches, received(own), shutdown));
+        let (filled, is_filled) = oneshot::channel();
+        filling.push(is_filled);
+        tasks.spawn(project::run(shared, namespace, (store, writer), key_watches, received(own), filled, shutdown));
     }
     // One channel for the kind, one controller for each scope: each is woken for what its store holds.
-    if let Some(mut woken) = woken.take() {
-        let route = async move {
-            while let Some(reference) = woken.recv().await {
-                for (store, wake) in &senders {
-                    if store.get(&reference).is_some() {
-                        // The receiver ends with its controller, at shutdown.
-                        let _ = wake.send(reference.clone());
-                    }
+    let mut woken = kind.woken;
+    let route = async move {
+        while let Some(reference) = woken.recv().await {
+            for (store, wake) in &senders {
+                if store.get(&reference).is_some() {
+                    // The receiver ends with its controller, at shutdown.
+                    let _ = wake.send(reference.clone());
                 }
             }
-        };
-        tasks.spawn(until_shutdown(route, shutdown.clone()));
-    }
+        }
+    };
+    tasks.spawn(until_shutdown(route, shutdown.clone()));
+    filling
 }
 
 fn received<T: Send + 'static>(receiver: UnboundedReceiver<T>) -> impl futures::Stream<Item = T> + Send + 'static {
@@ -279,21 +293,25 @@ where
     }
 }
 
-/// Says when the caches are filled. Until then nothing is concluded from what they lack.
-async fn announce_readiness(triggers: Triggers, declared: Arc<DeclaredProjects>, health: Health) {
-    let waiting = "waiting for the caches: are the CRDs applied, and may the operator list them?";
-    health.not_ready(waiting);
-    // A writer that is gone has ended with its watch: the process is going down.
-    let _ = declared.cluster.wait_until_ready().await;
-    for store in &declared.namespaced {
-        let _ = store.wait_until_ready().await;
+/// What is to be filled before anything is concluded from what the caches lack.
+#[derive(Default)]
+struct Filling {
+    projects: Vec<oneshot::Receiver<()>>,
+    clients: Vec<oneshot::Receiver<()>>,
+}
+
+/// Says when the caches are filled.
+async fn announce_readiness(filling: Filling, triggers: Triggers, declared: Arc<DeclaredProjects>, health: Health) {
+    health.ready(false, "waiting for the caches: are the CRDs applied, and may the operator list them?");
+    // A sender that is gone has ended with its watch: the process is going down, and is not ready.
+    if join_all(filling.projects).await.iter().any(Result::is_err) {
+        return;
     }
     declared.filled.store(true, Ordering::Release);
-    for scope in &triggers.0 {
-        let _ = scope.objects.wait_until_ready().await;
+    if join_all(filling.clients).await.iter().any(Result::is_err) {
+        return;
     }
-    health.ready();
-    tracing::info!("the caches are filled");
+    health.ready(true, "the caches are filled");
     // Those whose project was not known to be missing before.
     triggers.wake_all();
 }

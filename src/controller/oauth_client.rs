@@ -11,9 +11,10 @@ use kube::runtime::controller::{Action, Config as ControllerConfig};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{Controller, WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::events;
+use super::filled;
 use super::memory::Memory;
 use crate::api::names::OAUTH_CLIENT_LABEL;
 use crate::api::{ConditionType, OAuthClient, condition};
@@ -75,6 +76,7 @@ impl Watches {
         shared: Arc<Shared>,
         concurrency: u16,
         requested: impl Stream<Item = ObjectRef<OAuthClient>> + Send + 'static,
+        filled: oneshot::Sender<()>,
         mut shutdown: watch::Receiver<bool>,
     ) {
         let namespace = self.namespace.as_deref();
@@ -83,6 +85,7 @@ impl Watches {
             .default_backoff()
             .modify(|object: &mut OAuthClient| object.managed_fields_mut().clear())
             .reflect(self.object_writer)
+            .inspect(filled::tell(filled))
             .touched_objects();
         let labelled = watcher::Config::default().labels(OAUTH_CLIENT_LABEL);
         let secrets = watcher(scoped::<PartialObjectMeta<Secret>>(self.watches.clone(), namespace), labelled)

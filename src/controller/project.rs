@@ -18,10 +18,11 @@ use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{Controller, WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use super::declared::Declared;
+use super::filled;
 use super::key_watch::KeyWatches;
 use super::project_status::{self, Said};
 use super::triggers::Triggers;
@@ -91,6 +92,7 @@ pub(super) async fn run<K>(
     (store, writer): (Store<K>, reflector::store::Writer<K>),
     key_watches: KeyWatches<K>,
     requested: impl Stream<Item = ObjectRef<K>> + Send + 'static,
+    filled: oneshot::Sender<()>,
     mut shutdown: watch::Receiver<bool>,
 ) where
     K: Declared,
@@ -101,6 +103,7 @@ pub(super) async fn run<K>(
         .default_backoff()
         .modify(|object: &mut K| object.managed_fields_mut().clear())
         .reflect(writer)
+        .inspect(filled::tell(filled))
         .inspect(move |event| {
             if let Ok(watcher::Event::Delete(object)) = event {
                 watches.forget(&object.key());

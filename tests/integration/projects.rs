@@ -91,18 +91,12 @@ async fn a_server_that_says_no_is_believed_about_the_key_and_never_about_absence
         let rule = ground.admin.fault(&rule).await.unwrap();
         change_key(&ground, &Role::ALL).await;
         until_project(&ground, said).await;
-        ground
-            .kubectl(&[
-                "annotate",
-                "--overwrite",
-                "maoc",
-                "web",
-                &format!("meshagent.com/reconcile-requested-at={status}"),
-            ])
-            .await;
+        let asked = status.to_string();
+        let annotation = format!("meshagent.com/reconcile-requested-at={asked}");
+        ground.kubectl(&["annotate", "--overwrite", "maoc", "web", &annotation]).await;
         let client = ground
             .until("maoc", "web", "the request was handled", |o| {
-                o["status"]["lastHandledReconcileAt"] == status.to_string()
+                o["status"]["lastHandledReconcileAt"].as_str() == Some(&asked)
             })
             .await;
         assert!(condition(&client, "Ready").starts_with("True"), "{status}: {}", client["status"]);

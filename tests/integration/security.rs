@@ -52,7 +52,7 @@ async fn secret_and_key_are_in_the_secrets_data_and_nowhere_else() {
     let mut metadata_alone = secret.clone();
     metadata_alone["data"] = Value::Null;
     let log = ground.operator.as_ref().unwrap().process().log();
-    assert!(log.contains("the operator starts"), "this is not the operator's log");
+    assert!(log.contains("controllers start"), "this is not the operator's log");
     let searched = [
         ("the log", log),
         ("objects", ground.kubectl(&["get", "maoc,events", "-o", "json", "--show-managed-fields"]).await),

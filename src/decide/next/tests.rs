@@ -472,15 +472,17 @@ proptest! {
         let mut ended = false;
         for luck in luck {
             let step = next(&desired, &seen);
-            match &step {
-                Step::Rest => { ended = true; break; }
-                Step::Post { token } => prop_assert!(posted.insert(token.clone()), "{} was POSTed twice", token),
-                Step::Put { client_id, .. } | Step::Delete { client_id, .. } => {
-                    let ours = known.get(client_id).is_some_and(|client| client.marker.is_some());
-                    let in_secret = holds(&seen.secret, client_id);
-                    prop_assert!(ours || named.contains(client_id) || in_secret, "{:?} is not ours", step);
-                }
-                _ => {}
+            if step == Step::Rest {
+                ended = true;
+                break;
+            }
+            if let Step::Post { token } = &step {
+                prop_assert!(posted.insert(token.clone()), "{} was POSTed twice", token);
+            }
+            if let Step::Put { client_id, .. } | Step::Delete { client_id, .. } = &step {
+                let ours = known.get(client_id).is_some_and(|client| client.marker.is_some());
+                let in_secret = holds(&seen.secret, client_id);
+                prop_assert!(ours || named.contains(client_id) || in_secret, "{:?} is not ours", step);
             }
             let answer = answer(&step, &seen, luck);
             seen.absorb(&step, answer);

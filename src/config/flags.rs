@@ -1,0 +1,75 @@
+//! The flags of `run` as they were typed, each also an environment variable.
+
+use std::ffi::OsString;
+
+/// Raw flags; [`super::Config::read`] makes sense of them. The comments are what `--help` prints.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Flags {
+    /// How often each project is compared whole with what is declared, like 30s, 10m or 1h
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "MESHAGENT_OPERATOR_RESYNC_INTERVAL",
+        hide_env_values = true,
+        default_value = "10m"
+    )]
+    pub resync_interval: String,
+
+    /// Names this cluster in the marker of each client; must differ between clusters and never change [default: the uid
+    /// of the namespace kube-system]
+    #[arg(long, value_name = "ID", env = "MESHAGENT_OPERATOR_CLUSTER_ID", hide_env_values = true)]
+    pub cluster_id: Option<String>,
+
+    /// Look at these namespaces only, separated by commas [default: all]
+    #[arg(long, value_name = "NAMESPACES", env = "MESHAGENT_OPERATOR_WATCH_NAMESPACES", hide_env_values = true)]
+    pub watch_namespaces: Option<String>,
+
+    /// How many objects of one kind are worked on at a time
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "MESHAGENT_OPERATOR_MAX_CONCURRENT",
+        hide_env_values = true,
+        default_value = "32"
+    )]
+    pub max_concurrent: String,
+
+    /// The operator's own namespace, where the key Secrets of ClusterMeshAgentProjects are [default: the pod's, or that
+    /// of the kubeconfig's context]
+    #[arg(long, value_name = "NAMESPACE", env = "MESHAGENT_OPERATOR_NAMESPACE", hide_env_values = true)]
+    pub namespace: Option<String>,
+
+    /// Where /healthz, /readyz and /metrics are served; port 0 takes a free one, which the log names
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "MESHAGENT_OPERATOR_HTTP_ADDRESS",
+        hide_env_values = true,
+        default_value = "0.0.0.0:8080"
+    )]
+    pub http_address: String,
+
+    /// A kubeconfig file [default: KUBECONFIG, ~/.kube/config, or the pod's service account]
+    #[arg(long, value_name = "FILE", env = "MESHAGENT_OPERATOR_KUBECONFIG", hide_env_values = true)]
+    pub kubeconfig: Option<OsString>,
+
+    /// The form of the log: text or json
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "MESHAGENT_OPERATOR_LOG_FORMAT",
+        hide_env_values = true,
+        default_value = "text"
+    )]
+    pub log_format: String,
+
+    /// What is logged: off, error, warn, info, debug or trace; also by module, like info,kube_runtime=debug
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        env = "MESHAGENT_OPERATOR_LOG_LEVEL",
+        hide_env_values = true,
+        default_value = "info"
+    )]
+    pub log_level: String,
+}

@@ -1,0 +1,118 @@
+use clap::{Args as _, Command, FromArgMatches as _};
+
+use super::*;
+
+fn flags(arguments: &[&str]) -> Flags {
+    let command = Flags::augment_args(Command::new("run").no_binary_name(true));
+    Flags::from_arg_matches(&command.try_get_matches_from(arguments).unwrap()).unwrap()
+}
+
+fn read(arguments: &[&str]) -> Result<Config, ConfigError> {
+    Config::read(&flags(arguments))
+}
+
+fn defaults() -> Config {
+    Config {
+        resync_interval: Duration::from_secs(600),
+        cluster_id: None,
+        watch_namespaces: vec![],
+        max_concurrent: 32,
+        namespace: None,
+        http_address: SocketAddr::from(([0, 0, 0, 0], 8080)),
+        kubeconfig: None,
+        log_format: LogFormat::Text,
+        log_level: Targets::new().with_default(LevelFilter::INFO),
+    }
+}
+
+#[test]
+fn without_flags_all_is_at_its_default() {
+    assert_eq!(read(&[]), Ok(defaults()));
+}
+
+#[test]
+fn each_flag_is_read() {
+    let read = read(&[
+        "--resync-interval=90s",
+        "--cluster-id=arn:aws:eks:eu-1:1:cluster/a",
+        "--watch-namespaces=shop, billing,shop",
+        "--max-concurrent=1",
+        "--namespace=meshagent",
+        "--http-address=[::1]:0",
+        "--kubeconfig=/etc/kubeconfig",
+        "--log-format=json",
+        "--log-level=warn,kube_runtime=debug",
+    ]);
+    let wanted = Config {
+        resync_interval: Duration::from_secs(90),
+        cluster_id: Some(ClusterId::new("arn:aws:eks:eu-1:1:cluster/a")),
+        watch_namespaces: vec!["billing".to_owned(), "shop".to_owned()],
+        max_concurrent: 1,
+        namespace: Some("meshagent".to_owned()),
+        http_address: SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 0)),
+        kubeconfig: Some(PathBuf::from("/etc/kubeconfig")),
+        log_format: LogFormat::Json,
+        log_level: Targets::new().with_default(LevelFilter::WARN).with_target("kube_runtime", LevelFilter::DEBUG),
+    };
+    assert_eq!(read, Ok(wanted));
+}
+
+#[test]
+fn an_optional_flag_that_is_empty_counts_as_absent() {
+    let read = read(&["--cluster-id=", "--watch-namespaces= ", "--namespace=", "--kubeconfig="]);
+    assert_eq!(read, Ok(defaults()));
+}
+
+#[test]
+fn a_module_alone_keeps_the_rest_at_info() {
+    let level = read(&["--log-level=kube_runtime=debug"]).unwrap().log_level;
+    assert_eq!(level.default_level(), Some(LevelFilter::INFO));
+}
+
+#[test]
+fn each_value_that_cannot_be_used_is_refused_by_its_flag() {
+    let too_long = "x".repeat(129);
+    let long_name = "x".repeat(64);
+    let refused: &[(&str, &[&str])] = &[
+        ("resync-interval", &["", "0s", "10", "10 m", "1h30m", "4000d", "-1s"]),
+        ("cluster-id", &["two words", "ümlaut", "a\nb", &too_long]),
+        ("watch-namespaces", &["a,,b", ",", "Shop", "a;b", "shop,-b", &long_name]),
+        ("max-concurrent", &["", "0", "1001", "-1", "many", "99999"]),
+        ("namespace", &["a,b", "UPPER", "-a", "a-", "a.b", &long_name]),
+        ("http-address", &["", "8080", ":8080", "localhost:8080", "0.0.0.0", "0.0.0.0:99999"]),
+        ("log-format", &["", "yaml", "JSON"]),
+        ("log-level", &["", "inof", "info,", "info,kube", "kube=loud", "=debug", "a b=info", "3"]),
+    ];
+    for (flag, values) in refused {
+        for value in *values {
+            let error = read(&[&format!("--{flag}={value}")]).unwrap_err();
+            assert_eq!(error.flag, *flag, "{value:?}");
+        }
+    }
+}
+
+#[test]
+fn an_error_names_flag_and_variable_and_value_and_fix() {
+    let error = read(&["--resync-interval=10 minutes"]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "--resync-interval (or MESHAGENT_OPERATOR_RESYNC_INTERVAL) is \"10 minutes\", which is not one whole number \
+         with a unit; write it like 30s, 15m, 12h or 90d"
+    );
+}
+
+#[test]
+fn each_flag_is_also_the_environment_variable_of_its_name() {
+    let command = Flags::augment_args(Command::new("run"));
+    let pairs: Vec<_> = command
+        .get_arguments()
+        .map(|argument| {
+            let flag = argument.get_long().unwrap();
+            (variable(flag), argument.get_env().unwrap().to_str().unwrap().to_owned())
+        })
+        .collect();
+    assert_eq!(pairs.len(), 9);
+    for (wanted, is) in pairs {
+        assert_eq!(is, wanted);
+    }
+}

@@ -1,0 +1,115 @@
+use super::*;
+use crate::meshagent;
+
+/// The samples by name and labels, prefix left out; fails on a line that is neither sample nor comment.
+fn samples(metrics: &Metrics) -> BTreeMap<String, f64> {
+    let text = metrics.text().unwrap();
+    assert!(text.ends_with("# EOF\n"), "{text}");
+    text.lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            let name = name.strip_prefix("meshagent_operator_").unwrap();
+            (name.to_owned(), value.parse().unwrap())
+        })
+        .collect()
+}
+
+fn beginning_with(start: &str, samples: &BTreeMap<String, f64>) -> BTreeMap<String, f64> {
+    samples.iter().filter(|(name, _)| name.starts_with(start)).map(|(name, value)| (name.clone(), *value)).collect()
+}
+
+fn counted<const N: usize>(wanted: [(&str, f64); N]) -> BTreeMap<String, f64> {
+    wanted.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
+fn by_reason<const N: usize>(numbers: [(&str, i64); N]) -> BTreeMap<String, i64> {
+    numbers.map(|(reason, number)| (reason.to_owned(), number)).into()
+}
+
+#[test]
+fn passes_are_counted_by_kind_and_outcome() {
+    let metrics = Metrics::new();
+    metrics.reconciled("OAuthClient", Outcome::Settled, Duration::from_millis(3));
+    metrics.reconciled("OAuthClient", Outcome::Settled, Duration::from_millis(300));
+    metrics.reconciled("MeshAgentProject", Outcome::Retry, Duration::from_secs(90));
+    let samples = samples(&metrics);
+    assert_eq!(
+        beginning_with("reconciles", &samples),
+        counted([
+            (r#"reconciles_total{kind="MeshAgentProject",outcome="retry"}"#, 1.0),
+            (r#"reconciles_total{kind="OAuthClient",outcome="settled"}"#, 2.0),
+        ])
+    );
+    let seconds = "reconcile_duration_seconds";
+    assert_eq!(samples[&format!(r#"{seconds}_sum{{kind="OAuthClient"}}"#)], 0.303);
+    assert_eq!(samples[&format!(r#"{seconds}_bucket{{le="0.005",kind="OAuthClient"}}"#)], 1.0);
+    assert_eq!(samples[&format!(r#"{seconds}_bucket{{le="60.0",kind="MeshAgentProject"}}"#)], 0.0);
+    assert_eq!(samples[&format!(r#"{seconds}_count{{kind="MeshAgentProject"}}"#)], 1.0);
+}
+
+#[test]
+fn each_attempt_of_a_call_is_counted_by_route_and_status() {
+    let metrics = Metrics::new();
+    let observe = metrics.observer();
+    for status in [Some(204), Some(204), None] {
+        observe(CallObservation {
+            route: meshagent::Route::DeleteClient,
+            status,
+            duration: Duration::from_millis(500),
+        });
+    }
+    let samples = samples(&metrics);
+    let route = r#"route="DELETE /oauth/clients/{client_id}""#;
+    assert_eq!(
+        beginning_with("rest_calls", &samples),
+        BTreeMap::from([
+            (format!(r#"rest_calls_total{{{route},status="204"}}"#), 2.0),
+            (format!(r#"rest_calls_total{{{route},status="none"}}"#), 1.0),
+        ])
+    );
+    assert_eq!(samples[&format!("rest_call_duration_seconds_sum{{{route}}}")], 1.5);
+}
+
+#[test]
+fn a_reason_that_no_client_has_any_more_is_taken_away() {
+    let metrics = Metrics::new();
+    metrics.set_clients(by_reason([("Creating", 2), ("Ready", 5)]));
+    metrics.set_clients(by_reason([("Ready", 6), ("RejectedByAPI", 1)]));
+    assert_eq!(
+        beginning_with("clients", &samples(&metrics)),
+        counted([(r#"clients{reason="Ready"}"#, 6.0), (r#"clients{reason="RejectedByAPI"}"#, 1.0),])
+    );
+}
+
+#[test]
+fn a_project_that_is_gone_is_forgotten() {
+    let metrics = Metrics::new();
+    for project in ["default", "shop/own"] {
+        metrics.set_orphans(project, 3);
+        metrics.resynced(project, Timestamp::from_second(1_795_000_000).unwrap());
+    }
+    metrics.forget_project("default");
+    let samples = samples(&metrics);
+    assert_eq!(
+        [beginning_with("orphans", &samples), beginning_with("last", &samples)],
+        [
+            counted([(r#"orphans{project="shop/own"}"#, 3.0)]),
+            counted([(r#"last_successful_resync_timestamp_seconds{project="shop/own"}"#, 1_795_000_000.0)]),
+        ]
+    );
+}
+
+#[test]
+fn clones_share_what_they_count() {
+    let metrics = Metrics::new();
+    metrics.clone().credentials_held(2);
+    assert_eq!(samples(&metrics), counted([("credentials_held", 2.0)]));
+}
+
+#[test]
+fn a_label_cannot_break_out_of_its_line() {
+    let metrics = Metrics::new();
+    metrics.set_orphans("a\"\n\\b", 1);
+    assert_eq!(beginning_with("orphans", &samples(&metrics)), counted([(r#"orphans{project="a\"\n\\b"}"#, 1.0)]));
+}
