@@ -284,6 +284,7 @@ const QUIET: Budget = Budget {
 #[test]
 fn every_interleaving_keeps_the_invariants() {
     let scenarios = [
+        ("nothing else", QUIET),
         ("delete", Budget { deletes: 1, ..QUIET }),
         ("delete and create again", Budget { deletes: 1, creates: 1, ..QUIET }),
         ("rotation", Budget { rotations: 1, ..QUIET }),
@@ -305,4 +306,37 @@ fn every_interleaving_keeps_the_invariants() {
     }
     println!("{total} states");
     assert!(total >= 1_000_000, "the model covers too little: {total} states");
+}
+
+/// Without the fence some scenario must break an invariant: this is how the model is known to look.
+fn assert_falls_without(fence: Fence, budget: Budget) {
+    match explore(budget, Some(fence)) {
+        Ok(states) => panic!("no property falls without {fence:?}, in {states} states"),
+        Err(fallen) => println!("without {fence:?}: {}", fallen.lines().next().unwrap_or_default()),
+    }
+}
+
+#[test]
+fn without_the_resource_version_on_the_record_a_property_falls() {
+    assert_falls_without(Fence::RecordVersion, Budget { rotations: 1, ..QUIET });
+}
+
+#[test]
+fn without_the_resource_version_on_the_intent_a_property_falls() {
+    assert_falls_without(Fence::IntentVersion, QUIET);
+}
+
+#[test]
+fn with_the_listing_after_the_read_a_property_falls() {
+    assert_falls_without(Fence::ListBeforeRead, Budget { rotations: 1, lost_answers: 1, ..QUIET });
+}
+
+#[test]
+fn with_a_secret_that_is_applied_and_not_created_a_property_falls() {
+    assert_falls_without(Fence::CreateNotApply, QUIET);
+}
+
+#[test]
+fn with_the_old_token_put_back_after_a_withdrawal_a_property_falls() {
+    assert_falls_without(Fence::FreshToken, Budget { replaces: 1, rotations: 1, ..QUIET });
 }

@@ -12,6 +12,8 @@ use crate::decide::observed::{Credential, Held, Object, Observed, Remote, Replac
 
 /// From so many POSTs of unknown outcome on, and before anything was ever recorded, waste is removed before the next.
 const PURGE_FROM: usize = 3;
+/// More tokens than this would outgrow the object's annotations in an outage of days.
+const MOST_UNKNOWN: usize = 64;
 /// A pass whose intents are overwritten gives way: two that overwrite each other's would never end.
 const MOST_INTENTS: u8 = 2;
 
@@ -91,6 +93,10 @@ fn unknown_after_intent(object: &Object, secret: &Secret) -> BTreeSet<Token> {
     {
         unknown.extend(stored.token.clone());
     }
+    while unknown.len() > MOST_UNKNOWN {
+        // What a forgotten token made is removed by the sweep, after its age.
+        unknown.pop_first();
+    }
     unknown
 }
 
@@ -122,11 +128,10 @@ fn purge(observed: &Observed) -> Option<Step> {
     if observed.live.is_none_or(|live| live <= listed) {
         return Some(Step::ReadLive);
     }
-    Some(match of_this_uid(observed).find(|(client_id, _)| !holds(&observed.secret, client_id)) {
-        Some((client_id, _)) => Step::Delete { client_id: client_id.clone(), because: Removal::Disowned },
-        // What commits later than this is the sweep's.
-        None => Step::StrikeUnknown { version: object.version.clone() },
-    })
+    // Their tokens stay on the object: a POST that is under way elsewhere may still commit under one of them.
+    of_this_uid(observed)
+        .find(|(client_id, _)| !holds(&observed.secret, client_id))
+        .map(|(client_id, _)| Step::Delete { client_id: client_id.clone(), because: Removal::Disowned })
 }
 
 /// The Secret holds the recorded client under another token than the object's (`kubectl replace`, or an intent that
