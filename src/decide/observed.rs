@@ -278,6 +278,7 @@ impl Observed {
                 self.object = object;
                 self.held = Held::Unspent(token);
                 self.intents += 1;
+                self.recorded = false;
                 self.rehearsed = false;
                 self.listing = None;
             }
@@ -289,6 +290,7 @@ impl Observed {
                     self.listing = None;
                 }
                 self.secret = Secret::Ours(stored);
+                self.recorded = false;
             }
             Answer::Data(credential, in_shape) => self.absorb_data(credential, in_shape),
             Answer::Rehearsed => self.rehearsed = true,
@@ -324,7 +326,11 @@ impl Observed {
 
     fn absorb_live(&mut self, object: Option<Object>, secret: Secret) {
         match object {
-            Some(object) if object.uid == self.object.uid => self.object = object,
+            Some(object) if object.uid == self.object.uid => {
+                // What was recorded may have been so of an older view only.
+                self.recorded &= object == self.object && secret == self.secret;
+                self.object = object;
+            }
             Some(_) | None => self.object_gone = true,
         }
         self.secret = secret;

@@ -35,7 +35,16 @@ pub fn bounded(world: &World) -> bool {
         .filter(|client| client.marker.as_ref().is_some_and(|marker| marker.owner.uid == declared.object.uid));
     let in_hand = world.operators.iter().filter(|operator| operator.has_credential()).count();
     let unknown = declared.object.unknown.len() + usize::from(world.astray);
-    ours.count() <= 1 + declared.object.recorded.retiring.len() + in_hand + unknown
+    // Published and not recorded yet: the recorded one retires with the record.
+    let about_to_retire = usize::from(
+        declared
+            .object
+            .recorded
+            .client_id
+            .as_ref()
+            .is_some_and(|recorded| world.secret.as_ref().is_some_and(|secret| &secret.client_id != recorded)),
+    );
+    ours.count() <= 1 + declared.object.recorded.retiring.len() + in_hand + unknown + about_to_retire
 }
 
 /// Whether a step writes anything anywhere.

@@ -28,8 +28,6 @@ pub enum Fence {
     ListBeforeRead,
     /// The Secret is created, not applied.
     CreateNotApply,
-    /// A withdrawn intent gets a fresh token; without the fence the object gets the Secret's token back.
-    FreshToken,
 }
 
 /// How much of everything may happen.
@@ -72,8 +70,6 @@ pub struct Pass {
     pub observed: Observed,
     pub deleting: bool,
     pub variant: u8,
-    /// With the fence `ListBeforeRead` out: what was read before the listing instead of after it.
-    pub read_too_early: Option<(Option<Object>, Secret)>,
 }
 
 /// The Secret in etcd.
@@ -91,6 +87,8 @@ pub enum Sweep {
     #[default]
     Idle,
     Listed(BTreeMap<ClientId, RemoteClient>),
+    /// With the fence `ListBeforeRead` out: what was read before the listing instead of after it.
+    ReadTooEarly(Option<Declared>, Option<StoredSecret>),
     Judged(Vec<ClientId>),
 }
 
@@ -213,6 +211,17 @@ impl World {
         })
     }
 
+    /// The caches of an operator show what is there now.
+    pub fn refresh(&mut self, who: usize) {
+        self.operators[who].cached = self.declared.clone();
+        self.refresh_secret_and_listing(who);
+    }
+
+    pub fn refresh_secret_and_listing(&mut self, who: usize) {
+        self.operators[who].cached_secret = self.secret.clone();
+        self.operators[who].cached_remote = self.remote.clone();
+    }
+
     pub fn start_pass(&mut self, who: usize) {
         let operator = &mut self.operators[who];
         let Some(cached) = operator.cached.clone() else { return };
@@ -221,8 +230,7 @@ impl World {
         let relevant = operator.cached_remote.iter().filter(|(id, client)| relevant(&cached.object, id, client));
         let remote = relevant.map(|(id, client)| (id.clone(), client.clone())).collect();
         let observed = Observed::begin(cached.object, secret, remote, held);
-        operator.pass =
-            Some(Pass { observed, deleting: cached.deleting, variant: cached.variant, read_too_early: None });
+        operator.pass = Some(Pass { observed, deleting: cached.deleting, variant: cached.variant });
     }
 
     /// No pass may start any more: what the caches hold matters no longer.
@@ -321,9 +329,6 @@ impl World {
 
     /// The effect of a step, and its answer.
     fn effect(&mut self, who: usize, step: &Step) -> Answer {
-        if !self.intact(Fence::ListBeforeRead) {
-            self.swap_listing_and_read(who, step);
-        }
         let Some(pass) = self.operators[who].pass.clone() else {
             return Answer::Conflict;
         };
@@ -331,7 +336,7 @@ impl World {
         let alive = self.declared.as_ref().is_some_and(|declared| declared.object.uid == uid);
         match step {
             Step::ReadLive => {
-                let (object, secret) = pass.read_too_early.clone().unwrap_or_else(|| self.read_live(&pass));
+                let (object, secret) = self.read_live(&pass);
                 Answer::Live(object, secret)
             }
             Step::ReadSecret => match Self::view_secret(self.secret.as_ref(), &pass.observed.object, true) {
@@ -356,7 +361,7 @@ impl World {
                 Answer::Deleted
             }
             Step::Forget => Answer::Forgotten,
-            Step::Record(record) => self.record(&uid, record),
+            Step::Record(record) => self.record(&pass.observed.object, record),
             Step::StrikeUnknown { version } if alive && self.guarded(version) => {
                 self.touch(|declared| declared.object.unknown.clear());
                 self.object().map_or(Answer::Conflict, Answer::Object)
@@ -376,14 +381,7 @@ impl World {
         if !alive || self.intact(Fence::IntentVersion) && !self.guarded(version) {
             return Answer::Conflict;
         }
-        let mut token = Token::mint(uid, &self.tick().to_string());
-        if !self.intact(Fence::FreshToken)
-            && let (Some(secret), Some(declared)) = (&self.secret, &self.declared)
-            && declared.object.recorded.client_id.as_ref() == Some(&secret.client_id)
-            && !declared.object.rotation_asked
-        {
-            token = secret.token.clone();
-        }
+        let token = Token::mint(uid, &self.tick().to_string());
         self.touch(|declared| {
             declared.object.token = Some(token.clone());
             declared.object.unknown = unknown.clone();
@@ -430,20 +428,6 @@ impl World {
         let object = self.object();
         let secret = Self::view_secret(self.secret.as_ref(), object.as_ref().unwrap_or(&pass.observed.object), true);
         (object, secret)
-    }
-
-    /// With the fence out, reading and listing change places.
-    fn swap_listing_and_read(&mut self, who: usize, step: &Step) {
-        let Some(mut pass) = self.operators[who].pass.clone() else {
-            return;
-        };
-        if *step == Step::List {
-            pass.read_too_early = Some(self.read_live(&pass));
-        } else if *step == Step::ReadLive && pass.read_too_early.is_some() {
-            let listing = self.listing(&pass.observed.object);
-            pass.observed.absorb(&Step::List, Answer::Listing(listing));
-        }
-        self.operators[who].pass = Some(pass);
     }
 
     fn post(&mut self, pass: &Pass, token: &Token) -> Answer {
@@ -503,11 +487,12 @@ impl World {
         self.remote.remove(client_id);
     }
 
-    fn record(&mut self, uid: &Uid, record: &Record) -> Answer {
-        let Some(declared) = self.declared.clone().filter(|declared| &declared.object.uid == uid) else {
+    fn record(&mut self, seen: &Object, record: &Record) -> Answer {
+        let uid = &seen.uid;
+        if self.declared.as_ref().is_none_or(|declared| &declared.object.uid != uid) {
             return Answer::Conflict;
-        };
-        let mut recorded = declared.object.recorded.clone();
+        }
+        let mut recorded = seen.recorded.clone();
         let known: BTreeMap<_, _> =
             recorded.retiring.iter().map(|former| (former.client_id.clone(), former.due)).collect();
         recorded.retiring = record
@@ -518,7 +503,7 @@ impl World {
                 due: known.get(client_id).copied().unwrap_or(false),
             })
             .collect();
-        let mut rotation_asked = declared.object.rotation_asked;
+        let mut rotation_asked = seen.rotation_asked;
         if let (Verdict::Converged, Some(Published { client_id, secret_version, digest })) =
             (&record.verdict, &record.published)
         {
@@ -527,8 +512,8 @@ impl World {
             recorded.digest = digest.clone().or(recorded.digest);
             rotation_asked = false;
         }
-        if recorded == declared.object.recorded && rotation_asked == declared.object.rotation_asked {
-            return Answer::Recorded(declared.object);
+        if recorded == seen.recorded && rotation_asked == seen.rotation_asked {
+            return Answer::Recorded(seen.clone());
         }
         if self.intact(Fence::RecordVersion) && !self.guarded(&record.version) {
             return Answer::Conflict;
@@ -625,24 +610,30 @@ impl World {
     }
 
     pub fn sweep_lists(&mut self) {
+        if !self.intact(Fence::ListBeforeRead) {
+            self.sweep = Sweep::ReadTooEarly(self.declared.clone(), self.secret.clone());
+            return;
+        }
         let marked = self.remote.iter().filter(|(_, client)| client.marker.is_some());
         self.sweep = Sweep::Listed(marked.map(|(id, client)| (id.clone(), client.clone())).collect());
     }
 
     /// The sweep judges by the product's own rule. The age that the rule asks for may pass at any time.
     pub fn sweep_reads(&mut self) {
-        let Sweep::Listed(listed) = std::mem::take(&mut self.sweep) else {
-            return;
+        let (listed, declared, secret) = match std::mem::take(&mut self.sweep) {
+            Sweep::Listed(listed) => (listed, self.declared.clone(), self.secret.clone()),
+            Sweep::ReadTooEarly(declared, secret) => (self.remote.clone(), declared, secret),
+            Sweep::Idle | Sweep::Judged(_) => return,
         };
         let judged = listed.iter().filter(|(client_id, client)| {
             let Some(marker) = &client.marker else { return false };
-            let declared = self.declared.as_ref().filter(|declared| declared.object.uid == marker.owner.uid);
-            let secret;
+            let declared = declared.as_ref().filter(|declared| declared.object.uid == marker.owner.uid);
+            let view;
             let evidence = match declared {
                 None => Evidence::Gone,
                 Some(declared) => {
-                    secret = Self::view_secret(self.secret.as_ref(), &declared.object, true);
-                    Evidence::Present(&declared.object, &secret)
+                    view = Self::view_secret(secret.as_ref(), &declared.object, true);
+                    Evidence::Present(&declared.object, &view)
                 }
             };
             disowned(client_id, marker, evidence).is_some()
@@ -657,6 +648,12 @@ impl World {
                 self.remove(&client_id, Removal::Disowned);
             }
         }
+    }
+
+    /// Without faults, until nothing changes any more.
+    pub fn come_to_rest(&mut self) {
+        while self.go_on_fairly() {}
+        self.forget_caches();
     }
 
     /// One step of a world without faults: whether anything happened.
@@ -696,15 +693,13 @@ impl World {
     fn sweep_reads_or_deletes(&mut self) {
         match self.sweep {
             Sweep::Idle => {}
-            Sweep::Listed(_) => self.sweep_reads(),
+            Sweep::Listed(_) | Sweep::ReadTooEarly(..) => self.sweep_reads(),
             Sweep::Judged(_) => self.sweep_deletes(),
         }
     }
 
     fn run_leader(&mut self) {
-        self.operators[0].cached = self.declared.clone();
-        self.operators[0].cached_secret = self.secret.clone();
-        self.operators[0].cached_remote = self.remote.clone();
+        self.refresh(0);
         if self.declared.is_none() {
             self.operators[0].held = None;
             return;
