@@ -88,7 +88,7 @@ pub enum Sweep {
     Idle,
     Listed(BTreeMap<ClientId, RemoteClient>),
     /// With the fence `ListBeforeRead` out: what was read before the listing instead of after it.
-    ReadTooEarly(Option<Declared>, Option<StoredSecret>),
+    ReadTooEarly(Box<(Option<Declared>, Option<StoredSecret>)>),
     Judged(Vec<ClientId>),
 }
 
@@ -611,7 +611,7 @@ impl World {
 
     pub fn sweep_lists(&mut self) {
         if !self.intact(Fence::ListBeforeRead) {
-            self.sweep = Sweep::ReadTooEarly(self.declared.clone(), self.secret.clone());
+            self.sweep = Sweep::ReadTooEarly(Box::new((self.declared.clone(), self.secret.clone())));
             return;
         }
         let marked = self.remote.iter().filter(|(_, client)| client.marker.is_some());
@@ -622,7 +622,7 @@ impl World {
     pub fn sweep_reads(&mut self) {
         let (listed, declared, secret) = match std::mem::take(&mut self.sweep) {
             Sweep::Listed(listed) => (listed, self.declared.clone(), self.secret.clone()),
-            Sweep::ReadTooEarly(declared, secret) => (self.remote.clone(), declared, secret),
+            Sweep::ReadTooEarly(read) => (self.remote.clone(), read.0, read.1),
             Sweep::Idle | Sweep::Judged(_) => return,
         };
         let judged = listed.iter().filter(|(client_id, client)| {
