@@ -12,9 +12,6 @@ pub const PREFIX: &str = "meshagent.com/";
 /// Finalizer on an OAuthClient: its remote client is to be deleted, or released, first.
 pub const FINALIZER: &str = "meshagent.com/oauth-client";
 
-/// Finalizer on a project: OAuthClients use it.
-pub const PROJECT_FINALIZER: &str = "meshagent.com/project";
-
 /// Label on a Secret, and on pods that want its credential: the name of the OAuthClient.
 pub const OAUTH_CLIENT_LABEL: &str = "meshagent.com/oauth-client";
 
@@ -43,17 +40,8 @@ pub const KEYS_ANNOTATION: &str = "meshagent.com/keys";
 /// On a Secret: SHA-256 over its public values, so that the metadata tells whether they are the wanted ones.
 pub const VALUES_ANNOTATION: &str = "meshagent.com/values";
 
-/// On a Secret: it outlived its OAuthClient on purpose.
-pub const RETAINED_ANNOTATION: &str = "meshagent.com/retained";
-
 /// On an OAuthClient, by a person: look at the remote client now, once for each new value.
 pub const RECONCILE_REQUESTED_ANNOTATION: &str = "meshagent.com/reconcile-requested-at";
 
 /// Flux's form of [`RECONCILE_REQUESTED_ANNOTATION`], written by `flux reconcile`.
 pub const FLUX_RECONCILE_REQUESTED_ANNOTATION: &str = "reconcile.fluxcd.io/requestedAt";
-
-/// On an OAuthClient, by a person: replace the client and its credential, once for each new value.
-pub const ROTATE_REQUESTED_ANNOTATION: &str = "meshagent.com/rotate-requested-at";
-
-/// On an OAuthClient that is being deleted, by a person: give up on the remote client. Its value is the object's uid.
-pub const FORCE_RELEASE_ANNOTATION: &str = "meshagent.com/force-release";

@@ -292,7 +292,11 @@ impl Observed {
                 self.secret = Secret::Ours(stored);
                 self.recorded = false;
             }
-            Answer::Data(credential, in_shape) => self.absorb_data(credential, in_shape),
+            Answer::Data(credential, in_shape) => {
+                if let Secret::Ours(stored) = &mut self.secret {
+                    (stored.credential, stored.in_shape) = (credential, in_shape);
+                }
+            }
             Answer::Rehearsed => self.rehearsed = true,
             Answer::Created { client_id, digest, client } => self.absorb_created(step, client_id, digest, client),
             Answer::Refused(failure) => self.failure = Some(failure),
@@ -336,13 +340,6 @@ impl Observed {
         self.secret = secret;
         self.live = Some(self.tick);
         self.stale = false;
-    }
-
-    fn absorb_data(&mut self, credential: Credential, in_shape: bool) {
-        if let Secret::Ours(stored) = &mut self.secret {
-            stored.credential = credential;
-            stored.in_shape = in_shape;
-        }
     }
 
     fn absorb_created(&mut self, step: &Step, client_id: ClientId, digest: Digest, client: RemoteClient) {
