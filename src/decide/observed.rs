@@ -46,7 +46,7 @@ pub struct Observed {
     pub project: Option<Failure>,
     /// The step of this pass that failed, and why: the pass records it and ends.
     pub failure: Option<Failure>,
-    /// Whether the pass has written (or found in no need of writing) its status.
+    /// Whether the pass has written (or found in no need of writing) its status, and no token or Secret since.
     pub recorded: bool,
 }
 
@@ -268,8 +268,8 @@ impl Observed {
     /// Folds in what a step was answered.
     pub fn absorb(&mut self, step: &Step, answer: Answer) {
         self.tick += 1;
-        if matches!(step, Step::MoveToken { .. }) {
-            // Spent even if the answer was lost: a token that may be in the Secret must never be POSTed.
+        if matches!(step, Step::Post { .. } | Step::MoveToken { .. }) {
+            // Spent whatever the answer is: a token that was POSTed, or may be in the Secret, is never POSTed again.
             self.held = Held::Nothing;
         }
         match answer {
@@ -299,7 +299,12 @@ impl Observed {
             }
             Answer::Rehearsed => self.rehearsed = true,
             Answer::Created { client_id, digest, client } => self.absorb_created(step, client_id, digest, client),
-            Answer::Refused(failure) => self.failure = Some(failure),
+            Answer::Refused(failure) => {
+                if let Step::Post { token } = step {
+                    self.held = Held::Unspent(token.clone());
+                }
+                self.failure = Some(failure);
+            }
             Answer::Unknown(failure, keyless) => self.absorb_unknown(failure, keyless),
             Answer::Listing(clients) => self.absorb_listing(clients),
             Answer::Client(client) => self.absorb_client(step, client.map_or(Remote::Missing(self.tick), Remote::Read)),
@@ -354,10 +359,7 @@ impl Observed {
         self.listing = None;
         match keyless {
             Some(client_id) => self.held = Held::Keyless { client_id, failure },
-            None => {
-                self.held = Held::Nothing;
-                self.failure = Some(failure);
-            }
+            None => self.failure = Some(failure),
         }
     }
 

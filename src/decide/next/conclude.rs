@@ -2,7 +2,7 @@
 
 use super::of_this_uid;
 use super::step::{Published, Record, Removal, Step, Verdict};
-use crate::decide::disowned::{Evidence, Haste, disowned};
+use crate::decide::disowned::{Evidence, Haste, at_rest, disowned};
 use crate::decide::failure::Failure;
 use crate::decide::id::ClientId;
 use crate::decide::observed::{Observed, Remote};
@@ -48,6 +48,10 @@ fn clean(observed: &Observed) -> Step {
     };
     if observed.live.is_none_or(|live| live <= listed) {
         return Step::ReadLive;
+    }
+    if !at_rest(object, &observed.secret) {
+        // Others are at work on it: what the tokens made cannot be told from what they are publishing.
+        return Step::Rest;
     }
     let evidence = Evidence::Present(object, &observed.secret);
     let disowned = of_this_uid(observed).find(|(client_id, client)| {
