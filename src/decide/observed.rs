@@ -12,7 +12,7 @@ use crate::api::Reason;
 /// The number of steps that a pass has absorbed: what was learnt at a higher tick was learnt later.
 pub type Tick = u32;
 
-/// After so many conflicts a pass gives way to whoever else is writing.
+// Then a pass gives way to whoever else is writing.
 const MOST_CONFLICTS: u8 = 3;
 
 /// All that a pass knows.
@@ -320,16 +320,17 @@ impl Observed {
                     *credential = Credential::AsRecorded;
                 }
             }
-            Answer::Conflict => {
-                self.stale = true;
-                self.conflicts += 1;
-                self.rehearsed = false;
-                if self.conflicts >= MOST_CONFLICTS {
-                    let text = "others change the object or its Secret at the same time; trying again";
-                    self.failure = Some(Failure::retry(Reason::Updating, text));
-                }
-            }
+            Answer::Conflict => self.absorb_conflict(),
             Answer::Failed(failure) => self.failure = Some(failure),
+        }
+    }
+
+    fn absorb_conflict(&mut self) {
+        self.stale = true;
+        self.conflicts += 1;
+        self.rehearsed = false;
+        if self.conflicts >= MOST_CONFLICTS {
+            self.failure = Some(Failure::retry(Reason::Updating, "others change it at the same time; trying again"));
         }
     }
 
