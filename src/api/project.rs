@@ -33,8 +33,7 @@ pub struct MeshAgentProjectSpec {
     pub project_id: Option<String>,
 
     /// Address of the MeshAgent API. Default: `https://api.meshagent.com`. Rule: an absolute `http` or `https` URL of up to
-    /// 2048 characters without user name, query and fragment; it may have a path. For a MeshAgentProject the operator's
-    /// `--allowed-api-hosts` must name its host.
+    /// 2048 characters without user name, query and fragment; it may have a path.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = limits::URI))]
     #[x_kube(validation = schema::api_url())]

@@ -15,8 +15,7 @@ const DEFAULT_MIN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct ProjectSettings {
     /// The project's id, if the spec names one; else the API key carries it.
     pub project_id: Option<String>,
-    /// Address of the MeshAgent API, without slashes at its end. For a namespaced project it has yet to be compared
-    /// with the allowed hosts.
+    /// Address of the MeshAgent API, without slashes at its end.
     pub api_url: String,
     /// Where the API key is.
     pub api_key: ApiKeyRef,
