@@ -310,7 +310,6 @@ fn every_interleaving_keeps_the_invariants() {
             at_rest,
             Budget { secret_deletes: 1, lost_answers: 1, passes: 1, ..QUIET },
         ),
-        ("a new object", new, QUIET),
         ("a new object, a crash", new, Budget { crashes: 1, ..QUIET }),
         ("a new object, a lost or late answer", new, Budget { lost_answers: 1, ..QUIET }),
     ];
