@@ -3,28 +3,30 @@
 //! A finalizer alone cannot promise that none is left: its patch can be answered with success and yet be lost in a race
 //! with a deletion, and a POST can commit long after its object is gone.
 
+mod evidence;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::Client;
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Api, Client};
 
 use crate::api::OAuthClient;
 use crate::api::project::Orphan;
 use crate::decide::desired::project::{OrphanPolicy, Orphans};
 use crate::decide::disowned::{Evidence, Haste, disowned};
 use crate::decide::id::{ClientId, ClusterId};
-use crate::decide::marker::{Marker, Owner};
+use crate::decide::marker::{Marker, Origin, Owner, Policy};
 use crate::decide::reading;
 use crate::project::{Listing, Project};
-use crate::reconcile::failures::within;
-use crate::reconcile::{secret, secret_name};
+use crate::reconcile::secret;
+use evidence::{Definition, Found, definition, look_for};
 
-const CRD: &str = "oauthclients.meshagent.com";
+/// After a deletion that failed.
+const RETRY: Duration = Duration::from_secs(60);
 
 /// What the sweep looks with.
 pub struct Sweep<'a> {
@@ -43,102 +45,155 @@ pub struct Sweep<'a> {
 /// What a sweep found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// The clients that are left because they are not old enough, or are only to be reported.
+    /// The clients that are left because they are not old enough, or are only to be reported; the oldest first.
     pub orphans: Vec<Orphan>,
-    /// How long until the first of them comes of age.
+    /// How long until there is something to do.
     pub next: Option<Duration>,
 }
 
-/// Whether the object that a marker names is there.
-enum Found {
-    Gone,
-    Present(Box<OAuthClient>, Option<Box<Secret>>),
+/// One sweep under way.
+struct Round<'a> {
+    project: &'a Project,
+    rule: Orphans,
+    /// Since when the orphans that were known before have been such.
+    since: BTreeMap<&'a str, Timestamp>,
+    definition: Option<Definition>,
+    /// The API server could not be reached.
+    blind: bool,
+    /// MeshAgent did not carry out a deletion.
+    refused: bool,
+    swept: Swept,
+}
+
+/// What is found about one client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// It is somebody's, or was left on purpose.
+    Kept,
+    /// It is nobody's.
+    Orphan(Haste),
+    /// Not known: nothing is done, and nothing that was known before is forgotten.
     Unknown,
 }
 
 impl Sweep<'_> {
     /// Removes what may go of a listing's disowned clients, and says which are left. `listing` was begun before any
-    /// read that is made here; `known` are the orphans that the project's status names already.
-    pub async fn sweep(&self, project: &Project, listing: &Listing, known: &[Orphan], rule: Orphans) -> Swept {
-        let since: BTreeMap<&str, Timestamp> =
-            known.iter().map(|orphan| (orphan.client_id.as_str(), orphan.since.0)).collect();
-        let mut swept = Swept::default();
-        let mut established = None;
-        for (client_id, client) in listing {
-            let Some(marker) = client.marker.as_ref().filter(|marker| self.is_to_be_judged(client_id, marker)) else {
-                continue;
-            };
-            let haste = match self.find(&marker.owner, &mut established).await {
-                Found::Gone => disowned(client_id, marker, Evidence::Gone),
-                Found::Present(object, secret) => self.judge(client_id, marker, &object, secret.as_deref()),
-                Found::Unknown => None,
-            };
-            let since = since.get(client_id.as_str()).copied().unwrap_or(self.now);
-            let age = Duration::try_from(self.now.duration_since(since)).unwrap_or_default();
-            let due = match haste {
-                None => continue,
-                Some(Haste::AtOnce) => true,
-                Some(Haste::AfterMinAge) => rule.policy == OrphanPolicy::Delete && age >= rule.min_age,
-            };
-            if due && self.remove(project, client_id, &marker.owner).await {
-                continue;
-            }
-            let next = (rule.policy == OrphanPolicy::Delete).then(|| rule.min_age.saturating_sub(age));
-            swept.keep(client_id, &marker.owner, since, next);
+    /// read that is made here; `known` are the orphans that were found before, also by a former process.
+    pub async fn sweep<'a>(
+        &self,
+        project: &'a Project,
+        listing: &Listing,
+        known: impl IntoIterator<Item = &'a Orphan>,
+        rule: Orphans,
+    ) -> Swept {
+        let mut since = BTreeMap::new();
+        for Orphan { client_id, since: Time(at), .. } in known {
+            let earliest = since.entry(client_id.as_str()).or_insert(*at);
+            *earliest = (*earliest).min(*at);
         }
+        let swept = Swept::default();
+        let mut round = Round { project, rule, since, definition: None, blind: false, refused: false, swept };
+        for (client_id, client) in listing {
+            if let Some(marker) = client.marker.as_ref().filter(|marker| self.is_to_be_judged(client_id, marker)) {
+                self.settle(&mut round, client_id, marker).await;
+            }
+        }
+        let mut swept = round.swept;
+        swept.orphans.sort_by(|one, other| (one.since.0, &one.client_id).cmp(&(other.since.0, &other.client_id)));
         swept
     }
 
-    /// Whether a client is this cluster's, in a namespace that is watched, and not named by the object as cached.
+    /// Whether a client is one that this cluster made, in a namespace that is watched, and not named by its object as
+    /// cached.
     fn is_to_be_judged(&self, client_id: &ClientId, marker: &Marker) -> bool {
         let Owner { cluster, namespace, name, uid } = &marker.owner;
         let in_scope = self.namespaces.is_empty() || self.namespaces.contains(namespace);
-        let reference = ObjectRef::<OAuthClient>::new(name).within(namespace);
-        let named = self.objects.iter().find_map(|store| store.get(&reference)).is_some_and(|object| {
-            let facts = reading::facts(&object, self.now);
-            let retires = |id: &ClientId| facts.recorded.retiring.iter().any(|former| &former.client_id == id);
-            &facts.uid == uid && (facts.recorded.client_id.as_ref() == Some(client_id) || retires(client_id))
-        });
-        cluster == self.cluster && in_scope && !named
-    }
-
-    async fn find(&self, owner: &Owner, established: &mut Option<bool>) -> Found {
-        let objects: Api<OAuthClient> = Api::namespaced(self.requests.clone(), &owner.namespace);
-        let gone = match within("read the OAuthClient of a marker", objects.get(&owner.name)).await {
-            Ok(object) if object.metadata.uid.as_deref() == Some(owner.uid.as_str()) => {
-                return self.with_secret(object).await;
-            }
-            Ok(_) => true,
-            Err(error) => error.proves_absence_of("oauthclients"),
+        let created = match marker.origin {
+            Origin::Created => true,
+            Origin::Adopted | Origin::Retained => false,
         };
-        if established.is_none() {
-            *established = Some(self.crd_is_established().await);
-        }
-        if gone && *established == Some(true) { Found::Gone } else { Found::Unknown }
-    }
-
-    async fn with_secret(&self, object: OAuthClient) -> Found {
-        let namespace = object.metadata.namespace.clone().unwrap_or_default();
-        let secrets: Api<Secret> = Api::namespaced(self.requests.clone(), &namespace);
-        match within("read the Secret of a marker", secrets.get(&secret_name(&object))).await {
-            Ok(secret) => Found::Present(Box::new(object), Some(Box::new(secret))),
-            Err(error) if error.proves_absence_of("secrets") => Found::Present(Box::new(object), None),
-            Err(_) => Found::Unknown,
-        }
-    }
-
-    /// While the CRD is away or going, an object that is not there proves nothing.
-    async fn crd_is_established(&self) -> bool {
-        let crds: Api<CustomResourceDefinition> = Api::all(self.requests.clone());
-        let Ok(crd) = within("read the CRD", crds.get(CRD)).await else {
+        if cluster != self.cluster || !in_scope || !created {
             return false;
-        };
-        let conditions = crd.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-        let holds = |type_| conditions.iter().any(|found| found.type_ == type_ && found.status == "True");
-        crd.metadata.deletion_timestamp.is_none() && holds("Established") && !holds("Terminating")
+        }
+        let reference = ObjectRef::<OAuthClient>::new(name).within(namespace);
+        let cached = self.objects.iter().find_map(|store| store.get(&reference));
+        match cached.map(|object| reading::facts(&object, self.now)).filter(|facts| &facts.uid == uid) {
+            Some(facts) => {
+                let retires = facts.recorded.retiring.iter().any(|former| &former.client_id == client_id);
+                facts.recorded.client_id.as_ref() != Some(client_id) && !retires
+            }
+            // Without its object a retained one stays, so there is nothing to ask for.
+            None => match marker.policy {
+                Policy::Delete => true,
+                Policy::Retain => false,
+            },
+        }
     }
 
-    fn judge(
+    async fn settle(&self, round: &mut Round<'_>, client_id: &ClientId, marker: &Marker) {
+        let known = round.since.get(client_id.as_str()).copied();
+        let since = known.unwrap_or(self.now);
+        let age = Duration::try_from(self.now.duration_since(since)).unwrap_or_default();
+        let of_age = round.rule.policy == OrphanPolicy::Delete && age >= round.rule.min_age;
+        let haste = match self.judge(round, client_id, marker, of_age).await {
+            Verdict::Kept => return,
+            Verdict::Orphan(haste) => haste,
+            Verdict::Unknown => {
+                if known.is_some() {
+                    round.swept.keep(client_id, &marker.owner, since, None);
+                }
+                return;
+            }
+        };
+        // Its object's own deletion may have been quicker.
+        if !round.project.snapshot.holds(client_id) {
+            return;
+        }
+        let due = haste == Haste::AtOnce || of_age;
+        if due && !round.refused {
+            round.refused = !remove(round.project, client_id, &marker.owner).await;
+            if !round.refused {
+                return;
+            }
+        }
+        let next = match round.rule.policy {
+            OrphanPolicy::Delete => Some(round.rule.min_age.saturating_sub(age)),
+            OrphanPolicy::Report => None,
+        };
+        // What was due is still here, so something went wrong.
+        let next = if due { Some(RETRY) } else { next };
+        round.swept.keep(client_id, &marker.owner, since, next);
+    }
+
+    async fn judge(&self, round: &mut Round<'_>, client_id: &ClientId, marker: &Marker, of_age: bool) -> Verdict {
+        if round.blind {
+            return Verdict::Unknown;
+        }
+        let haste = match look_for(&marker.owner, self.requests).await {
+            Found::Present(object, secret) => self.weigh(client_id, marker, &object, secret.as_deref()),
+            Found::Absent => {
+                // Before a deletion it is asked after the object, since a CRD that goes takes its objects along.
+                let found = match round.definition.filter(|_| !of_age) {
+                    Some(found) => found,
+                    None => definition(self.requests).await,
+                };
+                round.definition = Some(found);
+                match found {
+                    Definition::Established => disowned(client_id, marker, Evidence::Gone),
+                    // No orphan ages while the CRD is away.
+                    Definition::Away => None,
+                    Definition::Unknown => return Verdict::Unknown,
+                }
+            }
+            Found::Unknown { reached } => {
+                round.blind = !reached;
+                return Verdict::Unknown;
+            }
+        };
+        haste.map_or(Verdict::Kept, Verdict::Orphan)
+    }
+
+    fn weigh(
         &self,
         client_id: &ClientId,
         marker: &Marker,
@@ -153,19 +208,19 @@ impl Sweep<'_> {
         let view = secret::view(stored, &facts.uid, &facts.recorded, None);
         disowned(client_id, marker, Evidence::Present(&facts, &view))
     }
+}
 
-    async fn remove(&self, project: &Project, client_id: &ClientId, owner: &Owner) -> bool {
-        let Owner { namespace, name, uid, .. } = owner;
-        match project.api.delete_client(client_id.as_str()).await {
-            Ok(()) => {
-                project.snapshot.deleted(client_id);
-                tracing::info!(%client_id, namespace, name, %uid, "deleted an orphan");
-                true
-            }
-            Err(error) => {
-                tracing::warn!(%client_id, namespace, name, %error, "an orphan could not be deleted");
-                false
-            }
+async fn remove(project: &Project, client_id: &ClientId, owner: &Owner) -> bool {
+    let Owner { cluster: _, namespace, name, uid } = owner;
+    match project.api.delete_client(client_id.as_str()).await {
+        Ok(()) => {
+            project.snapshot.deleted(client_id);
+            tracing::info!(%client_id, namespace, name, %uid, "deleted an orphan");
+            true
+        }
+        Err(error) => {
+            tracing::warn!(%client_id, namespace, name, %error, "an orphan could not be deleted");
+            false
         }
     }
 }
@@ -181,3 +236,6 @@ impl Swept {
         self.next = [self.next, next].into_iter().flatten().min();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,22 +1,23 @@
 //! The controller of projects, of either kind: key, connection, listing, status. One listing serves Ready, the resync of
 //! all OAuthClients, and the sweep.
 
+mod connect;
+mod pace;
+
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::hash::Hash;
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::Stream;
 use futures::StreamExt;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{Controller, WatchStreamExt, watcher};
-use kube::{Api, Client, ResourceExt};
+use kube::{Client, ResourceExt};
 use serde_json::json;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
@@ -28,22 +29,22 @@ use super::project_status::{self, Said};
 use super::triggers::Triggers;
 use crate::api::Reason;
 use crate::api::names::MANAGER;
-use crate::decide::desired::project::{ApiKeyRef, Orphans, ProjectSettings};
+use crate::decide::desired::project::{Orphans, ProjectSettings};
 use crate::decide::failure::{Disposition, Failure};
 use crate::decide::id::ClusterId;
-use crate::meshagent::{ApiUrl, Connection, MeshAgent, Timeouts};
 use crate::metrics::{Metrics, Outcome};
-use crate::project::{Known, Listing, Project, ProjectKey, Projects, Snapshot};
-use crate::reconcile::failures::{call_failure, within};
+use crate::project::{Known, Listing, Project, ProjectKey, Projects};
+use crate::reconcile::failures::within;
 use crate::secret::ApiKey;
 use crate::sweep::{Sweep, Swept};
+use pace::{Edition, Looked};
 
-/// How often something stalled is tried again, besides on every change.
-const STALLED_RETRY: Duration = Duration::from_secs(600);
-/// The longest wait between tries to reach a project.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
-/// A status that differs only in numbers is not written more often.
-const STATUS_INTERVAL: Duration = Duration::from_secs(10);
+/// After a key that the Kubernetes API did not give out.
+const KEY_RETRY: Duration = Duration::from_secs(5);
+/// After a status that the Kubernetes API did not take.
+const STATUS_RETRY: Duration = Duration::from_secs(10);
+/// After a panic.
+const PANIC_RETRY: Duration = Duration::from_secs(60);
 
 /// What all projects share.
 pub(super) struct Shared {
@@ -60,18 +61,6 @@ pub(super) struct Shared {
     pub(super) looked: Mutex<HashMap<ProjectKey, Looked>>,
 }
 
-/// When and with what a project was last looked at.
-#[derive(Clone, Debug)]
-pub(super) struct Looked {
-    generation: Option<i64>,
-    api_key: Option<ApiKey>,
-    /// Until then the last listing is good enough; nothing after a failure.
-    fresh_until: Option<Instant>,
-    failures: u32,
-    swept: Swept,
-    status_written: Option<Instant>,
-}
-
 impl Shared {
     fn looked(&self) -> MutexGuard<'_, HashMap<ProjectKey, Looked>> {
         self.looked.lock().unwrap_or_else(PoisonError::into_inner)
@@ -79,7 +68,7 @@ impl Shared {
 
     pub(super) fn forget(&self, key: &ProjectKey) {
         self.looked().remove(key);
-        self.projects.gone(key);
+        self.projects.gone(key, self.triggers.users(key) > 0);
         self.metrics.forget_project(&key.to_string());
         self.triggers.wake_users(key);
     }
@@ -138,7 +127,7 @@ async fn wake<K: Declared>(object: Arc<K>, context: Arc<Context<K>>) -> Result<A
 
 fn after_panic<K: Declared>(object: Arc<K>, error: &Panicked, _: Arc<Context<K>>) -> Action {
     tracing::error!(project = %object.key(), "{error}");
-    Action::requeue(LONGEST_BACKOFF)
+    Action::requeue(PANIC_RETRY)
 }
 
 /// What a look came to.
@@ -151,67 +140,76 @@ struct Outlook {
 impl<K: Declared> Context<K> {
     async fn look(&self, object: &K) -> Action {
         let (shared, key, started) = (&self.shared, object.key(), Instant::now());
+        if shared.projects.allow(&key, object.allowed()) {
+            shared.triggers.wake_users(&key);
+        }
         let before = shared.looked().get(&key).cloned();
-        let settings = ProjectSettings::read(object.settings());
+        let settings = ProjectSettings::read(object.settings())
+            .map_err(|invalid| Failure::stalled(Reason::InvalidSpec, invalid.to_string()));
         let api_key = match &settings {
             Ok(settings) => self.read_key(object, &settings.api_key).await,
-            Err(invalid) => Err(Failure::stalled(Reason::InvalidSpec, invalid.to_string())),
+            Err(invalid) => Err(invalid.clone()),
         };
-        if let Some(wait) = still_fresh(before.as_ref(), object, api_key.as_ref().ok()) {
-            return self.say_numbers(object, wait).await;
+        let good_for = |before: &Looked| before.good_for(&Edition::of(object), api_key.as_ref().ok()?, Instant::now());
+        if let Some(wait) = before.as_ref().and_then(good_for) {
+            return Action::requeue(wait.min(self.say(object).await));
+        }
+        if let Err(failure) = &api_key
+            && self.works_without(&key, failure)
+        {
+            tracing::warn!(project = %key, "the API key was not read again: {}", failure.message);
+            return Action::requeue(KEY_RETRY);
         }
         let outlook = match (&settings, &api_key) {
             (Ok(settings), Ok(api_key)) => self.list(&key, settings, api_key).await,
-            (_, Err(failure)) => self.out_of_reach(&key, failure.clone()),
-            (Err(_), Ok(_)) => return Action::requeue(STALLED_RETRY),
+            (Err(failure), _) | (_, Err(failure)) => self.out_of_reach(&key, failure.clone()),
         };
         let known =
             Known { project: outlook.project.clone(), failure: outlook.failure.clone(), allowed: object.allowed() };
-        let changed = shared.projects.put(&key, known);
+        if shared.projects.put(&key, known) || outlook.listing.is_some() {
+            shared.triggers.wake_users(&key);
+        }
         let rule = settings.as_ref().ok().map(|settings| settings.orphans);
-        let swept = match self.sweep(object, &outlook, rule).await {
+        let swept = match self.sweep(object, &outlook, rule, before.as_ref()).await {
             Some(swept) => swept,
             None => before.as_ref().map(|before| before.swept.clone()).unwrap_or_default(),
         };
-        if changed || outlook.listing.is_some() {
-            shared.triggers.wake_users(&key);
-        }
-        let wait = self.remember(object, &outlook, api_key.ok(), swept, before);
         shared.metrics.reconciled(K::KIND.as_str(), Outcome::of(outlook.failure.as_ref()), started.elapsed());
         if let Some(failure) = &outlook.failure {
             tracing::warn!(project = %key, reason = failure.reason.as_str(), "{}", failure.message);
         }
-        self.say(object, outlook.failure.as_ref()).await;
-        Action::requeue(wait)
+        let wait = self.remember(object, outlook.failure, api_key.ok(), swept, before);
+        Action::requeue(wait.min(self.say(object).await))
     }
 
-    /// A look that needs no call: the last listing is fresh. Only numbers may have changed.
-    async fn say_numbers(&self, object: &K, wait: Duration) -> Action {
-        let key = object.key();
-        let written = self.shared.looked().get(&key).and_then(|looked| looked.status_written);
-        let pause = written.map_or(Duration::ZERO, |written| STATUS_INTERVAL.saturating_sub(written.elapsed()));
-        // Who may use it is read on every change, listing or not.
-        let known = self.shared.projects.get(&key);
-        if let Some(known) = known {
-            self.shared.projects.put(&key, Known { allowed: object.allowed(), ..known });
-        }
-        if !pause.is_zero() {
-            return Action::requeue(pause.min(wait));
-        }
-        self.say(object, None).await;
-        Action::requeue(wait)
+    /// Whether the key in memory does, while the Kubernetes API cannot be asked for it: a hiccup there is no reason to
+    /// tell all users that their project is not ready.
+    fn works_without(&self, key: &ProjectKey, failure: &Failure) -> bool {
+        let passing = match failure.disposition {
+            Disposition::Retry(_) => true,
+            Disposition::Stalled | Disposition::StalledHourly | Disposition::Wait => false,
+        };
+        passing && self.shared.projects.get(key).is_some_and(|known| known.project.is_some() && known.failure.is_none())
     }
 
     /// Sweeps what a fresh listing shows.
-    async fn sweep(&self, object: &K, outlook: &Outlook, rule: Option<Orphans>) -> Option<Swept> {
+    async fn sweep(
+        &self,
+        object: &K,
+        outlook: &Outlook,
+        rule: Option<Orphans>,
+        before: Option<&Looked>,
+    ) -> Option<Swept> {
         let (project, listing) = (outlook.project.as_ref()?, outlook.listing.as_ref()?);
         let Shared { requests, cluster, watch_namespaces, .. } = &*self.shared;
         let now = Timestamp::now();
         self.shared.metrics.resynced(&object.key().to_string(), now);
         let objects = self.shared.triggers.stores();
         let sweep = Sweep { requests, cluster, objects, namespaces: watch_namespaces, now };
-        let known = object.present_status().orphans.unwrap_or_default();
-        let swept = sweep.sweep(project, listing, &known, rule?).await;
+        // The status outlives this process, and memory holds those that the status has no room for.
+        let said = object.present_status().orphans.unwrap_or_default();
+        let known = said.iter().chain(before.iter().flat_map(|before| &before.swept.orphans));
+        let swept = sweep.sweep(project, listing, known, rule?).await;
         let orphans = i64::try_from(swept.orphans.len()).unwrap_or(i64::MAX);
         self.shared.metrics.set_orphans(&object.key().to_string(), orphans);
         Some(swept)
@@ -221,136 +219,49 @@ impl<K: Declared> Context<K> {
     fn remember(
         &self,
         object: &K,
-        outlook: &Outlook,
+        failure: Option<Failure>,
         api_key: Option<ApiKey>,
         swept: Swept,
         before: Option<Looked>,
     ) -> Duration {
-        let failures = match &outlook.failure {
-            None => 0,
-            Some(_) => before.as_ref().map_or(0, |before| before.failures).saturating_add(1).min(16),
-        };
-        let wait = self.wait(outlook.failure.as_ref(), failures, swept.next);
+        let failures = pace::failures(before.as_ref(), failure.as_ref());
+        let wait = pace::wait(failure.as_ref(), failures, self.shared.resync_interval, swept.next);
         let looked = Looked {
-            generation: object.meta().generation,
+            edition: Edition::of(object),
             api_key,
-            fresh_until: outlook.failure.is_none().then(|| Instant::now() + wait),
+            failure,
             failures,
-            status_written: before.and_then(|before| before.status_written),
+            until: Instant::now() + wait,
             swept,
+            status_written: before.and_then(|before| before.status_written),
         };
         self.shared.looked().insert(object.key(), looked);
         wait
     }
 
-    /// How long until the next look.
-    fn wait(&self, failure: Option<&Failure>, failures: u32, orphan: Option<Duration>) -> Duration {
-        match failure.map(|failure| failure.disposition) {
-            None => self.shared.resync_interval.min(orphan.unwrap_or(Duration::MAX)).max(Duration::from_secs(1)),
-            Some(Disposition::Retry(Some(after))) => after.max(Duration::from_secs(1)),
-            Some(Disposition::Retry(None)) => Duration::from_secs(1)
-                .saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)))
-                .min(LONGEST_BACKOFF),
-            Some(Disposition::Stalled | Disposition::StalledHourly | Disposition::Wait) => STALLED_RETRY,
-        }
-    }
-
-    /// Where a project's key is: its own namespace, or the operator's.
-    fn key_namespace(&self, object: &K) -> String {
-        object.namespace().unwrap_or_else(|| self.shared.namespace.clone())
-    }
-
-    async fn read_key(&self, object: &K, reference: &ApiKeyRef) -> Result<ApiKey, Failure> {
-        let namespace = self.key_namespace(object);
-        let ApiKeyRef { secret, key } = reference;
-        self.key_watches.follow(&self.shared.watches, object, &namespace, secret);
-        let missing = |what: &str| {
-            let fix = format!(
-                "kubectl create secret generic {secret} -n {namespace} --from-literal={key}=\"$MESHAGENT_API_KEY\""
-            );
-            Failure::wait(Reason::CredentialsNotFound, format!("{what}; create it: {fix}"))
-        };
-        let secrets: Api<Secret> = Api::namespaced(self.shared.requests.clone(), &namespace);
-        let found = match within("read the API key", secrets.get(secret)).await {
-            Ok(found) => found,
-            Err(error) if error.proves_absence_of("secrets") => {
-                return Err(missing(&format!("there is no Secret {secret} in namespace {namespace}")));
-            }
-            Err(error) => {
-                return Err(Failure { reason: Reason::ProjectNotReady, ..error.of_object() });
-            }
-        };
-        let value =
-            found.data.as_ref().and_then(|data| data.get(key)).ok_or_else(|| {
-                missing(&format!("the Secret {secret} in namespace {namespace} has no data key {key}"))
-            })?;
-        ApiKey::new(&value.0).map_err(|error| {
-            Failure::stalled(
-                Reason::AuthenticationFailed,
-                format!("the data key {key} of Secret {secret} in namespace {namespace} is no API key: {error}"),
-            )
-        })
-    }
-
-    /// Connects and lists. Until a new key has worked, the connection that worked last is kept.
-    async fn list(&self, key: &ProjectKey, settings: &ProjectSettings, api_key: &ApiKey) -> Outlook {
-        let before = self.shared.projects.get(key).and_then(|known| known.project);
-        let project = match self.connect(settings, api_key, before.as_deref()) {
-            Ok(project) => Arc::new(project),
-            Err(failure) => return self.out_of_reach(key, failure),
-        };
-        match project.snapshot.list(&project.api).await {
-            Ok(listing) => Outlook { project: Some(project), failure: None, listing: Some(listing) },
-            Err(error) => self.out_of_reach(key, call_failure(&error)),
-        }
-    }
-
-    fn out_of_reach(&self, key: &ProjectKey, failure: Failure) -> Outlook {
-        let project = self.shared.projects.get(key).and_then(|known| known.project);
-        Outlook { project, failure: Some(failure), listing: None }
-    }
-
-    fn connect(
-        &self,
-        settings: &ProjectSettings,
-        api_key: &ApiKey,
-        before: Option<&Project>,
-    ) -> Result<Project, Failure> {
-        let invalid = |problem: String| Failure::stalled(Reason::InvalidSpec, problem);
-        let project_id = project_id(settings.project_id.as_deref(), api_key)?;
-        let base_url = ApiUrl::from_str(&settings.api_url).map_err(|error| invalid(format!("spec.apiUrl: {error}")))?;
-        let (authorize_url, token_url) = (base_url.authorize_url(), base_url.token_url());
-        let api = MeshAgent::new(Connection {
-            base_url,
-            project_id: project_id.clone(),
-            key: api_key.clone(),
-            ca_bundle: None,
-            timeouts: Timeouts::default(),
-            observer: self.shared.metrics.observer(),
-        })
-        .map_err(|error| invalid(error.to_string()))?;
-        let same = before.filter(|before| before.project_id == project_id && before.token_url == token_url);
-        let snapshot = same.map_or_else(|| Arc::new(Snapshot::default()), |before| Arc::clone(&before.snapshot));
-        Ok(Project { api, project_id, authorize_url, token_url, snapshot })
-    }
-
-    /// Writes the status, if it differs. A failure is logged; the next look writes it.
-    async fn say(&self, object: &K, failure: Option<&Failure>) {
+    /// Writes the status, if it differs. Returns how long until that is to be tried again.
+    async fn say(&self, object: &K) -> Duration {
         let key = object.key();
+        let Some(looked) = self.shared.looked().get(&key).cloned() else {
+            return Duration::MAX;
+        };
         let project_id = self.shared.projects.get(&key).and_then(|known| known.project).map(|p| p.project_id.clone());
-        let swept = self.shared.looked().get(&key).map(|looked| looked.swept.clone()).unwrap_or_default();
         let present = object.present_status();
         let said = Said {
             generation: object.meta().generation.unwrap_or_default(),
-            failure,
+            failure: looked.failure.as_ref(),
             project_id,
             clients: self.shared.triggers.users(&key),
-            swept: &swept,
+            swept: &looked.swept,
             now: Timestamp::now(),
         };
         let status = project_status::status(&present, &said);
+        let pause = looked.status_pause(Instant::now());
         if status == present {
-            return;
+            return Duration::MAX;
+        }
+        if !pause.is_zero() && !project_status::is_urgent(&present, &status) {
+            return pause;
         }
         let patch = json!({
             "metadata": { "resourceVersion": object.resource_version() },
@@ -363,34 +274,14 @@ impl<K: Declared> Context<K> {
                 if let Some(looked) = self.shared.looked().get_mut(&key) {
                     looked.status_written = Some(Instant::now());
                 }
+                Duration::MAX
             }
             // The newer version wakes this project again.
-            Err(error) if error.is_conflict() => {}
-            Err(error) => tracing::warn!(project = %key, "{}", error.of_object().message),
+            Err(error) if error.is_conflict() => Duration::MAX,
+            Err(error) => {
+                tracing::warn!(project = %key, "{}", error.of_object().message);
+                STATUS_RETRY
+            }
         }
-    }
-}
-
-/// How long the last listing is still good enough, if nothing changed since.
-fn still_fresh<K: Declared>(before: Option<&Looked>, object: &K, api_key: Option<&ApiKey>) -> Option<Duration> {
-    let before = before?;
-    let same = before.generation == object.meta().generation && before.api_key.as_ref() == api_key && api_key.is_some();
-    let left = before.fresh_until?.saturating_duration_since(Instant::now());
-    (same && !left.is_zero()).then_some(left)
-}
-
-/// The project's id, from the spec and from the key; if both name one, they must agree.
-fn project_id(declared: Option<&str>, api_key: &ApiKey) -> Result<String, Failure> {
-    match (declared, api_key.project_id()) {
-        (Some(declared), Some(carried)) if !declared.eq_ignore_ascii_case(&carried) => Err(Failure::stalled(
-            Reason::ProjectMismatch,
-            format!("the API key belongs to project {carried}, but spec.projectId is {declared}; correct one of them"),
-        )),
-        (Some(declared), _) => Ok(declared.to_owned()),
-        (None, Some(carried)) => Ok(carried),
-        (None, None) => Err(Failure::stalled(
-            Reason::InvalidSpec,
-            "spec.projectId is missing, and the API key is not of the form that carries it (ma-…); set spec.projectId",
-        )),
     }
 }

@@ -74,35 +74,79 @@ mod tests {
     use crate::decide::id::{ClusterId, Token, Uid};
     use crate::decide::marker::{Origin, Owner, Policy};
 
-    #[test]
-    fn a_client_reads_as_it_was_asked_for() {
+    fn set(items: &[&str]) -> BTreeSet<String> {
+        items.iter().map(ToString::to_string).collect()
+    }
+
+    fn marker() -> Marker {
         let uid = Uid::new("u");
-        let set = |items: [&str; 2]| items.map(str::to_owned).into_iter().collect::<BTreeSet<_>>();
-        let client = RemoteClient {
+        Marker {
+            token: Token::mint(&uid, "r"),
+            policy: Policy::Delete,
+            origin: Origin::Created,
+            owner: Owner { cluster: ClusterId::new("c"), namespace: "shop".into(), name: "web".into(), uid },
+        }
+    }
+
+    fn client() -> RemoteClient {
+        RemoteClient {
             settings: Settings {
-                redirect_uris: set(["https://b.example", "https://a.example"]),
-                grant_types: set(["authorization_code", "refresh_token"]),
-                response_types: set(["code", "token"]),
-                scopes: set(["openid", "email"]),
+                redirect_uris: set(&["https://b.example", "https://a.example"]),
+                grant_types: set(&["authorization_code", "refresh_token"]),
+                response_types: set(&["code", "token"]),
+                scopes: set(&["openid", "email"]),
                 metadata: BTreeMap::from([("name".to_owned(), "shop/web".to_owned())]),
             },
-            marker: Some(Marker {
-                token: Token::mint(&uid, "r"),
-                policy: Policy::Delete,
-                origin: Origin::Created,
-                owner: Owner { cluster: ClusterId::new("c"), namespace: "shop".into(), name: "web".into(), uid },
-            }),
-        };
-        let asked = new_client(&client);
-        let answered = wire::Client {
+            marker: Some(marker()),
+        }
+    }
+
+    fn answered(asked: wire::NewClient) -> wire::Client {
+        let wire::NewClient { grant_types, response_types, redirect_uris, scope, metadata, official } = asked;
+        wire::Client {
             client_id: "id".into(),
-            grant_types: asked.grant_types,
-            response_types: asked.response_types,
-            redirect_uris: asked.redirect_uris,
-            scope: asked.scope,
-            metadata: asked.metadata,
+            grant_types,
+            response_types,
+            redirect_uris,
+            scope,
+            metadata,
+            official,
             ..wire::Client::default()
-        };
-        assert_eq!(read(&answered), client);
+        }
+    }
+
+    #[test]
+    fn a_client_reads_as_it_was_asked_for() {
+        assert_eq!(read(&answered(new_client(&client()))), client());
+    }
+
+    #[test]
+    fn order_and_repetition_on_the_wire_mean_nothing() {
+        let mut shown = answered(new_client(&client()));
+        shown.redirect_uris = ["https://a.example", "https://b.example", "https://a.example"].map(String::from).into();
+        shown.scope = " openid  email\topenid ".to_owned();
+        assert_eq!(read(&shown), client());
+    }
+
+    #[test]
+    fn a_broken_marker_is_none_is_not_compared_and_goes_with_the_next_metadata() {
+        let mut shown = answered(new_client(&client()));
+        shown.metadata.insert("meshagent.com/uid".to_owned(), "somebody's".to_owned());
+        let broken = read(&shown);
+        assert_eq!(broken, RemoteClient { marker: None, ..client() });
+        let change = Change { metadata: Some((broken.settings.metadata, marker())), ..Change::default() };
+        let sent = patch(&change);
+        assert_eq!(sent.metadata, Some(new_client(&client()).metadata));
+    }
+
+    #[test]
+    fn a_patch_carries_only_what_differs() {
+        assert_eq!(patch(&Change::default()), wire::ClientPatch::default());
+        let change = Change { scopes: Some(set(&["openid", "email"])), ..Change::default() };
+        let sent = wire::ClientPatch { scope: Some("email openid".to_owned()), ..wire::ClientPatch::default() };
+        assert_eq!(patch(&change), sent);
+        let none = Change { redirect_uris: Some(BTreeSet::new()), ..Change::default() };
+        let sent = wire::ClientPatch { redirect_uris: Some(vec![]), ..wire::ClientPatch::default() };
+        assert_eq!(patch(&none), sent, "an empty list is said");
     }
 }

@@ -1,7 +1,7 @@
 //! Which project an OAuthClient may use, and how.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
@@ -12,8 +12,9 @@ use super::snapshot::Snapshot;
 use crate::api::project::AllowedNamespaces;
 use crate::api::{OAuthClient, Reason};
 use crate::decide::desired::{ProjectKind, ProjectRef};
-use crate::decide::failure::Failure;
+use crate::decide::failure::{Disposition, Failure};
 use crate::meshagent::MeshAgent;
+use crate::secret::ApiKey;
 
 /// The name of a project in the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,6 +61,8 @@ impl ProjectKey {
 pub struct Project {
     /// Calls it, with the key that worked last.
     pub api: MeshAgent,
+    /// That key.
+    pub api_key: ApiKey,
     /// Its id at MeshAgent.
     pub project_id: String,
     /// Where users sign in.
@@ -71,7 +74,7 @@ pub struct Project {
 }
 
 /// Which namespaces may use a project.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Allowed {
     /// The one that it is in.
     Own,
@@ -94,12 +97,19 @@ impl Allowed {
         Self::Some { names: names.unwrap_or_default(), selector }
     }
 
-    fn allows(&self, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
+    /// `None` if that depends on labels that are not known.
+    fn allows(&self, namespace: &str, labels: Option<&BTreeMap<String, String>>) -> Option<bool> {
         match self {
-            Self::Own => true,
+            Self::Own => Some(true),
             Self::Some { names, selector } => {
-                names.iter().any(|name| name == namespace)
-                    || selector.as_ref().is_some_and(|selector| selector.matches(labels))
+                if names.iter().any(|name| name == namespace) {
+                    return Some(true);
+                }
+                let Some(selector) = selector else { return Some(false) };
+                if selector.selects_all() {
+                    return Some(true);
+                }
+                labels.map(|labels| selector.matches(labels))
             }
         }
     }
@@ -145,18 +155,41 @@ impl Projects {
         self.known.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
-    /// Puts down what is known now. Returns whether its usability changed.
-    pub fn put(&self, key: &ProjectKey, known: Known) -> bool {
-        let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let failure = known.failure.clone();
-        let before = all.insert(key.clone(), known);
-        before.is_none_or(|before| before.failure != failure)
+    /// Puts down what is known now. Returns whether its users are to be told.
+    ///
+    /// An outage keeps the words in which it was first put: each try words it a little differently, and each of many
+    /// users would write that into its status.
+    pub fn put(&self, key: &ProjectKey, mut known: Known) -> bool {
+        let mut all = self.write();
+        let before = all.get(key).and_then(|before| before.failure.as_ref());
+        if let (Some(before), Some(failure)) = (before, known.failure.as_mut())
+            && is_passing(before)
+            && is_passing(failure)
+            && before.reason == failure.reason
+        {
+            failure.message.clone_from(&before.message);
+        }
+        let said = |failure: &Failure| (failure.reason, failure.message.clone());
+        let changed = !all.contains_key(key) || before.map(said) != known.failure.as_ref().map(said);
+        all.insert(key.clone(), known);
+        changed
     }
 
-    /// The object is gone; its last connection stays, for the clients that are deleted with it.
-    pub fn gone(&self, key: &ProjectKey) {
-        let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let project = all.remove(key).and_then(|known| known.project);
+    /// Puts down who may use a project that is known, which is to count at once, whether its server answers or not.
+    /// Returns whether its users are to be told.
+    pub fn allow(&self, key: &ProjectKey, allowed: Allowed) -> bool {
+        let mut all = self.write();
+        let Some(known) = all.get_mut(key).filter(|known| known.allowed != allowed) else {
+            return false;
+        };
+        known.allowed = allowed;
+        true
+    }
+
+    /// The object is gone. While it is `in_use` its last connection stays, for the clients that are deleted with it.
+    pub fn gone(&self, key: &ProjectKey, in_use: bool) {
+        let mut all = self.write();
+        let project = all.remove(key).and_then(|known| known.project).filter(|_| in_use);
         if project.is_some() {
             let known = Known { project, failure: Some(not_found(key)), allowed: Allowed::read(None) };
             all.insert(key.clone(), known);
@@ -164,30 +197,58 @@ impl Projects {
     }
 
     /// The project of an OAuthClient, `exists` saying whether there is such an object. `None`: this process has not
-    /// looked at it yet, so nothing may be said.
+    /// looked at it or at the namespace yet, so nothing may be said.
     #[must_use]
     pub fn resolve(&self, object: &OAuthClient, deleting: bool, exists: bool) -> Option<Resolution> {
         let key = ProjectKey::of(object);
         let Some(Known { project, failure, allowed }) = self.get(&key) else {
             return (!exists).then(|| Resolution { project: None, failure: Some(not_found(&key)) });
         };
-        let namespace = object.namespace().unwrap_or_default();
-        let allowed = self.allows(&allowed, &namespace);
-        let failure = match (failure, deleting && project.is_some()) {
+        // A watch that was interrupted does not say what was deleted meanwhile.
+        let failure = if exists { failure } else { Some(not_found(&key)) };
+        let failure = match failure {
             // The key that worked last is good enough to clean up with.
-            (Some(failure), true) if is_about_the_object(failure.reason) => None,
-            (None, true) => None,
-            (None, false) if !allowed => Some(not_allowed(&key, &namespace)),
-            (failure, _) => failure,
+            Some(failure) if deleting && project.is_some() && is_about_the_object(failure.reason) => None,
+            Some(failure) if failure.reason == Reason::ProjectNotFound => Some(failure),
+            failure if deleting => failure.map(|failure| for_users(&key, failure)),
+            failure => {
+                let namespace = object.namespace().unwrap_or_default();
+                if self.allows(&allowed, &namespace)? {
+                    failure.map(|failure| for_users(&key, failure))
+                } else {
+                    Some(not_allowed(&key, &namespace))
+                }
+            }
         };
         Some(Resolution { project, failure })
     }
 
-    fn allows(&self, allowed: &Allowed, namespace: &str) -> bool {
+    /// `None` if that depends on labels that this process has not seen yet: a namespace that an object is in exists.
+    fn allows(&self, allowed: &Allowed, namespace: &str) -> Option<bool> {
         let found = self.namespaces.get(&ObjectRef::new(namespace));
-        let labels = found.map(|namespace| namespace.labels().clone()).unwrap_or_default();
-        allowed.allows(namespace, &labels)
+        allowed.allows(namespace, found.as_ref().map(|namespace| namespace.labels()))
     }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<ProjectKey, Known>> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the failure may pass by itself, so that there will be many tries.
+fn is_passing(failure: &Failure) -> bool {
+    match failure.disposition {
+        Disposition::Retry(_) => true,
+        Disposition::Stalled | Disposition::StalledHourly | Disposition::Wait => false,
+    }
+}
+
+/// A project's failure as its users are told. What is wrong with the project's own spec is no fault of theirs.
+fn for_users(key: &ProjectKey, failure: Failure) -> Failure {
+    if matches!(failure.reason, Reason::InvalidSpec | Reason::RejectedByAPI) {
+        let message = format!("{key} cannot be used ({}): {}", failure.reason.as_str(), failure.message);
+        return Failure::wait(Reason::ProjectNotReady, message);
+    }
+    failure
 }
 
 fn is_about_the_object(reason: Reason) -> bool {
@@ -195,7 +256,15 @@ fn is_about_the_object(reason: Reason) -> bool {
 }
 
 fn not_found(key: &ProjectKey) -> Failure {
-    Failure::wait(Reason::ProjectNotFound, format!("there is no {key}; create it, or correct spec.projectRef"))
+    let fix = match key.kind {
+        ProjectKind::MeshAgentProject => "create it in this namespace",
+        ProjectKind::ClusterMeshAgentProject => "create it, or have it created by whoever runs the cluster",
+    };
+    let message = format!(
+        "there is no {key}; {fix} (kubectl explain {}.spec says how), or correct spec.projectRef",
+        key.kind.as_str().to_lowercase()
+    );
+    Failure::wait(Reason::ProjectNotFound, message)
 }
 
 fn not_allowed(key: &ProjectKey, namespace: &str) -> Failure {
@@ -207,3 +276,6 @@ fn not_allowed(key: &ProjectKey, namespace: &str) -> Failure {
         ),
     )
 }
+
+#[cfg(test)]
+mod tests;

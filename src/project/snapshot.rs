@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::decide::id::{ClientId, Uid};
 use crate::decide::observed::RemoteClient;
 use crate::decide::remote;
-use crate::meshagent::{CallError, MeshAgent};
+use crate::meshagent::{CallError, MeshAgent, wire};
 
 /// All clients of a project, as one listing showed them.
 pub type Listing = BTreeMap<ClientId, RemoteClient>;
@@ -77,13 +77,26 @@ impl Snapshot {
     /// # Errors
     /// As the call's; all who share it get the same.
     pub async fn list(&self, api: &MeshAgent) -> Result<Arc<Listing>, CallError> {
+        self.list_by(async || api.list_clients().await).await
+    }
+
+    /// Whether a client with this id is there, as far as this process knows.
+    #[must_use]
+    pub fn holds(&self, id: &ClientId) -> bool {
+        self.read().clients.contains_key(id)
+    }
+
+    async fn list_by(
+        &self,
+        call: impl AsyncFnOnce() -> Result<Vec<wire::Client>, CallError>,
+    ) -> Result<Arc<Listing>, CallError> {
         let asked = self.write().next();
         let mut flight = self.flight.lock().await;
         if let Some(last) = flight.as_ref().filter(|last| last.begun > asked) {
             return last.answer.clone();
         }
         let begun = self.write().next();
-        let answer = api.list_clients().await.map(|clients| {
+        let answer = call().await.map(|clients| {
             let read = clients.iter().map(|client| (ClientId::new(&client.client_id), remote::read(client)));
             let listing: Listing = read.collect();
             self.write().merge(begun, &listing);
@@ -149,42 +162,4 @@ impl Merged {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::decide::settings::Settings;
-
-    fn client(scope: &str) -> RemoteClient {
-        let settings = Settings { scopes: BTreeSet::from([scope.to_owned()]), ..Settings::default() };
-        RemoteClient { settings, marker: None }
-    }
-
-    fn shows(snapshot: &Snapshot, id: &ClientId) -> Option<RemoteClient> {
-        snapshot.relevant([id], &Uid::new("nobody")).remove(id)
-    }
-
-    #[test]
-    fn a_write_after_a_listing_was_begun_wins_over_what_the_listing_shows() {
-        let (snapshot, put, made, gone) =
-            (Snapshot::default(), ClientId::new("put"), ClientId::new("made"), ClientId::new("gone"));
-        let begun = snapshot.write().next();
-        snapshot.wrote(&put, client("new"));
-        snapshot.wrote(&made, client("made"));
-        snapshot.deleted(&gone);
-        let listing = Listing::from([(put.clone(), client("old")), (gone.clone(), client("old"))]);
-        snapshot.write().merge(begun, &listing);
-        assert_eq!(shows(&snapshot, &put), Some(client("new")));
-        assert_eq!(shows(&snapshot, &made), Some(client("made")));
-        assert_eq!(shows(&snapshot, &gone), None);
-    }
-
-    #[test]
-    fn a_listing_that_was_begun_after_a_write_wins_over_it() {
-        let (snapshot, edited, gone) = (Snapshot::default(), ClientId::new("edited"), ClientId::new("gone"));
-        snapshot.wrote(&edited, client("mine"));
-        snapshot.wrote(&gone, client("mine"));
-        let begun = snapshot.write().next();
-        snapshot.write().merge(begun, &Listing::from([(edited.clone(), client("somebody's"))]));
-        assert_eq!(shows(&snapshot, &edited), Some(client("somebody's")));
-        assert_eq!(shows(&snapshot, &gone), None);
-    }
-}
+mod tests;

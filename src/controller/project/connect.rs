@@ -1,0 +1,151 @@
+//! From a project's spec and its key to a connection.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, ResourceExt};
+
+use super::{Context, Outlook};
+use crate::api::Reason;
+use crate::controller::declared::Declared;
+use crate::decide::desired::project::{ApiKeyRef, ProjectSettings};
+use crate::decide::failure::Failure;
+use crate::meshagent::{ApiUrl, Connection, MeshAgent, Timeouts};
+use crate::project::{Project, ProjectKey, Snapshot};
+use crate::reconcile::failures::{call_failure, within};
+use crate::secret::ApiKey;
+
+impl<K: Declared> Context<K> {
+    /// Where a project's key is: its own namespace, or the operator's.
+    fn key_namespace(&self, object: &K) -> String {
+        object.namespace().unwrap_or_else(|| self.shared.namespace.clone())
+    }
+
+    pub(super) async fn read_key(&self, object: &K, reference: &ApiKeyRef) -> Result<ApiKey, Failure> {
+        let namespace = self.key_namespace(object);
+        let ApiKeyRef { secret, key } = reference;
+        self.key_watches.follow(&self.shared.watches, object, &namespace, secret);
+        let missing = |what: &str| {
+            let fix = format!(
+                "kubectl create secret generic {secret} -n {namespace} --from-literal={key}=\"$MESHAGENT_API_KEY\""
+            );
+            Failure::wait(Reason::CredentialsNotFound, format!("{what}; create it: {fix}"))
+        };
+        let secrets: Api<Secret> = Api::namespaced(self.shared.requests.clone(), &namespace);
+        let found = match within("read the API key", secrets.get(secret)).await {
+            Ok(found) => found,
+            Err(error) if error.proves_absence_of("secrets") => {
+                return Err(missing(&format!("there is no Secret {secret} in namespace {namespace}")));
+            }
+            Err(error) => {
+                return Err(Failure { reason: Reason::ProjectNotReady, ..error.of_object() });
+            }
+        };
+        let value =
+            found.data.as_ref().and_then(|data| data.get(key)).ok_or_else(|| {
+                missing(&format!("the Secret {secret} in namespace {namespace} has no data key {key}"))
+            })?;
+        ApiKey::new(&value.0).map_err(|error| {
+            Failure::stalled(
+                Reason::AuthenticationFailed,
+                format!("the data key {key} of Secret {secret} in namespace {namespace} is no API key: {error}"),
+            )
+        })
+    }
+
+    /// Connects and lists. Until a new key has worked, the connection that worked last is kept.
+    pub(super) async fn list(&self, key: &ProjectKey, settings: &ProjectSettings, api_key: &ApiKey) -> Outlook {
+        let before = self.shared.projects.get(key).and_then(|known| known.project);
+        let project = match self.connect(settings, api_key, before.as_ref()) {
+            Ok(project) => project,
+            Err(failure) => return self.out_of_reach(key, failure),
+        };
+        match project.snapshot.list(&project.api).await {
+            Ok(listing) => Outlook { project: Some(project), failure: None, listing: Some(listing) },
+            Err(error) => self.out_of_reach(key, call_failure(&error)),
+        }
+    }
+
+    pub(super) fn out_of_reach(&self, key: &ProjectKey, failure: Failure) -> Outlook {
+        let project = self.shared.projects.get(key).and_then(|known| known.project);
+        Outlook { project, failure: Some(failure), listing: None }
+    }
+
+    /// The connection as it was, if nothing of it has changed: it knows of a pause that the server asked for. With
+    /// another key, what is known of the project's clients stays.
+    fn connect(
+        &self,
+        settings: &ProjectSettings,
+        api_key: &ApiKey,
+        before: Option<&Arc<Project>>,
+    ) -> Result<Arc<Project>, Failure> {
+        let invalid = |problem: String| Failure::stalled(Reason::InvalidSpec, problem);
+        let project_id = project_id(settings.project_id.as_deref(), api_key)?;
+        let base_url = ApiUrl::from_str(&settings.api_url).map_err(|error| invalid(format!("spec.apiUrl: {error}")))?;
+        let (authorize_url, token_url) = (base_url.authorize_url(), base_url.token_url());
+        let same = before.filter(|before| before.project_id == project_id && before.token_url == token_url);
+        if let Some(unchanged) = same.filter(|before| before.api_key == *api_key) {
+            return Ok(Arc::clone(unchanged));
+        }
+        let api = MeshAgent::new(Connection {
+            base_url,
+            project_id: project_id.clone(),
+            key: api_key.clone(),
+            ca_bundle: None,
+            timeouts: Timeouts::default(),
+            observer: self.shared.metrics.observer(),
+        })
+        .map_err(|error| invalid(error.to_string()))?;
+        let snapshot = same.map_or_else(|| Arc::new(Snapshot::default()), |before| Arc::clone(&before.snapshot));
+        Ok(Arc::new(Project { api, api_key: api_key.clone(), project_id, authorize_url, token_url, snapshot }))
+    }
+}
+
+/// The project's id, from the spec and from the key; if both name one, they must agree.
+fn project_id(declared: Option<&str>, api_key: &ApiKey) -> Result<String, Failure> {
+    match (declared, api_key.project_id()) {
+        (Some(declared), Some(carried)) if !declared.eq_ignore_ascii_case(&carried) => Err(Failure::stalled(
+            Reason::ProjectMismatch,
+            format!("the API key belongs to project {carried}, but spec.projectId is {declared}; correct one of them"),
+        )),
+        // In the key's own spelling, if both name it: it is what the server goes by.
+        (_, Some(carried)) => Ok(carried),
+        (Some(declared), None) => Ok(declared.to_owned()),
+        (None, None) => Err(Failure::stalled(
+            Reason::InvalidSpec,
+            "spec.projectId is missing, and the API key is not of the form that carries it (ma-…); set spec.projectId",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A key of project 01010101-0101-0101-0101-010101010101.
+    const KEY: &str = "ma-AgICAgICAgICAgICAgICAg-AQEBAQEBAQEBAQEBAQEBAQ-not-a-secret";
+    const CARRIED: &str = "01010101-0101-0101-0101-010101010101";
+
+    fn reason(declared: Option<&str>, key: &str) -> Result<String, Reason> {
+        project_id(declared, &ApiKey::new(key).unwrap()).map_err(|failure| failure.reason)
+    }
+
+    #[test]
+    fn the_project_is_the_one_that_spec_or_key_names_and_they_have_to_agree() {
+        let carried = || Ok(CARRIED.to_owned());
+        assert_eq!(reason(None, KEY), carried());
+        assert_eq!(reason(Some(CARRIED), KEY), carried());
+        assert_eq!(reason(Some(&CARRIED.to_uppercase()), KEY), carried());
+        assert_eq!(reason(Some("p1"), "an-access-token"), Ok("p1".to_owned()));
+        assert_eq!(reason(Some("02020202-0202-0202-0202-020202020202"), KEY), Err(Reason::ProjectMismatch));
+        assert_eq!(reason(None, "an-access-token"), Err(Reason::InvalidSpec));
+    }
+
+    #[test]
+    fn a_mismatch_names_both_projects_and_nothing_of_the_key() {
+        let failure = project_id(Some("p1"), &ApiKey::new(KEY).unwrap()).unwrap_err();
+        assert!(failure.message.contains(CARRIED) && failure.message.contains("p1"), "{}", failure.message);
+        assert!(!failure.message.contains("not-a-secret"));
+    }
+}

@@ -1,0 +1,128 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Semaphore;
+
+use super::*;
+use crate::decide::id::{ClusterId, Token};
+use crate::decide::marker::{Marker, Origin, Owner, Policy};
+use crate::decide::settings::Settings;
+use crate::meshagent::{Kind, Route};
+
+fn client(scope: &str) -> RemoteClient {
+    let settings = Settings { scopes: BTreeSet::from([scope.to_owned()]), ..Settings::default() };
+    RemoteClient { settings, marker: None }
+}
+
+fn marked(uid: &str) -> RemoteClient {
+    let uid = Uid::new(uid);
+    let marker = Marker {
+        token: Token::mint(&uid, "r"),
+        policy: Policy::Delete,
+        origin: Origin::Created,
+        owner: Owner { cluster: ClusterId::new("c"), namespace: "shop".into(), name: "web".into(), uid },
+    };
+    RemoteClient { marker: Some(marker), ..client("openid") }
+}
+
+fn id(text: &str) -> ClientId {
+    ClientId::new(text)
+}
+
+fn shows(snapshot: &Snapshot, id: &ClientId) -> Option<RemoteClient> {
+    snapshot.relevant([id], &Uid::new("nobody")).remove(id)
+}
+
+fn on_the_wire(id: &str, scope: &str) -> wire::Client {
+    wire::Client { client_id: id.to_owned(), scope: scope.to_owned(), ..wire::Client::default() }
+}
+
+fn out_of_order() -> CallError {
+    CallError { route: Route::ListClients, kind: Kind::Disabled, detail: String::new() }
+}
+
+#[test]
+fn a_write_after_a_listing_was_begun_wins_over_what_the_listing_shows() {
+    let (snapshot, put, made, gone) = (Snapshot::default(), id("put"), id("made"), id("gone"));
+    let begun = snapshot.write().next();
+    snapshot.wrote(&put, client("new"));
+    snapshot.wrote(&made, client("made"));
+    snapshot.deleted(&gone);
+    let listing = Listing::from([(put.clone(), client("old")), (gone.clone(), client("old"))]);
+    snapshot.write().merge(begun, &listing);
+    assert_eq!(shows(&snapshot, &put), Some(client("new")));
+    assert_eq!(shows(&snapshot, &made), Some(client("made")));
+    assert_eq!(shows(&snapshot, &gone), None);
+    assert!(!snapshot.holds(&gone));
+}
+
+#[test]
+fn a_listing_that_was_begun_after_a_write_wins_over_it() {
+    let (snapshot, edited, gone, back) = (Snapshot::default(), id("edited"), id("gone"), id("back"));
+    snapshot.wrote(&edited, client("mine"));
+    snapshot.wrote(&gone, client("mine"));
+    snapshot.deleted(&back);
+    let begun = snapshot.write().next();
+    let listing = Listing::from([(edited.clone(), client("somebody's")), (back.clone(), client("mine"))]);
+    snapshot.write().merge(begun, &listing);
+    assert_eq!(shows(&snapshot, &edited), Some(client("somebody's")));
+    assert_eq!(shows(&snapshot, &gone), None);
+    assert_eq!(shows(&snapshot, &back), Some(client("mine")));
+}
+
+#[test]
+fn a_client_is_relevant_by_its_id_or_by_the_uid_in_its_marker_as_last_known() {
+    let snapshot = Snapshot::default();
+    for (name, uid) in [("mine", "u1"), ("lost", "u1"), ("moved", "u1"), ("other", "u2")] {
+        snapshot.wrote(&id(name), marked(uid));
+    }
+    snapshot.wrote(&id("named"), client("openid"));
+    snapshot.wrote(&id("moved"), marked("u2"));
+    snapshot.deleted(&id("lost"));
+    let (named, absent) = (id("named"), id("absent"));
+    let relevant = snapshot.relevant([&named, &absent], &Uid::new("u1"));
+    assert_eq!(relevant, BTreeMap::from([(id("mine"), marked("u1")), (named, client("openid"))]));
+    let others: Vec<ClientId> = snapshot.relevant([], &Uid::new("u2")).into_keys().collect();
+    assert_eq!(others, [id("moved"), id("other")]);
+}
+
+#[tokio::test]
+async fn a_listing_is_never_one_that_was_begun_before_it_was_asked_for_and_who_waits_shares_the_next() {
+    let (snapshot, calls, gate) = (Snapshot::default(), AtomicUsize::new(0), Semaphore::new(0));
+    let ask = || {
+        snapshot.list_by(async || {
+            let call = calls.fetch_add(1, Ordering::SeqCst);
+            gate.acquire().await.unwrap().forget();
+            Ok(vec![on_the_wire("c", &call.to_string())])
+        })
+    };
+    let release = async {
+        // The joined futures before this one have asked by now: the first is under way, the others wait.
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+        gate.add_permits(2);
+    };
+    let (first, second, third, ()) = tokio::join!(ask(), ask(), ask(), release);
+    let scopes = |answer: Result<Arc<Listing>, CallError>| answer.unwrap()[&id("c")].settings.scopes.clone();
+    let scope = |text: &str| BTreeSet::from([text.to_owned()]);
+    assert_eq!([scopes(first), scopes(second), scopes(third)], [scope("0"), scope("1"), scope("1")]);
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_listing_that_failed_changes_nothing_and_does_not_answer_who_asks_later() {
+    let snapshot = Snapshot::default();
+    snapshot.wrote(&id("c"), client("mine"));
+    assert_eq!(snapshot.list_by(async || Err(out_of_order())).await, Err(out_of_order()));
+    assert_eq!(shows(&snapshot, &id("c")), Some(client("mine")));
+    let answer = snapshot.list_by(async || Ok(vec![on_the_wire("c", "theirs")])).await.unwrap();
+    assert_eq!(*answer, Listing::from([(id("c"), client("theirs"))]));
+    assert_eq!(shows(&snapshot, &id("c")), Some(client("theirs")));
+}
+
+#[tokio::test]
+async fn a_listing_whose_asker_gave_up_leaves_the_way_free() {
+    let snapshot = Snapshot::default();
+    let given_up = snapshot.list_by(async || std::future::pending().await);
+    assert!(tokio::time::timeout(std::time::Duration::ZERO, given_up).await.is_err());
+    let answer = snapshot.list_by(async || Ok(vec![])).await.unwrap();
+    assert_eq!(*answer, Listing::new());
+}
