@@ -1,5 +1,7 @@
 //! What one pass knows. Every fact names what it is about, so that none outlives its subject.
 
+mod answer;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::failure::Failure;
@@ -8,6 +10,8 @@ use super::marker::Marker;
 use super::next::Step;
 use super::settings::Settings;
 use crate::api::Reason;
+
+pub use answer::Answer;
 
 /// The number of steps that a pass has absorbed: what was learnt at a higher tick was learnt later.
 pub type Tick = u32;
@@ -30,7 +34,7 @@ pub struct Observed {
     pub live: Option<Tick>,
     /// Whether a write met a newer version than it named, so that nothing may be concluded before a live read.
     pub stale: bool,
-    /// How many writes of this pass met a newer version.
+    /// How often others got in this pass's way: a write met a newer version, or what was recorded changed meanwhile.
     pub conflicts: u8,
     /// What is known of remote clients: the recorded one and all with our uid in their marker.
     pub remote: BTreeMap<ClientId, Remote>,
@@ -194,54 +198,6 @@ pub enum Held {
     },
 }
 
-/// What a step was answered.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Answer {
-    /// The object (unless it is gone) and the Secret, read from etcd.
-    Live(Option<Object>, Secret),
-    /// The object as our write left it. A new token of ours is unspent.
-    Intent(Object, Token),
-    /// The object as our write left it.
-    Object(Object),
-    /// The object was released: its finalizer is gone.
-    Released,
-    /// The Secret as our write left it, holding what the pass says it holds.
-    Stored(Stored),
-    /// What the Secret's data holds, and whether its shape is as wanted.
-    Data(Credential, bool),
-    /// Writing the Secret would work.
-    Rehearsed,
-    /// The client that a POST made.
-    Created {
-        /// Its id.
-        client_id: ClientId,
-        /// Digest of its credential.
-        digest: Digest,
-        /// It, as it was asked for.
-        client: RemoteClient,
-    },
-    /// The POST was refused or never sent: its token stays unspent.
-    Refused(Failure),
-    /// Nobody knows whether the POST made a client, or it made one without showing its secret: then its id.
-    Unknown(Failure, Option<ClientId>),
-    /// A client by its id; `None` if the answer was 404.
-    Client(Option<RemoteClient>),
-    /// All clients of the project that matter to this object: its recorded ones, and those with its uid.
-    Listing(BTreeMap<ClientId, RemoteClient>),
-    /// The client now has these settings.
-    Updated(RemoteClient),
-    /// The client is gone.
-    Deleted,
-    /// What was held is forgotten.
-    Forgotten,
-    /// Status is written, or needed no writing. The object as it stands.
-    Recorded(Object),
-    /// A write named a version that is not the present one, or something is there that the pass did not know of.
-    Conflict,
-    /// The step failed.
-    Failed(Failure),
-}
-
 impl Observed {
     /// What a pass knows when it begins: what the caches hold.
     #[must_use]
@@ -314,8 +270,11 @@ impl Observed {
             Answer::Recorded(object) => {
                 self.object = object;
                 self.recorded = true;
-                if let Secret::Ours(Stored { credential: credential @ Credential::Other(_), .. }) = &mut self.secret
-                    && self.object.recorded.client_id.is_some()
+                // Clean goes by a listing begun later: until now others could POST under the tokens that it strikes.
+                self.listing = None;
+                if let Secret::Ours(Stored { credential, .. }) = &mut self.secret
+                    && let Credential::Other(digest) = credential
+                    && self.object.recorded.digest.as_ref() == Some(digest)
                 {
                     *credential = Credential::AsRecorded;
                 }
@@ -337,8 +296,11 @@ impl Observed {
     fn absorb_live(&mut self, object: Option<Object>, secret: Secret) {
         match object {
             Some(object) if object.uid == self.object.uid => {
-                // What was recorded may have been so of an older view only.
-                self.recorded &= object == self.object && secret == self.secret;
+                if self.recorded && (object != self.object || secret != self.secret) {
+                    // What was recorded was so of an older view only.
+                    self.recorded = false;
+                    self.absorb_conflict();
+                }
                 self.object = object;
             }
             Some(_) | None => self.object_gone = true,
@@ -399,3 +361,6 @@ impl Observed {
         self.remote.insert(client_id.clone(), known);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,55 @@
+//! What a step was answered.
+
+use std::collections::BTreeMap;
+
+use super::{Credential, Object, RemoteClient, Secret, Stored};
+use crate::decide::failure::Failure;
+use crate::decide::id::{ClientId, Digest, Token};
+
+/// What a step was answered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// The object (unless it is gone) and the Secret, read from etcd.
+    Live(Option<Object>, Secret),
+    /// The object as our write left it. A new token of ours is unspent.
+    Intent(Object, Token),
+    /// The object as our write left it.
+    Object(Object),
+    /// The object was released: its finalizer is gone.
+    Released,
+    /// The Secret as our write left it, holding what the pass says it holds.
+    Stored(Stored),
+    /// What the Secret's data holds, and whether its shape is as wanted.
+    Data(Credential, bool),
+    /// Writing the Secret would work.
+    Rehearsed,
+    /// The client that a POST made.
+    Created {
+        /// Its id.
+        client_id: ClientId,
+        /// Digest of its credential.
+        digest: Digest,
+        /// It, as it was asked for.
+        client: RemoteClient,
+    },
+    /// The POST was refused or never sent: its token stays unspent.
+    Refused(Failure),
+    /// Nobody knows whether the POST made a client, or it made one without showing its secret: then its id.
+    Unknown(Failure, Option<ClientId>),
+    /// A client by its id; `None` if the answer was 404.
+    Client(Option<RemoteClient>),
+    /// All clients of the project that matter to this object: its recorded ones, and those with its uid.
+    Listing(BTreeMap<ClientId, RemoteClient>),
+    /// The client now has these settings.
+    Updated(RemoteClient),
+    /// The client is gone.
+    Deleted,
+    /// What was held is forgotten.
+    Forgotten,
+    /// Status is written, or needed no writing. The object as it stands.
+    Recorded(Object),
+    /// A write named a version that is not the present one, or something is there that the pass did not know of.
+    Conflict,
+    /// The step failed.
+    Failed(Failure),
+}
