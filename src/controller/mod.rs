@@ -256,8 +256,12 @@ async fn watch_namespaces(
         .modify(|namespace| namespace.managed_fields_mut().clear())
         .reflect(writer)
         .for_each(move |event| {
-            if let Ok(watcher::Event::Apply(namespace)) = event {
-                triggers.wake_namespace(&namespace.name_any());
+            match event {
+                Ok(watcher::Event::Apply(namespace)) => triggers.wake_namespace(&namespace.name_any()),
+                // Those that wait for the labels of theirs, and after a gap in the watch those whose labels changed.
+                Ok(watcher::Event::InitDone) => triggers.wake_all(),
+                Ok(watcher::Event::Init | watcher::Event::InitApply(_) | watcher::Event::Delete(_)) => {}
+                Err(error) => tracing::warn!(%error, "namespaces cannot be watched; selectors by label match nothing"),
             }
             std::future::ready(())
         })

@@ -5,34 +5,58 @@ use serde_json::{Value, json};
 
 use super::ground::{Ground, condition, message};
 
-/// What is refused, and a word of the message.
-fn refused() -> Vec<(&'static str, Value, &'static str)> {
+/// Input that is refused: its name, the spec, and what is said of it: the field, and the fix by schema and operator.
+struct Refused(&'static str, Value, &'static str, [&'static str; 2]);
+
+fn refused() -> Vec<Refused> {
+    let words = |schema, operator| [schema, operator];
+    let both = |fix| [fix, fix];
+    let uri = |uri: &str| json!({ "redirectUris": [uri] });
+    let more = |key: &str| json!({ "extraMetadata": { key: "x" } });
+    let absolute = words("write the whole URI", "write the whole URI");
+    let alike = json!({ "secret": { "keys": { "clientId": "A", "clientSecret": "A" } } });
     vec![
-        ("fragment", json!({ "redirectUris": ["https://a.example/#f"] }), "redirectUris"),
-        ("javascript", json!({ "redirectUris": ["javascript:alert(1)"] }), "redirectUris"),
-        ("relative", json!({ "redirectUris": ["/callback"] }), "redirectUris"),
-        ("no-uri", json!({ "redirectUris": [] }), "redirectUris"),
-        ("grant", json!({ "grantTypes": ["password"] }), "grantTypes"),
-        ("response", json!({ "responseTypes": ["cookie"] }), "responseTypes"),
-        ("scope", json!({ "scopes": ["two words"] }), "scopes"),
-        ("logo", json!({ "branding": { "logoUrl": "ftp://a.example/logo.png" } }), "logoUrl"),
-        ("theme", json!({ "branding": { "theme": "pink" } }), "theme"),
-        ("metadata", json!({ "extraMetadata": { "name": "x" } }), "extraMetadata"),
-        ("marker", json!({ "extraMetadata": { "meshagent.com/uid": "x" } }), "extraMetadata"),
-        ("secret", json!({ "secret": { "name": "Not A Name" } }), "secret"),
-        ("same-keys", json!({ "secret": { "keys": { "clientId": "A", "clientSecret": "A" } } }), "keys"),
+        Refused("fragment", uri("https://a.example/#f"), "redirectUris", both("remove the #")),
+        Refused("javascript", uri("javascript:alert(1)"), "redirectUris", absolute),
+        Refused("data", uri("data:text/html,x"), "redirectUris", absolute),
+        Refused("relative", uri("/callback"), "redirectUris", absolute),
+        Refused("no-host", uri("https://"), "redirectUris", both("write it like https://app.example.com/callback")),
+        Refused("user", uri("https://a@b.example/cb"), "redirectUris", both("remove what stands between // and @")),
+        Refused("no-uri", json!({ "redirectUris": [] }), "redirectUris", both("add a redirect URI")),
+        Refused("no-grant", json!({ "grantTypes": [] }), "grantTypes", both("leave the field out")),
+        Refused("grant", json!({ "grantTypes": ["password"] }), "grantTypes", both("authorization_code")),
+        Refused("response", json!({ "responseTypes": ["cookie"] }), "responseTypes", both("id_token")),
+        Refused("scope", json!({ "scopes": ["two words"] }), "scopes", both("an item of its own")),
+        Refused("shown", json!({ "displayName": "two\nlines" }), "displayName", both("remove them")),
+        Refused("logo", json!({ "branding": { "logoUrl": "ftp://a.example/x" } }), "logoUrl", both("write it like")),
+        Refused("theme", json!({ "branding": { "theme": "pink" } }), "theme", both("auto")),
+        Refused("metadata", more("name"), "extraMetadata", both("use displayName instead")),
+        Refused("branding", more("logo_url"), "extraMetadata", both("use branding instead")),
+        Refused("marker", more("meshagent.com/uid"), "extraMetadata", words("another prefix", "does not begin with")),
+        Refused("secret", json!({ "secret": { "name": "Not A Name" } }), "secret.name", both("use lower case letters")),
+        Refused(
+            "data-key",
+            json!({ "secret": { "keys": { "scopes": "a b" } } }),
+            "scopes",
+            both("use letters, digits"),
+        ),
+        Refused("same-keys", alike, "keys", both("different names")),
+        Refused(
+            "kind",
+            json!({ "projectRef": { "kind": "Project", "name": "x" } }),
+            "kind",
+            both("ClusterMeshAgentProject"),
+        ),
     ]
 }
 
 #[tokio::test]
 async fn the_schema_refuses_each_and_names_the_field() {
     let ground = Ground::shared("schema").await;
-    for (name, spec, field) in refused() {
+    for Refused(name, spec, field, [fix, _]) in refused() {
         let said = ground.refused(&ground.client(name, &spec)).await;
-        assert!(said.contains(field), "{name}: {field} in {said}");
+        assert!(said.contains(field) && said.contains(fix), "{name}: {field} and {fix} in {said}");
     }
-    let kind = json!({ "projectRef": { "kind": "Project", "name": "x" } });
-    assert!(ground.refused(&ground.client("kind", &kind)).await.contains("kind"));
     let many: Vec<String> = (0..1000).map(|n| format!("https://a.example/{n}")).collect();
     assert!(ground.refused(&ground.client("many", &json!({ "redirectUris": many }))).await.contains("100"));
 }
@@ -87,13 +111,14 @@ async fn the_operator_refuses_each_again_where_the_schema_was_loosened() {
     })
     .await
     .unwrap();
-    for (name, spec, field) in refused() {
+    for Refused(name, spec, field, [_, fix]) in refused() {
         ground.apply(&ground.client(name, &spec)).await;
         let client = ground
             .until("maoc", name, "it is refused", |object| condition(object, "Ready") == "False/InvalidSpec")
             .await;
         assert!(condition(&client, "Stalled").starts_with("True"));
-        assert!(message(&client, "Ready").contains(field), "{name}: {field} in {}", message(&client, "Ready"));
+        let said = message(&client, "Ready");
+        assert!(said.contains(field) && said.contains(fix), "{name}: {field} and {fix} in {said}");
     }
     let written = ground.calls().await.into_iter().filter(|call| call.method != "GET").count();
     assert_eq!(written, 0);

@@ -142,12 +142,9 @@ async fn until_all_ready(ground: &Ground, count: usize) {
 }
 
 async fn versions(ground: &Ground) -> Vec<String> {
-    let mut versions = Vec::new();
-    for kind in ["maoc,secret"] {
-        let text = ground.kubectl(&["get", kind, "-o", "jsonpath={.items[*].metadata.resourceVersion}"]).await;
-        versions.extend(text.split(' ').map(str::to_owned));
-    }
-    versions
+    let text =
+        ground.kubectl(&["get", "maoc,secret,event", "-o", "jsonpath={.items[*].metadata.resourceVersion}"]).await;
+    text.split(' ').map(str::to_owned).collect()
 }
 
 #[tokio::test]
@@ -210,4 +207,5 @@ async fn a_restart_with_a_thousand_converged_clients_costs_ten_gets_and_no_write
     let after = versions(&ground).await;
     let changed = before.iter().filter(|version| !after.contains(version)).count();
     assert_eq!(changed, 1, "only the object that asked for a look was written");
+    assert_eq!(after.len(), before.len(), "objects or Events came or went");
 }

@@ -1,11 +1,11 @@
 //! The operator killed at random, again and again, while people work.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use simulator::admin::Route;
-use simulator::fault::{Fault, FaultRule, ResetAt};
+use simulator::fault::{Fault, FaultRule, ResetAt, Stage};
 
 use super::ground::{Ground, LONG, condition, datum};
 
@@ -64,8 +64,37 @@ async fn killed_fifty_times_it_ends_with_exactly_the_declared_clients() {
         assert!(ground.accepts(&secret).await, "the credential of {name} is not accepted");
     }
     let remote = ground.admin.state().await.unwrap().clients_of(ground.project);
-    let untouched = remote.iter().find(|client| client.client_id == theirs.client.client_id).unwrap();
-    assert_eq!(untouched.redirect_uris, ["https://theirs.example"]);
+    let untouched = remote.iter().find(|client| client.client_id == theirs.client.client_id);
+    assert_eq!(untouched, Some(&theirs.client));
+    no_token_was_posted_twice(&ground).await;
+    is_at_rest(&ground).await;
+}
+
+/// A token is for one POST, whoever was killed in between: hence no more clients than POSTs of unknown outcome.
+async fn no_token_was_posted_twice(ground: &Ground) {
+    let calls = ground.calls().await;
+    let posts = calls.iter().filter(|call| call.method == "POST").filter_map(|call| call.body.as_ref());
+    let tokens: Vec<&Value> = posts.map(|body| &body["metadata"]["meshagent.com/create-token"]).collect();
+    let distinct: BTreeSet<&str> = tokens.iter().filter_map(|token| token.as_str()).collect();
+    assert!(!tokens.is_empty());
+    assert_eq!(distinct.len(), tokens.len(), "a token was POSTed twice, or a POST bore none");
+}
+
+/// Waits for three resyncs, and nothing is written by them.
+async fn is_at_rest(ground: &Ground) {
+    let versions =
+        async || ground.kubectl(&["get", "maoc,secret", "-o", "jsonpath={.items[*].metadata.resourceVersion}"]).await;
+    let before = versions().await;
+    ground.admin.clear_calls().await.unwrap();
+    harness::eventually(LONG, "three resyncs", async || {
+        let seen = ground.calls().await.len();
+        if seen >= 3 { Ok(()) } else { Err(seen.to_string()) }
+    })
+    .await
+    .unwrap();
+    let written = ground.calls().await.into_iter().filter(|call| call.method != "GET").count();
+    assert_eq!(written, 0, "something is still changed in MeshAgent");
+    assert_eq!(versions().await, before, "something is still written in Kubernetes");
 }
 
 /// Faults that strike a POST now and then, for as long as they last.
@@ -75,6 +104,7 @@ async fn disturb(ground: &Ground) {
         Fault::Reset { at: ResetAt::After },
         Fault::Reset { at: ResetAt::Before },
         Fault::CommitLate { after: Duration::from_secs(2), status: 504 },
+        Fault::Delay { duration: Duration::from_millis(500), stage: Stage::After },
     ];
     for (n, fault) in faults.into_iter().enumerate() {
         let rule = FaultRule::on(Route::ClientsCreate, fault).times(2).after(3 + u64::try_from(n).unwrap() * 2);

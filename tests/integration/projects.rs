@@ -126,6 +126,95 @@ async fn a_key_without_the_role_to_create_is_denied_and_says_which_roles_it_need
 }
 
 #[tokio::test]
+async fn a_revoked_key_and_a_disabled_project_are_named_and_nothing_is_lost() {
+    let ground = Ground::shared("revoked").await;
+    ground.apply(&ground.client("web", &json!({}))).await;
+    ground.wait_ready("web").await;
+    let before = ground.remote_ids().await;
+    let revoked = ground.admin.create_key(ground.project, &Role::ALL).await.unwrap();
+    ground.admin.revoke_key(revoked.key.key_id).await.unwrap();
+    ground.put_key(revoked.api_key.expose()).await;
+    let project = until_project(&ground, "False/AuthenticationFailed").await;
+    assert_eq!(condition(&project, "Stalled"), "True/AuthenticationFailed");
+    let disabled = Settings { disabled: true, ..Settings::default() };
+    ground.admin.configure(ground.project, &disabled).await.unwrap();
+    change_key(&ground, &Role::ALL).await;
+    until_project(&ground, "False/ProjectDisabled").await;
+    ground.admin.configure(ground.project, &Settings::default()).await.unwrap();
+    change_key(&ground, &Role::ALL).await;
+    until_project(&ground, "True/Ready").await;
+    ground.wait_ready("web").await;
+    assert_eq!(ground.remote_ids().await, before);
+    assert_eq!((ground.count("POST").await, ground.count("DELETE").await), (1, 0));
+}
+
+/// A DELETE's 404 is success when the API says it; from a gateway it would leave the client behind.
+#[tokio::test]
+async fn behind_a_gateway_that_answers_404_to_everything_nothing_is_made_and_no_client_is_left_behind() {
+    let ground = Ground::shared("gateway").await;
+    ground.apply(&ground.client("old", &json!({}))).await;
+    ground.wait_ready("old").await;
+    let html = Some(json!("<html><body>404 Not Found</body></html>"));
+    let gateway = Fault::Status { status: 404, body: html, headers: Default::default(), commit: false };
+    let rule = FaultRule::on(RouteMatch::Any, gateway).in_project(ground.project);
+    let rule = ground.admin.fault(&rule).await.unwrap();
+    change_key(&ground, &Role::ALL).await;
+    until_project(&ground, "False/APIUnavailable").await;
+    ground.apply(&ground.client("new", &json!({}))).await;
+    let new =
+        ground.until("maoc", "new", "it says that it waits", |o| condition(o, "Ready").starts_with("False/")).await;
+    assert_eq!(new["status"]["clientId"], json!(null));
+    ground.kubectl(&["delete", "maoc", "old", "--wait=false"]).await;
+    harness::eventually(super::ground::LONG, "the deletion was tried, or is said to wait", async || {
+        let gone = !ground.exists("maoc", "old").await;
+        let said = gone || {
+            let old = ground.get("maoc", "old").await;
+            old["metadata"]["deletionTimestamp"].is_string() && !condition(&old, "Ready").starts_with("True")
+        };
+        if said { Ok(()) } else { Err("not yet") }
+    })
+    .await
+    .unwrap();
+    ground.admin.remove_fault(rule.id).await.unwrap();
+    change_key(&ground, &Role::ALL).await;
+    until_project(&ground, "True/Ready").await;
+    ground.wait_ready("new").await;
+    let new = ground.get("maoc", "new").await["status"]["clientId"].as_str().map(str::to_owned);
+    ground.until_remote("only the new client is left", |ids| ids.iter().map(Some).eq([new.as_ref()])).await;
+}
+
+#[tokio::test]
+async fn a_project_of_a_namespace_serves_the_clients_beside_it() {
+    let ground = Ground::shared("team").await;
+    let key = ground.admin.create_key(ground.project, &Role::ALL).await.unwrap();
+    let secret = json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": { "name": "meshagent", "namespace": ground.ns() },
+        "stringData": { "api-key": key.api_key.expose() },
+    });
+    let project = json!({
+        "apiVersion": "meshagent.com/v1alpha1",
+        "kind": "MeshAgentProject",
+        "metadata": { "name": "team", "namespace": ground.ns() },
+        "spec": { "apiUrl": ground.api_url, "apiKeySecretRef": { "name": "meshagent" } },
+    });
+    let reference = json!({ "projectRef": { "kind": "MeshAgentProject", "name": "team" } });
+    // The client first: it waits for its project, and the project for its key.
+    ground.apply(&ground.client("web", &reference)).await;
+    ground.until("maoc", "web", "it waits", |o| condition(o, "Reconciling") == "True/ProjectNotFound").await;
+    ground.apply(&project).await;
+    ground.until("maproj", "team", "it lacks its key", |o| condition(o, "Ready") == "False/CredentialsNotFound").await;
+    ground.apply(&secret).await;
+    let project = ground.until("maproj", "team", "it is Ready", |o| condition(o, "Ready") == "True/Ready").await;
+    assert_eq!(project["status"]["projectId"], ground.project.to_string());
+    ground.wait_ready("web").await;
+    assert!(ground.accepts(&ground.get("secret", "web-oauth").await).await);
+    let used = ground.calls().await.into_iter().find(|call| call.method == "POST").and_then(|call| call.key_id);
+    assert_eq!(used, Some(key.key.key_id), "the client was made with another key than its project's");
+}
+
+#[tokio::test]
 async fn allowed_namespaces_left_out_means_none() {
     let ground = Ground::shared("none").await;
     ground.apply(&ground.project_manifest(&json!({ "allowedNamespaces": null }))).await;
