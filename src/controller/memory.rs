@@ -5,7 +5,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::api::OAuthClient;
+use crate::api::names::FINALIZER;
 use crate::decide::id::{Uid, Version};
+use crate::decide::reading;
 use crate::reconcile::LeftBehind;
 
 /// The first wait after a failure; each further one doubles it.
@@ -23,6 +26,29 @@ pub(super) struct Memory(Mutex<HashMap<Uid, Remembered>>);
 struct Remembered {
     failures: u32,
     left_behind: Option<(LeftBehind, Instant)>,
+    hold: Option<(Asked, Instant)>,
+}
+
+/// What people ask of an object. While it is the same, a failure is tried again when it is due and not on every event:
+/// the operator's own writes are events as well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    generation: Option<i64>,
+    request: String,
+    deleting: bool,
+    /// `kubectl replace` takes it off: then it is put back at once.
+    finalizer: bool,
+}
+
+impl Asked {
+    pub(super) fn of(object: &OAuthClient) -> Self {
+        Self {
+            generation: object.metadata.generation,
+            request: reading::reconcile_request(object).to_owned(),
+            deleting: object.metadata.deletion_timestamp.is_some(),
+            finalizer: object.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER),
+        }
+    }
 }
 
 impl Memory {
@@ -40,11 +66,25 @@ impl Memory {
         })
     }
 
-    /// Remembers how a pass ended.
+    /// From now on nothing is done for the object for so long, unless something else is asked of it.
+    pub(super) fn hold(&self, uid: &Uid, asked: Asked, wait: Duration, now: Instant) {
+        self.open().entry(uid.clone()).or_default().hold = now.checked_add(wait).map(|until| (asked, until));
+    }
+
+    /// How long nothing is to be done for the object yet.
+    pub(super) fn held(&self, uid: &Uid, asked: &Asked, now: Instant) -> Option<Duration> {
+        let open = self.open();
+        let (held, until) = open.get(uid)?.hold.as_ref()?;
+        let left = until.saturating_duration_since(now);
+        (held == asked && !left.is_zero()).then_some(left)
+    }
+
+    /// Remembers how a pass ended, and lifts any hold.
     pub(super) fn remember(&self, uid: &Uid, failed: bool, left: LeftBehind, now: Instant) {
         let mut open = self.open();
         let remembered = open.entry(uid.clone()).or_default();
         remembered.failures = if failed { remembered.failures.saturating_add(1).min(16) } else { 0 };
+        remembered.hold = None;
         remembered.left_behind = (!left.is_empty()).then_some((left, now));
     }
 
@@ -76,6 +116,24 @@ mod tests {
         assert!(memory.is_behind(&uid, &new, None, now), "a Secret that we created is not there yet");
         assert!(!memory.is_behind(&uid, &new, Some(&secret), now), "both are there");
         assert!(!memory.is_behind(&uid, &new, None, now + PATIENCE), "the Secret really is not there");
+    }
+
+    #[test]
+    fn a_hold_lasts_until_it_is_due_or_something_else_is_asked() {
+        let (memory, uid, now) = (Memory::default(), Uid::new("u"), Instant::now());
+        let asked = |generation| Asked {
+            generation: Some(generation),
+            request: String::new(),
+            deleting: false,
+            finalizer: true,
+        };
+        let hour = Duration::from_secs(3600);
+        memory.remember(&uid, true, LeftBehind::default(), now);
+        memory.hold(&uid, asked(1), hour, now);
+        assert_eq!(memory.held(&uid, &asked(1), now), Some(hour));
+        assert_eq!(memory.held(&uid, &asked(2), now), None, "the spec was edited");
+        assert_eq!(memory.held(&uid, &Asked { deleting: true, ..asked(1) }, now), None, "it is being deleted");
+        assert_eq!(memory.held(&uid, &asked(1), now + hour), None, "it is due");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::events;
 use super::filled;
-use super::memory::Memory;
+use super::memory::{Asked, Memory};
 use crate::api::names::OAUTH_CLIENT_LABEL;
 use crate::api::{ConditionType, OAuthClient, condition};
 use crate::decide::id::{ClusterId, Uid, Version};
@@ -145,6 +145,9 @@ impl Context {
         if shared.memory.is_behind(&uid, &version, secret_version.as_ref(), Instant::now()) {
             return Action::requeue(CATCH_UP);
         }
+        if let Some(wait) = shared.memory.held(&uid, &Asked::of(object), Instant::now()) {
+            return Action::requeue(wait);
+        }
         let deleting = object.metadata.deletion_timestamp.is_some();
         let Some(resolution) = shared.resolve_for(object, deleting) else {
             // This process has not looked at the project yet; it asks for a pass once it has.
@@ -168,6 +171,9 @@ impl Context {
         };
         let ended = reconcile(&hands, start, shared.memory.backoff(&uid)).await;
         shared.memory.remember(&uid, ended.failure.is_some(), ended.left_behind.clone(), Instant::now());
+        if let Some(wait) = ended.hold().filter(|_| resolution.failure.is_none()) {
+            shared.memory.hold(&uid, Asked::of(&ended.object), wait, Instant::now());
+        }
         shared.metrics.reconciled("OAuthClient", Outcome::of(ended.failure.as_ref()), started.elapsed());
         shared.metrics.credentials_held(i64::try_from(shared.vault.credentials()).unwrap_or(i64::MAX));
         log(&namespace, &object.name_any(), &ended);

@@ -17,7 +17,7 @@ use std::time::Duration;
 use pass::Pass;
 
 use crate::api::OAuthClient;
-use crate::decide::failure::Failure;
+use crate::decide::failure::{Disposition, Failure};
 use crate::decide::next::{Record, Step, Verdict, next};
 use crate::decide::report::{report, requeue};
 
@@ -34,6 +34,18 @@ pub struct Ended {
     pub object: OAuthClient,
     /// The versions that this pass knows to be no longer the latest.
     pub left_behind: LeftBehind,
+}
+
+impl Ended {
+    /// How long nothing is to be done again although events come: after a failure of a call or a write, whose record
+    /// is itself an event. What waits for other people or controllers is not held: their change is an event, too.
+    #[must_use]
+    pub fn hold(&self) -> Option<Duration> {
+        match self.failure.as_ref()?.disposition {
+            Disposition::Retry(_) | Disposition::StalledHourly => self.requeue,
+            Disposition::Stalled | Disposition::Wait => None,
+        }
+    }
 }
 
 /// Carries one pass out. `backoff` is how long to wait after a failure that may be gone the next time.

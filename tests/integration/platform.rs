@@ -1,9 +1,14 @@
 //! The platform engineer, with Argo CD and Flux in mind.
 
-use harness::{ControlPlane, Options, kstatus};
+use std::pin::Pin;
+
+use futures::{Stream, StreamExt};
+use harness::kstatus;
+use kube::api::{ApiResource, DynamicObject, WatchEvent, WatchParams};
+use meshagent_operator::api::OAuthClient;
 use serde_json::{Value, json};
 
-use super::ground::{Ground, LONG, condition, crds};
+use super::ground::{Ground, LONG, condition, start_operator};
 
 fn version(object: &Value) -> String {
     object["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned()
@@ -16,19 +21,23 @@ async fn applying_again_changes_nothing_and_calls_nobody() {
     let text = manifest.to_string();
     ground.apply(&manifest).await;
     ground.wait_ready("web").await;
-    let calls = ground.calls().await.len();
-    let series: [&[&str]; 2] = [&["apply", "-f", "-"], &["apply", "--server-side", "--force-conflicts", "-f", "-"]];
-    for args in series {
+    let calls = ground.calls().await;
+    let client_side: [&[&str]; 2] = [&["apply", "-f", "-"], &["diff", "-f", "-"]];
+    let server_side: [&[&str]; 2] = [
+        &["apply", "--server-side", "--force-conflicts", "-f", "-"],
+        &["diff", "--server-side", "--force-conflicts", "-f", "-"],
+    ];
+    for [args, diff] in [client_side, server_side] {
         ground.kubectl.run_with_input(args, &text).await.unwrap();
         // The second apply of a series is the first that may change nothing at all.
         ground.kubectl.run_with_input(args, &text).await.unwrap();
         let before = version(&ground.get("maoc", "web").await);
         ground.kubectl.run_with_input(args, &text).await.unwrap();
         assert_eq!(version(&ground.get("maoc", "web").await), before);
-        let diff = ground.kubectl.try_run(&["diff", "-f", "-"], &text).await.unwrap();
-        assert_eq!((diff.status.code(), diff.stdout.as_str()), (Some(0), ""));
+        let diff = ground.kubectl.try_run(diff, &text).await.unwrap();
+        assert_eq!((diff.status.code(), diff.stdout.as_str()), (Some(0), ""), "{args:?}");
     }
-    assert_eq!(ground.calls().await.len(), calls);
+    assert_eq!(ground.calls().await, calls);
 }
 
 #[tokio::test]
@@ -60,20 +69,31 @@ async fn kubectl_replace_twenty_times_keeps_the_client_and_posts_once() {
 }
 
 #[tokio::test]
-async fn an_object_that_nobody_has_looked_at_is_in_progress_for_kstatus() {
-    // No operator runs here.
-    let plane = ControlPlane::start(Options { manifests: crds(), ..Options::default() }).await.unwrap();
-    let kubectl = plane.kubectl().unwrap();
-    let client = json!({
-        "apiVersion": "meshagent.com/v1alpha1",
-        "kind": "OAuthClient",
-        "metadata": { "name": "web", "namespace": "default" },
-        "spec": { "redirectUris": ["https://a.example"] },
-    });
-    kubectl.run_with_input(&["apply", "-f", "-"], &client.to_string()).await.unwrap();
-    let text = kubectl.run(&["get", "maoc", "web", "-o", "json"]).await.unwrap();
-    let found = kstatus(&serde_json::from_str(&text).unwrap()).await.unwrap();
-    assert!(found.starts_with("InProgress"), "{found}");
+async fn without_an_operator_what_was_applied_is_in_progress_for_kstatus_and_never_current() {
+    let mut ground = Ground::own("zero", &[]).await;
+    ground.apply(&ground.client("edited", &json!({}))).await;
+    ground.wait_ready("edited").await;
+    let address = json!(["https://new.example.com/cb"]);
+    let statuses = async |ground: &Ground| {
+        let mut found = Vec::new();
+        for name in ["edited", "fresh"] {
+            found.push(kstatus(&ground.get("maoc", name).await).await.unwrap());
+        }
+        found
+    };
+    drop(ground.operator.take());
+    ground.apply(&ground.client("edited", &json!({ "redirectUris": address }))).await;
+    ground.apply(&ground.client("fresh", &json!({}))).await;
+    assert_eq!(statuses(&ground).await, ["InProgress", "InProgress"]);
+
+    ground.operator = Some(start_operator(ground.control_plane.get(), &[]));
+    harness::eventually(LONG, "both are Current", async || {
+        let found = statuses(&ground).await;
+        if found == ["Current", "Current"] { Ok(()) } else { Err(found.join(", ")) }
+    })
+    .await
+    .unwrap();
+    assert_eq!((ground.count("POST").await, ground.count("PUT").await, ground.count("DELETE").await), (2, 1, 0));
 }
 
 #[tokio::test]
@@ -82,18 +102,56 @@ async fn kstatus_calls_a_ready_client_current_and_an_impossible_one_failed() {
     ground.apply(&ground.client("web", &json!({}))).await;
     ground.wait_ready("web").await;
     let found = kstatus(&ground.get("maoc", "web").await).await.unwrap();
-    assert!(found.starts_with("Current"), "{found}");
+    assert_eq!(found, "Current");
     ground.kubectl(&["create", "secret", "generic", "taken"]).await;
     ground.apply(&ground.client("other", &json!({ "secret": { "name": "taken" } }))).await;
     let other = ground.until("maoc", "other", "it is stalled", |o| condition(o, "Stalled").starts_with("True")).await;
     let found = kstatus(&other).await.unwrap();
-    assert!(found.starts_with("Failed"), "{found}");
+    assert_eq!(found, "Failed");
 }
 
-#[tokio::test]
-async fn applied_in_any_order_it_is_never_stalled_and_becomes_ready() {
-    let ground = Ground::shared("order").await;
-    let (project, name) = (ground.admin.create_project(None).await.unwrap(), "team");
+/// All versions of the namespace's OAuthClients from now on.
+async fn versions(ground: &Ground) -> Pin<Box<dyn Stream<Item = Value> + Send>> {
+    let client = ground.control_plane.get().admin().await.unwrap();
+    let resource = ApiResource::erase::<OAuthClient>(&());
+    let clients: kube::Api<DynamicObject> = kube::Api::namespaced_with(client, ground.ns(), &resource);
+    let events = clients.watch(&WatchParams::default(), "0").await.unwrap();
+    let objects = events.filter_map(async |event| {
+        let event = event.unwrap();
+        assert!(!matches!(event, WatchEvent::Error(_)), "{event:?}");
+        match event {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => Some(serde_json::to_value(object).unwrap()),
+            WatchEvent::Deleted(_) | WatchEvent::Bookmark(_) | WatchEvent::Error(_) => None,
+        }
+    });
+    Box::pin(objects)
+}
+
+/// The reasons that an OAuthClient gives for not being Ready, in order, until it is; in none of them Stalled, and in
+/// progress for kstatus.
+async fn reasons_until_ready(mut versions: Pin<Box<dyn Stream<Item = Value> + Send>>) -> Vec<String> {
+    let mut reasons: Vec<String> = Vec::new();
+    let all = async {
+        loop {
+            let object = versions.next().await.unwrap();
+            assert_eq!(condition(&object, "Stalled"), "", "{}", object["status"]);
+            let (ready, found) = (condition(&object, "Ready"), kstatus(&object).await.unwrap());
+            if ready == "True/Ready" {
+                assert_eq!(found, "Current", "{}", object["status"]);
+                return;
+            }
+            assert_eq!(found, "InProgress", "{}", object["status"]);
+            if !ready.is_empty() && reasons.last() != Some(&ready) {
+                reasons.push(ready);
+            }
+        }
+    };
+    tokio::time::timeout(LONG, all).await.unwrap();
+    reasons
+}
+
+/// In the order that no tool would choose: a Deployment, the OAuthClient, its project, and the project's key.
+fn in_the_worst_order(ground: &Ground, key: &str) -> [Value; 4] {
     let deployment = json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -106,29 +164,53 @@ async fn applied_in_any_order_it_is_never_stalled_and_becomes_ready() {
             },
         },
     });
-    let reference = json!({ "projectRef": { "kind": "MeshAgentProject", "name": name } });
-    let own = json!({
+    let reference = json!({ "projectRef": { "kind": "MeshAgentProject", "name": "team" } });
+    let project = json!({
         "apiVersion": "meshagent.com/v1alpha1",
         "kind": "MeshAgentProject",
-        "metadata": { "name": name, "namespace": ground.ns() },
+        "metadata": { "name": "team", "namespace": ground.ns() },
         "spec": { "apiUrl": ground.api_url, "apiKeySecretRef": { "name": "key" } },
     });
     let key = json!({
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": { "name": "key", "namespace": ground.ns() },
-        "stringData": { "api-key": project.api_key.expose() },
+        "stringData": { "api-key": key },
     });
-    for manifest in [&deployment, &ground.client("web", &reference), &own, &key] {
-        ground.apply(manifest).await;
-        if ground.exists("maoc", "web").await {
-            let client = ground.get("maoc", "web").await;
-            assert_eq!(condition(&client, "Stalled"), "", "{}", client["status"]);
-        }
-    }
-    ground.wait_ready("web").await;
-    let state = ground.admin.state().await.unwrap();
-    assert_eq!(state.clients_of(project.project_id).len(), 1);
+    [deployment, ground.client("web", &reference), project, key]
+}
+
+#[tokio::test]
+async fn applied_at_once_in_the_worst_order_it_is_never_stalled_and_becomes_ready() {
+    let ground = Ground::shared("order").await;
+    let access = ground.admin.create_project(None).await.unwrap();
+    let seen = tokio::spawn(reasons_until_ready(versions(&ground).await));
+    let items = in_the_worst_order(&ground, access.api_key.expose());
+    ground.apply(&json!({ "apiVersion": "v1", "kind": "List", "items": items })).await;
+    seen.await.unwrap();
+    let client = ground.get("maoc", "web").await;
+    let remote = ground.admin.state().await.unwrap().clients_of(access.project_id);
+    let ids: Vec<&str> = remote.iter().map(|client| client.client_id.as_str()).collect();
+    assert_eq!(ids, [client["status"]["clientId"].as_str().unwrap()]);
+}
+
+#[tokio::test]
+async fn applied_one_by_one_it_says_each_time_what_it_waits_for() {
+    let ground = Ground::shared("piecemeal").await;
+    let access = ground.admin.create_project(None).await.unwrap();
+    let seen = tokio::spawn(reasons_until_ready(versions(&ground).await));
+    let [deployment, client, project, key] = in_the_worst_order(&ground, access.api_key.expose());
+    let until = async |reason: &str| {
+        ground.until("maoc", "web", reason, |object| condition(object, "Ready") == reason).await;
+    };
+    ground.apply(&deployment).await;
+    ground.apply(&client).await;
+    until("False/ProjectNotFound").await;
+    ground.apply(&project).await;
+    until("False/CredentialsNotFound").await;
+    ground.apply(&key).await;
+    until("True/Ready").await;
+    assert_eq!(seen.await.unwrap(), ["False/ProjectNotFound", "False/CredentialsNotFound"]);
 }
 
 #[tokio::test]
@@ -153,8 +235,11 @@ async fn a_namespace_that_is_no_longer_allowed_is_frozen_and_can_be_cleaned_up()
         .until("maoc", "web", "the edit is seen", |object| object["status"]["observedGeneration"] == generation)
         .await;
     assert_eq!((ground.count("PUT").await, ground.count("DELETE").await), (0, 0));
+    let remote = ground.admin.state().await.unwrap().clients_of(ground.project);
+    assert_eq!(remote[0].redirect_uris, ["https://shop.example.com/oauth/callback"]);
     ground.kubectl(&["delete", "maoc", "web", "--timeout=30s"]).await;
     assert_eq!(ground.remote_ids().await, [""; 0]);
+    assert_eq!((ground.count("POST").await, ground.count("PUT").await, ground.count("DELETE").await), (1, 0, 1));
 }
 
 #[tokio::test]

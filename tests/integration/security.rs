@@ -1,69 +1,226 @@
 //! The security engineer.
 
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
-use super::ground::{Ground, condition, datum, message};
+use base64::Engine;
+use harness::{Operator, OperatorOptions, free_port};
+use serde_json::{Value, json};
+use simulator::admin::{Fault, FaultRule, Malformed, Route};
+
+use super::ground::{Ground, SYSTEM, condition, datum, message};
 
 #[tokio::test]
 async fn a_foreign_secret_is_a_conflict_and_never_touched() {
     let ground = Ground::shared("foreign").await;
     ground.kubectl(&["create", "secret", "generic", "db", "--from-literal=password=theirs"]).await;
-    let version = |secret: Value| secret["metadata"]["resourceVersion"].clone();
-    let before = version(ground.get("secret", "db").await);
+    let before = ground.get("secret", "db").await;
     ground.apply(&ground.client("web", &json!({ "secret": { "name": "db" } }))).await;
     let client = ground
         .until("maoc", "web", "the conflict is said", |object| condition(object, "Ready") == "False/SecretConflict")
         .await;
+    assert_eq!(condition(&client, "Stalled"), "True/SecretConflict");
     assert!(message(&client, "Ready").contains("delete that Secret"), "{}", message(&client, "Ready"));
-    assert_eq!(ground.count("POST").await, 0);
+    assert_eq!(ground.get("secret", "db").await, before);
     ground.kubectl(&["delete", "maoc", "web", "--timeout=30s"]).await;
-    assert_eq!(version(ground.get("secret", "db").await), before);
+    assert_eq!(ground.get("secret", "db").await, before);
+    let written: Vec<_> = ground.calls().await.into_iter().filter(|call| call.method != "GET").collect();
+    assert_eq!(written, []);
 }
 
 #[tokio::test]
 async fn metadata_that_is_the_operators_is_refused_as_extra_metadata() {
     let ground = Ground::shared("extra").await;
-    let before = ground.calls().await.len();
-    for key in ["name", "logo_url", "theme", "remove_powered_by_meshagent", "meshagent.com/uid"] {
+    let calls = ground.calls().await;
+    let refused = [
+        ("name", "use displayName instead"),
+        ("logo_url", "use branding instead"),
+        ("theme", "use branding instead"),
+        ("remove_powered_by_meshagent", "use branding instead"),
+        ("meshagent.com/uid", "choose another prefix"),
+        ("meshagent.com/whatever", "choose another prefix"),
+    ];
+    for (key, fix) in refused {
         let said = ground.refused(&ground.client("web", &json!({ "extraMetadata": { key: "x" } }))).await;
-        assert!(said.contains("extraMetadata"), "{key}: {said}");
+        assert!(said.contains("spec.extraMetadata: ") && said.contains(fix), "{key}: {said}");
     }
-    assert_eq!(ground.calls().await.len(), before);
+    assert_eq!(ground.kubectl(&["get", "maoc", "-o", "name"]).await, "");
+    assert_eq!(ground.calls().await, calls);
+}
+
+/// Values that must be in one place only. Not `Debug`: a failing test must not print them.
+#[derive(Default)]
+struct Secrets(Vec<String>);
+
+impl Secrets {
+    fn add(&mut self, value: String) {
+        // What is empty or short is found everywhere, or shows that nothing was read.
+        assert!(value.len() > 20, "this is no secret");
+        self.0.push(value);
+    }
+
+    /// How many of them a text holds, as they are or in one of the forms that Kubernetes and HTTP give them.
+    fn in_text(&self, text: &str) -> usize {
+        let forms = |value: &String| {
+            let base64 = base64::engine::general_purpose::STANDARD.encode(value);
+            let form_encoded = url::form_urlencoded::byte_serialize(value.as_bytes()).collect::<String>();
+            [value.clone(), base64, form_encoded]
+        };
+        self.0.iter().filter(|value| forms(value).iter().any(|form| text.contains(form.as_str()))).count()
+    }
+}
+
+/// What every client secret of the simulator begins with, and the same in base64: finds those too that nobody has read,
+/// because they were in an answer that was cut off.
+const BEGINNINGS: [&str; 2] = ["mas-", "bWFz"];
+
+/// The life of clients, from a first to a last day, with all that can go wrong on the way. Collects each secret, and
+/// returns the last object that failed.
+async fn a_whole_life(ground: &Ground, prefix: &str, key: &str, secrets: &mut Secrets) -> Value {
+    let name = |what: &str| format!("{prefix}-{what}");
+    let (lost, altered) = (name("lost"), name("altered"));
+    let secret_of = async |client: &str| ground.get("secret", &format!("{client}-oauth")).await;
+    for client in [&lost, &altered] {
+        ground.apply(&ground.client(client, &json!({}))).await;
+        ground.wait_ready(client).await;
+        secrets.add(datum(&secret_of(client).await, "CLIENT_SECRET"));
+    }
+    let replaced = async |client: &str, how: &[&str]| {
+        let former = ground.get("maoc", client).await["status"]["clientId"].clone();
+        ground.kubectl(how).await;
+        ground.until("maoc", client, "it is replaced", |object| object["status"]["clientId"] != former).await;
+        datum(&secret_of(client).await, "CLIENT_SECRET")
+    };
+    secrets.add(replaced(&lost, &["delete", "secret", &format!("{lost}-oauth")]).await);
+    let by_hand = "mas-altered-by-hand+0123456789/abcdef==";
+    secrets.add(by_hand.to_owned());
+    let patch = json!({ "stringData": { "CLIENT_SECRET": by_hand } }).to_string();
+    secrets.add(replaced(&altered, &["patch", "secret", &format!("{altered}-oauth"), "-p", &patch]).await);
+
+    // Answers that hold a secret and cannot be read.
+    for (n, fault) in [
+        Fault::Malformed { form: Malformed::BrokenJson },
+        Fault::Malformed { form: Malformed::NoId },
+        Fault::Truncate {},
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        strike(ground, fault).await;
+        let client = name(&format!("unreadable{n}"));
+        ground.apply(&ground.client(&client, &json!({}))).await;
+        ground.wait_ready(&client).await;
+        secrets.add(datum(&secret_of(&client).await, "CLIENT_SECRET"));
+    }
+    ground.kubectl(&["delete", "maoc", &lost, "--timeout=60s"]).await;
+    let quoted = datum(&secret_of(&altered).await, "CLIENT_SECRET");
+    refused_with_a_quotation(ground, &name("refused"), key, &quoted).await
+}
+
+/// A client that the server refuses, quoting what it was sent and what it should not say; the object as it was then.
+async fn refused_with_a_quotation(ground: &Ground, name: &str, key: &str, secret: &str) -> Value {
+    let body = json!({ "message": format!("key {key} is not for this; client_secret={secret} is not either") });
+    let quoting = Fault::Status { status: 400, body: Some(body), headers: BTreeMap::default(), commit: false };
+    let rule = FaultRule::on(Route::ClientsCreate, quoting).in_project(ground.project);
+    let fault = ground.admin.fault(&rule).await.unwrap();
+    ground.apply(&ground.client(name, &json!({}))).await;
+    let refused =
+        ground.until("maoc", name, "it is refused", |object| condition(object, "Ready") == "False/RejectedByAPI").await;
+    assert!(message(&refused, "Ready").contains("key [redacted] is not for this"), "the answer was not read");
+    ground.kubectl(&["delete", "maoc", name, "--timeout=60s"]).await;
+    ground.admin.remove_fault(fault.id).await.unwrap();
+    refused
+}
+
+/// What happens to the next POST.
+async fn strike(ground: &Ground, fault: Fault) {
+    let rule = FaultRule::on(Route::ClientsCreate, fault).times(1).in_project(ground.project);
+    ground.admin.fault(&rule).await.unwrap();
+}
+
+/// An operator that logs all that it can, as JSON, and the address of its metrics.
+fn start_talkative_operator(ground: &Ground) -> (Operator, String) {
+    let address = format!("127.0.0.1:{}", free_port().unwrap());
+    let args = ["--namespace", SYSTEM, "--http-address", &address, "--log-level", "trace", "--log-format", "json"];
+    let operator = Operator::start(OperatorOptions {
+        binary: env!("CARGO_BIN_EXE_meshagent-operator").into(),
+        kubeconfig: ground.control_plane.get().admin_kubeconfig().unwrap(),
+        args: args.map(str::to_owned).to_vec(),
+        env: Vec::new(),
+    });
+    (operator.unwrap(), address)
+}
+
+/// The key of the project, as its Secret has it.
+async fn key(ground: &Ground) -> String {
+    let args = ["get", "secret", "-n", SYSTEM, "-o", "json", &ground.project_name];
+    datum(&serde_json::from_str(&ground.kubectl.run(&args).await.unwrap()).unwrap(), "key")
+}
+
+/// A key that MeshAgent does not know, while its server quotes the one that it was sent.
+async fn revoke_the_key(ground: &Ground, secrets: &mut Secrets) {
+    let access = ground.admin.create_key(ground.project, &[]).await.unwrap();
+    ground.admin.revoke_key(access.key.key_id).await.unwrap();
+    secrets.add(access.api_key.expose().to_owned());
+    let body = json!(format!("Authorization: Bearer {} is not known", access.api_key.expose()));
+    let quoting = Fault::Status { status: 401, body: Some(body), headers: BTreeMap::default(), commit: false };
+    let rule = FaultRule::on(Route::ClientsList, quoting).in_project(ground.project);
+    ground.admin.fault(&rule).await.unwrap();
+    ground.put_key(access.api_key.expose()).await;
+    ground
+        .until("cmaproj", &ground.project_name, "the key is refused", |o| {
+            condition(o, "Ready") == "False/AuthenticationFailed"
+        })
+        .await;
+}
+
+/// The Secrets of this test's namespace, with and without their data.
+async fn secrets_with_and_without_data(ground: &Ground) -> (String, String) {
+    let text = ground.kubectl(&["get", "secrets", "-o", "json", "--show-managed-fields"]).await;
+    let mut list: Value = serde_json::from_str(&text).unwrap();
+    for secret in list["items"].as_array_mut().unwrap() {
+        secret.as_object_mut().unwrap().remove("data");
+    }
+    (text, list.to_string())
 }
 
 #[tokio::test]
 async fn secret_and_key_are_in_the_secrets_data_and_nowhere_else() {
-    let ground = Ground::own("leak", &[]).await;
-    ground.apply(&ground.client("web", &json!({}))).await;
-    ground.wait_ready("web").await;
-    let first = datum(&ground.get("secret", "web-oauth").await, "CLIENT_SECRET");
-    let client_id = ground.get("maoc", "web").await["status"]["clientId"].clone();
-    ground.kubectl(&["delete", "secret", "web-oauth"]).await;
-    ground.until("maoc", "web", "it is replaced", |object| object["status"]["clientId"] != client_id).await;
-    // A failure, too: the foreign Secret of another client.
-    ground.kubectl(&["create", "secret", "generic", "taken"]).await;
-    ground.apply(&ground.client("other", &json!({ "secret": { "name": "taken" } }))).await;
-    ground.until("maoc", "other", "the conflict is said", |o| condition(o, "Ready").starts_with("False")).await;
+    let mut ground = Ground::own("leak", &[]).await;
+    let (mut secrets, key) = (Secrets::default(), key(&ground).await);
+    secrets.add(key.clone());
+    let first_refused = a_whole_life(&ground, "text", &key, &mut secrets).await;
+    let first_log = ground.operator.take().unwrap().process().log();
+    let (operator, address) = start_talkative_operator(&ground);
+    let second_refused = a_whole_life(&ground, "json", &key, &mut secrets).await;
+    revoke_the_key(&ground, &mut secrets).await;
 
-    let secret = ground.get("secret", "web-oauth").await;
-    let second = datum(&secret, "CLIENT_SECRET");
-    let args = ["get", "secret", "-n", super::ground::SYSTEM, "-o", "json", &ground.project_name];
-    let key = datum(&serde_json::from_str(&ground.kubectl.run(&args).await.unwrap()).unwrap(), "key");
-    let mut metadata_alone = secret.clone();
-    metadata_alone["data"] = Value::Null;
-    let log = ground.operator.as_ref().unwrap().process().log();
-    assert!(log.contains("controllers start"), "this is not the operator's log");
-    let searched = [
-        ("the log", log),
-        ("objects", ground.kubectl(&["get", "maoc,events", "-o", "json", "--show-managed-fields"]).await),
-        ("projects", ground.kubectl.run(&["get", "cmaproj", "-o", "json", "--show-managed-fields"]).await.unwrap()),
-        ("the Secret's metadata", metadata_alone.to_string()),
+    let metrics = reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap();
+    let (secrets_whole, secrets_metadata) = secrets_with_and_without_data(&ground).await;
+    let of_kind = async |kinds: &str| {
+        ground.kubectl.run(&["get", kinds, "-A", "-o", "json", "--show-managed-fields"]).await.unwrap()
+    };
+    // Each with a text that shows that it is what it is called.
+    let places = [
+        ("the first log", first_log, "controllers start"),
+        ("the second log", operator.process().log(), "controllers start"),
+        ("OAuthClients", of_kind("maoc").await, "credentialDigest"),
+        ("the first that was refused", first_refused.to_string(), "RejectedByAPI"),
+        ("the second that was refused", second_refused.to_string(), "RejectedByAPI"),
+        ("projects", of_kind("cmaproj").await, "AuthenticationFailed"),
+        ("events", of_kind("events").await, "CredentialReplaced"),
+        ("the Secrets' metadata", secrets_metadata, "meshagent.com/client-id"),
+        ("metrics", metrics, "meshagent_operator_"),
     ];
-    for (place, text) in searched {
-        for (what, value) in [("the first secret", &first), ("the second secret", &second), ("the key", &key)] {
-            assert!(value.len() > 20, "{what} was not read");
-            assert!(!text.contains(value.as_str()), "{what} is in {place}");
-        }
+    for (place, text, wanted) in &places {
+        assert!(text.contains(wanted), "{place}: these are not they");
     }
-    assert!(datum(&secret, "CLIENT_SECRET").contains(&second), "the control finds it");
+    let found = places.each_ref().map(|(place, text, _)| {
+        let begun = BEGINNINGS.iter().filter(|beginning| text.contains(**beginning)).count();
+        (*place, secrets.in_text(text) + begun)
+    });
+    assert_eq!(found, places.each_ref().map(|(place, _, _)| (*place, 0)));
+
+    // The control: the same search finds what is there. Of each life the Secrets of four clients are left.
+    assert_eq!(secrets.in_text(&secrets_whole), 8);
+    assert!(secrets_whole.contains(BEGINNINGS[1]));
 }
