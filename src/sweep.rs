@@ -118,10 +118,7 @@ impl Sweep<'_> {
         let reference = ObjectRef::<OAuthClient>::new(name).within(namespace);
         let cached = self.objects.iter().find_map(|store| store.get(&reference));
         match cached.map(|object| reading::facts(&object, self.now)).filter(|facts| &facts.uid == uid) {
-            Some(facts) => {
-                let retires = facts.recorded.retiring.iter().any(|former| &former.client_id == client_id);
-                facts.recorded.client_id.as_ref() != Some(client_id) && !retires
-            }
+            Some(facts) => !facts.recorded.names(client_id),
             // Without its object a retained one stays, so there is nothing to ask for.
             None => match marker.policy {
                 Policy::Delete => true,

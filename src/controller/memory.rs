@@ -6,7 +6,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::api::OAuthClient;
-use crate::api::names::FINALIZER;
 use crate::decide::id::{Uid, Version};
 use crate::decide::reading;
 use crate::reconcile::LeftBehind;
@@ -46,7 +45,7 @@ impl Asked {
             generation: object.metadata.generation,
             request: reading::reconcile_request(object).to_owned(),
             deleting: object.metadata.deletion_timestamp.is_some(),
-            finalizer: object.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER),
+            finalizer: reading::has_finalizer(object),
         }
     }
 }

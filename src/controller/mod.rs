@@ -10,6 +10,7 @@ mod project;
 mod project_status;
 mod triggers;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -280,17 +281,21 @@ async fn take_stock(
     loop {
         interval.tick().await;
         oauth_client::take_stock(&triggers.stores(), &shared);
-        wake_where_numbers_changed(std::slice::from_ref(&declared.cluster), &triggers, &cluster);
-        wake_where_numbers_changed(&declared.namespaced, &triggers, &own);
+        let users = triggers.users_by_project();
+        wake_where_numbers_changed(std::slice::from_ref(&declared.cluster), &users, &cluster);
+        wake_where_numbers_changed(&declared.namespaced, &users, &own);
     }
 }
 
-fn wake_where_numbers_changed<K>(stores: &[Store<K>], triggers: &Triggers, wake: &UnboundedSender<ObjectRef<K>>)
-where
+fn wake_where_numbers_changed<K>(
+    stores: &[Store<K>],
+    users: &HashMap<ProjectKey, i64>,
+    wake: &UnboundedSender<ObjectRef<K>>,
+) where
     K: Declared,
 {
     for object in stores.iter().flat_map(Store::state) {
-        if object.present_status().clients != Some(triggers.users(&object.key())) {
+        if object.present_status().clients != Some(users.get(&object.key()).copied().unwrap_or(0)) {
             // The receiver ends at shutdown.
             let _ = wake.send(ObjectRef::from_obj(&*object));
         }

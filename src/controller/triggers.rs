@@ -1,5 +1,7 @@
 //! Who wakes an OAuthClient besides its own watches: its project, and its namespace.
 
+use std::collections::HashMap;
+
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -46,6 +48,15 @@ impl Triggers {
     pub(super) fn users(&self, key: &ProjectKey) -> i64 {
         let users = self.0.iter().flat_map(|scope| scope.objects.state());
         i64::try_from(users.filter(|object| &ProjectKey::of(object) == key).count()).unwrap_or(i64::MAX)
+    }
+
+    /// How many OAuthClients use each project, counted in one walk; those without users are left out.
+    pub(super) fn users_by_project(&self) -> HashMap<ProjectKey, i64> {
+        let mut users = HashMap::new();
+        for object in self.0.iter().flat_map(|scope| scope.objects.state()) {
+            *users.entry(ProjectKey::of(&object)).or_insert(0) += 1;
+        }
+        users
     }
 
     pub(super) fn stores(&self) -> Vec<Store<OAuthClient>> {

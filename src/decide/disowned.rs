@@ -40,9 +40,7 @@ pub fn disowned(client_id: &ClientId, marker: &Marker, evidence: Evidence<'_>) -
             Policy::Retain => None,
         },
         Evidence::Present(object, secret) => {
-            let spoken_for = object.recorded.client_id.as_ref() == Some(client_id)
-                || object.recorded.retiring.iter().any(|retiring| &retiring.client_id == client_id);
-            if spoken_for || !at_rest(object, secret) {
+            if object.recorded.names(client_id) || !at_rest(object, secret) {
                 return None;
             }
             Some(if object.unknown.contains(&marker.token) { Haste::AtOnce } else { Haste::AfterMinAge })

@@ -174,7 +174,7 @@ fn settle(observed: &Observed) -> Option<Step> {
 fn lose(observed: &Observed, client_id: &ClientId) -> Step {
     if observed.live.is_none() {
         Step::ReadLive
-    } else if spoken_for(&observed.object, client_id) || holds(&observed.secret, client_id) {
+    } else if observed.object.recorded.names(client_id) || holds(&observed.secret, client_id) {
         Step::Forget
     } else {
         own_waste(client_id)
@@ -185,16 +185,8 @@ fn own_waste(client_id: &ClientId) -> Step {
     Step::Delete { client_id: client_id.clone(), because: Removal::OwnWaste }
 }
 
-fn spoken_for(object: &Object, client_id: &ClientId) -> bool {
-    object.recorded.client_id.as_ref() == Some(client_id)
-        || object.recorded.retiring.iter().any(|retiring| &retiring.client_id == client_id)
-}
-
 fn holds(secret: &Secret, client_id: &ClientId) -> bool {
-    match secret {
-        Secret::Absent | Secret::Foreign => false,
-        Secret::Ours(stored) => stored.client_id.as_ref() == Some(client_id),
-    }
+    secret.stored().is_some_and(|stored| stored.client_id.as_ref() == Some(client_id))
 }
 
 /// The living clients whose marker names the object's uid.

@@ -198,6 +198,36 @@ pub enum Held {
     },
 }
 
+impl Recorded {
+    /// Whether the status speaks for a client: as the object's own, or as one that retires.
+    #[must_use]
+    pub fn names(&self, client_id: &ClientId) -> bool {
+        self.client_id.as_ref() == Some(client_id) || self.retiring.iter().any(|former| &former.client_id == client_id)
+    }
+}
+
+impl Secret {
+    /// What is stored, if the Secret is ours.
+    #[must_use]
+    pub fn stored(&self) -> Option<&Stored> {
+        match self {
+            Self::Absent | Self::Foreign => None,
+            Self::Ours(stored) => Some(stored),
+        }
+    }
+}
+
+impl Held {
+    /// The client that this process holds.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&ClientId> {
+        match self {
+            Self::Nothing | Self::Unspent(_) => None,
+            Self::Credential { client_id, .. } | Self::Keyless { client_id, .. } => Some(client_id),
+        }
+    }
+}
+
 impl Observed {
     /// What a pass knows when it begins: what the caches hold.
     #[must_use]

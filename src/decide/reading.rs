@@ -22,10 +22,9 @@ pub fn facts(object: &OAuthClient, now: Timestamp) -> Object {
     let uid = Uid::new(metadata.uid.as_deref().unwrap_or_default());
     let status = object.status.as_ref();
     let last_replaced = status.and_then(|status| status.last_replaced_at.as_ref());
-    let finalizers = metadata.finalizers.iter().flatten();
     Object {
         version: Version::new(metadata.resource_version.as_deref().unwrap_or_default()),
-        finalizer: finalizers.into_iter().any(|finalizer| finalizer == names::FINALIZER),
+        finalizer: has_finalizer(object),
         token: annotation(metadata, names::CREATE_TOKEN_ANNOTATION).and_then(|text| Token::read(text, &uid)),
         unknown: annotation(metadata, names::UNKNOWN_TOKENS_ANNOTATION)
             .unwrap_or_default()
@@ -37,6 +36,12 @@ pub fn facts(object: &OAuthClient, now: Timestamp) -> Object {
         replaced: last_replaced.map_or(Replaced::LongAgo, |at| replaced(at, now)),
         uid,
     }
+}
+
+/// Whether our finalizer is on the object.
+#[must_use]
+pub fn has_finalizer(object: &OAuthClient) -> bool {
+    object.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == names::FINALIZER)
 }
 
 /// The value of the annotation that holds the tokens of unknown outcome: separated by single spaces, in order.

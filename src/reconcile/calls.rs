@@ -3,79 +3,67 @@
 use super::execute::Hands;
 use super::failures::call_failure;
 use super::pass::Pass;
-use crate::decide::change::Wanted;
-use crate::decide::id::{ClientId, Digest, Token, Uid};
-use crate::decide::next::{Desired, Step};
-use crate::decide::observed::{Answer, Held};
+use crate::decide::change::Change;
+use crate::decide::id::{ClientId, Digest, Token};
+use crate::decide::next::Desired;
+use crate::decide::observed::{Answer, RemoteClient};
 use crate::decide::remote;
-use crate::meshagent::Posted;
+use crate::meshagent::{CallError, Posted};
 use crate::project::Project;
 use crate::secret::digest;
 
 impl Hands<'_> {
-    /// The steps that call MeshAgent.
-    pub(super) async fn call(&self, pass: &Pass<'_>, project: &Project, step: &Step) -> Answer {
-        let failed = |error| Answer::Failed(call_failure(&error));
-        match step {
-            Step::List => match project.snapshot.list(&project.api).await {
-                Ok(_) => Answer::Listing(pass.relevant(project)),
-                Err(error) => failed(error),
-            },
-            Step::Get { client_id } => match project.api.get_client(client_id.as_str()).await {
-                Ok(client) => Answer::Client(client.as_ref().map(remote::read)),
-                Err(error) => failed(error),
-            },
-            Step::Post { token } => match &pass.desired {
-                Desired::Present(wanted) => self.post(&pass.observed.object.uid, project, wanted, token).await,
-                Desired::Invalid(failure) => Answer::Refused(failure.clone()),
-                Desired::Absent => Answer::Refused(pass.without_project()),
-            },
-            Step::Put { client_id, change, result } => {
-                match project.api.update_client(client_id.as_str(), &remote::patch(change)).await {
-                    Ok(()) => {
-                        project.snapshot.wrote(client_id, (**result).clone());
-                        Answer::Updated((**result).clone())
-                    }
-                    Err(error) => failed(error),
-                }
-            }
-            Step::Delete { client_id, .. } => match project.api.delete_client(client_id.as_str()).await {
-                Ok(()) => {
-                    project.snapshot.deleted(client_id);
-                    self.forget_deleted(&pass.observed.held, &pass.observed.object.uid, client_id);
-                    Answer::Deleted
-                }
-                Err(error) => failed(error),
-            },
-            Step::ReadLive
-            | Step::ReadSecret
-            | Step::WriteIntent { .. }
-            | Step::Rehearse { .. }
-            | Step::Publish { .. }
-            | Step::MoveToken { .. }
-            | Step::Reshape { .. }
-            | Step::Forget
-            | Step::Record(_)
-            | Step::StrikeUnknown { .. }
-            | Step::RemoveFinalizer { .. }
-            | Step::Rest => Answer::Forgotten,
-        }
+    /// The project that a call goes to, or the answer if there is none.
+    fn reach(&self, pass: &Pass<'_>) -> Result<&Project, Box<Answer>> {
+        self.project.ok_or_else(|| Box::new(Answer::Failed(pass.without_project())))
     }
 
-    fn forget_deleted(&self, held: &Held, uid: &Uid, deleted: &ClientId) {
-        match held {
-            Held::Credential { client_id, .. } | Held::Keyless { client_id, .. } if client_id == deleted => {
-                self.vault.forget(uid);
-            }
-            Held::Nothing | Held::Unspent(_) | Held::Credential { .. } | Held::Keyless { .. } => {}
+    pub(super) async fn list(&self, pass: &Pass<'_>) -> Result<Answer, Box<Answer>> {
+        let project = self.reach(pass)?;
+        project.snapshot.list(&project.api).await.map_err(failed)?;
+        Ok(Answer::Listing(pass.relevant(project)))
+    }
+
+    pub(super) async fn get(&self, pass: &Pass<'_>, client_id: &ClientId) -> Result<Answer, Box<Answer>> {
+        let client = self.reach(pass)?.api.get_client(client_id.as_str()).await.map_err(failed)?;
+        Ok(Answer::Client(client.as_ref().map(remote::read)))
+    }
+
+    pub(super) async fn put(
+        &self,
+        pass: &Pass<'_>,
+        client_id: &ClientId,
+        change: &Change,
+        result: &RemoteClient,
+    ) -> Result<Answer, Box<Answer>> {
+        let project = self.reach(pass)?;
+        project.api.update_client(client_id.as_str(), &remote::patch(change)).await.map_err(failed)?;
+        project.snapshot.wrote(client_id, result.clone());
+        Ok(Answer::Updated(result.clone()))
+    }
+
+    pub(super) async fn delete(&self, pass: &Pass<'_>, client_id: &ClientId) -> Result<Answer, Box<Answer>> {
+        let project = self.reach(pass)?;
+        project.api.delete_client(client_id.as_str()).await.map_err(failed)?;
+        project.snapshot.deleted(client_id);
+        if pass.observed.held.client_id() == Some(client_id) {
+            self.vault.forget(&pass.observed.object.uid);
         }
+        Ok(Answer::Deleted)
     }
 
     /// Once per token, ever: it is spent before the call goes out, whatever becomes of this future.
-    async fn post(&self, uid: &Uid, project: &Project, wanted: &Wanted, token: &Token) -> Answer {
+    pub(super) async fn post(&self, pass: &Pass<'_>, token: &Token) -> Result<Answer, Box<Answer>> {
+        let project = self.reach(pass)?;
+        let wanted = match &pass.desired {
+            Desired::Present(wanted) => wanted,
+            Desired::Invalid(failure) => return Ok(Answer::Refused(failure.clone())),
+            Desired::Absent => return Ok(Answer::Refused(pass.without_project())),
+        };
+        let uid = &pass.observed.object.uid;
         self.vault.forget(uid);
         let client = wanted.client(token);
-        match project.api.create_client(&remote::new_client(&client)).await {
+        Ok(match project.api.create_client(&remote::new_client(&client)).await {
             Posted::Created { client: created, secret } => {
                 let client_id = ClientId::new(&created.client_id);
                 let digest = Digest::new(digest(uid.as_str(), client_id.as_str(), &secret));
@@ -95,6 +83,10 @@ impl Hands<'_> {
                 }
                 Answer::Unknown(failure, client_id)
             }
-        }
+        })
     }
+}
+
+fn failed(error: CallError) -> Box<Answer> {
+    Box::new(Answer::Failed(call_failure(&error)))
 }

@@ -14,7 +14,6 @@ use super::pass::Pass;
 use super::secret;
 use crate::api::OAuthClient;
 use crate::api::names::{CREATE_TOKEN_ANNOTATION, FINALIZER, MANAGER, UNKNOWN_TOKENS_ANNOTATION};
-use crate::decide::failure::Failure;
 use crate::decide::id::{ClientId, Token, Version};
 use crate::decide::next::{Record, SecretWrite, Step};
 use crate::decide::observed::{self, Answer, Stored};
@@ -65,12 +64,11 @@ impl Hands<'_> {
             }
             Step::Record(record) => self.record(pass, record).await,
             Step::RemoveFinalizer { version } => self.remove_finalizer(pass, version).await,
-            Step::List | Step::Get { .. } | Step::Post { .. } | Step::Put { .. } | Step::Delete { .. } => {
-                match self.project {
-                    Some(project) => self.call(pass, project, step).await,
-                    None => Answer::Failed(pass.without_project()),
-                }
-            }
+            Step::List => either(self.list(pass).await),
+            Step::Get { client_id } => either(self.get(pass, client_id).await),
+            Step::Post { token } => either(self.post(pass, token).await),
+            Step::Put { client_id, change, result } => either(self.put(pass, client_id, change, result).await),
+            Step::Delete { client_id, .. } => either(self.delete(pass, client_id).await),
             Step::Rest => Answer::Forgotten,
         }
     }
@@ -79,7 +77,7 @@ impl Hands<'_> {
         let name = pass.object.name_any();
         let object = match within("read the OAuthClient", self.objects.get(&name)).await {
             Ok(object) => Some(object),
-            Err(error) if error.proves_absence_of("oauthclients") => None,
+            Err(error) if error.proves_absence_of::<OAuthClient>(&name) => None,
             Err(error) => return Answer::Failed(error.of_object()),
         };
         let here = object.filter(|object| object.metadata.uid.as_deref() == Some(pass.observed.object.uid.as_str()));
@@ -99,7 +97,7 @@ impl Hands<'_> {
     async fn get_secret(&self, pass: &Pass<'_>) -> Result<Option<Secret>, KubernetesError> {
         match within("read the Secret", self.secrets.get(&pass.secret_name)).await {
             Ok(secret) => Ok(Some(secret)),
-            Err(error) if error.proves_absence_of("secrets") => Ok(None),
+            Err(error) if error.proves_absence_of::<Secret>(&pass.secret_name) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -170,7 +168,7 @@ impl Hands<'_> {
                 pass.take(object);
                 Ok(())
             }
-            Err(error) if error.is_conflict() || error.proves_absence_of("oauthclients") => {
+            Err(error) if error.is_conflict() || error.proves_absence_of::<OAuthClient>(&name) => {
                 Err(Box::new(Answer::Conflict))
             }
             Err(error) => Err(Box::new(Answer::Failed(error.of_object()))),
@@ -262,10 +260,15 @@ impl Hands<'_> {
                 pass.status_written = true;
                 Answer::Recorded(pass.facts())
             }
-            Err(error) if error.is_conflict() || error.proves_absence_of("oauthclients") => Answer::Conflict,
+            Err(error) if error.is_conflict() || error.proves_absence_of::<OAuthClient>(&name) => Answer::Conflict,
             Err(error) => Answer::Failed(error.of_object()),
         }
     }
+}
+
+/// An answer, whichever way it was reached.
+fn either(answer: Result<Answer, Box<Answer>>) -> Answer {
+    answer.unwrap_or_else(|answer| *answer)
 }
 
 /// The Secret after a write, or the answer if there was none.
@@ -276,12 +279,9 @@ fn stored(pass: &Pass<'_>, written: Result<Secret, KubernetesError>) -> Result<S
             observed::Secret::Ours(stored) => Ok(stored),
             observed::Secret::Absent | observed::Secret::Foreign => Err(Box::new(Answer::Conflict)),
         },
-        Err(error) if error.is_conflict() || error.proves_absence_of("secrets") => Err(Box::new(Answer::Conflict)),
+        Err(error) if error.is_conflict() || error.proves_absence_of::<Secret>(&pass.secret_name) => {
+            Err(Box::new(Answer::Conflict))
+        }
         Err(error) => Err(Box::new(Answer::Failed(error.of_secret()))),
     }
-}
-
-/// A failure for a step that needs the project where there is none.
-pub(super) fn no_project() -> Failure {
-    Failure::retry(crate::api::Reason::ProjectNotReady, "the project cannot be used right now")
 }

@@ -1,5 +1,6 @@
 //! What a failed call or write means for a pass.
 
+use kube::Resource;
 use kube::core::Status;
 
 use crate::api::Reason;
@@ -67,14 +68,15 @@ impl KubernetesError {
         self.status().is_some_and(|status| status.code == 409)
     }
 
-    /// Whether the API server itself says that the object of this resource does not exist. A bare 404 of a proxy, or of
-    /// an API server without the CRD, proves nothing.
+    /// Whether the API server itself says that the object of this kind and name does not exist. A bare 404 of a
+    /// proxy, or of an API server without the CRD, proves nothing.
     #[must_use]
-    pub fn proves_absence_of(&self, resource: &str) -> bool {
+    pub fn proves_absence_of<K: Resource<DynamicType = ()>>(&self, name: &str) -> bool {
         self.status().is_some_and(|status| {
-            status.code == 404
-                && status.reason == "NotFound"
-                && status.details.as_ref().is_some_and(|details| details.kind == resource && !details.name.is_empty())
+            let named = status.details.as_ref().is_some_and(|details| {
+                details.group == K::group(&()) && details.kind == K::plural(&()) && details.name == name
+            });
+            status.code == 404 && status.reason == "NotFound" && named
         })
     }
 

@@ -7,7 +7,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
-use super::execute::no_project;
 use super::held::Vault;
 use super::secret::{Endpoints, Shape, view_metadata};
 use crate::api::{OAuthClient, Reason};
@@ -17,7 +16,7 @@ use crate::decide::failure::Failure;
 use crate::decide::id::{ClientId, ClusterId, Uid, Version};
 use crate::decide::marker::{Owner, Policy};
 use crate::decide::next::{Desired, Record};
-use crate::decide::observed::{self, Credential, Held, Object, Observed, Remote, RemoteClient};
+use crate::decide::observed::{self, Credential, Object, Observed, Remote, RemoteClient};
 use crate::decide::reading;
 use crate::decide::report::{Ending, report};
 use crate::project::{Project, Resolution};
@@ -149,10 +148,7 @@ impl<'a> Pass<'a> {
 
     /// The version of the Secret that the pass knows of.
     pub(super) fn secret_version(&self) -> Option<Version> {
-        match &self.observed.secret {
-            observed::Secret::Ours(stored) => Some(stored.version.clone()),
-            observed::Secret::Absent | observed::Secret::Foreign => None,
-        }
+        self.observed.secret.stored().map(|stored| stored.version.clone())
     }
 
     /// Why the project may not be used for this object.
@@ -172,7 +168,8 @@ impl<'a> Pass<'a> {
     }
 
     pub(super) fn without_project(&self) -> Failure {
-        self.observed.project.clone().unwrap_or_else(no_project)
+        let nothing_known = || Failure::retry(Reason::ProjectNotReady, "the project cannot be used right now");
+        self.observed.project.clone().unwrap_or_else(nothing_known)
     }
 
     /// The facts of the object as it stands.
@@ -183,16 +180,9 @@ impl<'a> Pass<'a> {
     /// The clients of the project that matter to this object, as last listed.
     pub(super) fn relevant(&self, project: &Project) -> BTreeMap<ClientId, RemoteClient> {
         let object = &self.observed.object;
-        let stored = match &self.observed.secret {
-            observed::Secret::Ours(stored) => stored.client_id.as_ref(),
-            observed::Secret::Absent | observed::Secret::Foreign => None,
-        };
-        let held = match &self.observed.held {
-            Held::Credential { client_id, .. } | Held::Keyless { client_id, .. } => Some(client_id),
-            Held::Nothing | Held::Unspent(_) => None,
-        };
+        let stored = self.observed.secret.stored().and_then(|stored| stored.client_id.as_ref());
         let retiring = object.recorded.retiring.iter().map(|former| &former.client_id);
-        let named = retiring.chain(&object.recorded.client_id).chain(stored).chain(held);
+        let named = retiring.chain(&object.recorded.client_id).chain(stored).chain(self.observed.held.client_id());
         project.snapshot.relevant(named, &object.uid)
     }
 
@@ -220,13 +210,10 @@ impl<'a> Pass<'a> {
         let Some(client_id) = &recorded.client_id else {
             return false;
         };
-        let secret_matches = match &self.observed.secret {
-            observed::Secret::Absent | observed::Secret::Foreign => false,
-            observed::Secret::Ours(stored) => match stored.credential {
-                Credential::Unread | Credential::AsRecorded => true,
-                Credential::Other(_) | Credential::Broken => false,
-            },
-        };
+        let secret_matches = self.observed.secret.stored().is_some_and(|stored| match stored.credential {
+            Credential::Unread | Credential::AsRecorded => true,
+            Credential::Other(_) | Credential::Broken => false,
+        });
         let client_matches = match (self.observed.remote.get(client_id), &self.desired, &self.observed.object.token) {
             (Some(Remote::Absent | Remote::Deleted), _, _) => false,
             (Some(Remote::Listed(client) | Remote::Read(client)), Desired::Present(wanted), Some(token)) => {

@@ -5,7 +5,6 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::{Api, Client};
 
 use crate::api::OAuthClient;
-use crate::api::names::GROUP;
 use crate::decide::marker::Owner;
 use crate::reconcile::failures::{KubernetesError, within};
 use crate::reconcile::secret_name;
@@ -51,7 +50,7 @@ pub(super) async fn look_for(owner: &Owner, requests: &Client) -> Found {
             with_secret(object, owner, requests).await
         }
         Ok(_) => Found::Absent,
-        Err(error) if names_the_absent(&error, name) => Found::Absent,
+        Err(error) if error.proves_absence_of::<OAuthClient>(name) => Found::Absent,
         Err(error) => unknown(&error),
     }
 }
@@ -64,7 +63,7 @@ async fn with_secret(object: OAuthClient, owner: &Owner, requests: &Client) -> F
     let secrets: Api<Secret> = Api::namespaced(requests.clone(), &owner.namespace);
     match within("read the Secret of a marker's OAuthClient", secrets.get(&name)).await {
         Ok(secret) => Found::Present(Box::new(object), Some(Box::new(secret))),
-        Err(error) if error.proves_absence_of("secrets") => Found::Present(Box::new(object), None),
+        Err(error) if error.proves_absence_of::<Secret>(&name) => Found::Present(Box::new(object), None),
         Err(error) => unknown(&error),
     }
 }
@@ -74,7 +73,7 @@ pub(super) async fn definition(requests: &Client) -> Definition {
     let crds: Api<CustomResourceDefinition> = Api::all(requests.clone());
     let crd = match within("read the CRD", crds.get(CRD)).await {
         Ok(crd) => crd,
-        Err(error) if error.proves_absence_of("customresourcedefinitions") => return Definition::Away,
+        Err(error) if error.proves_absence_of::<CustomResourceDefinition>(CRD) => return Definition::Away,
         Err(_) => return Definition::Unknown,
     };
     let conditions = crd.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
@@ -84,13 +83,6 @@ pub(super) async fn definition(requests: &Client) -> Definition {
     } else {
         Definition::Away
     }
-}
-
-/// Whether the answer is about this very object: neither a bare 404 of a proxy, nor another group's resource.
-fn names_the_absent(error: &KubernetesError, name: &str) -> bool {
-    let details = error.status().and_then(|status| status.details.as_ref());
-    error.proves_absence_of("oauthclients")
-        && details.is_some_and(|details| details.group == GROUP && details.name == name)
 }
 
 fn unknown(error: &KubernetesError) -> Found {

@@ -35,7 +35,7 @@ impl<K: Declared> Context<K> {
         let secrets: Api<Secret> = Api::namespaced(self.shared.requests.clone(), &namespace);
         let found = match within("read the API key", secrets.get(secret)).await {
             Ok(found) => found,
-            Err(error) if error.proves_absence_of("secrets") => {
+            Err(error) if error.proves_absence_of::<Secret>(secret) => {
                 return Err(missing(&format!("there is no Secret {secret} in namespace {namespace}")));
             }
             Err(error) => {

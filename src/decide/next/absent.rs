@@ -3,7 +3,7 @@
 use super::conclude::blocked;
 use super::step::{Removal, Step};
 use super::{Standing, of_this_uid, own_waste, standing};
-use crate::decide::observed::{Held, Observed, Remote, Secret};
+use crate::decide::observed::{Observed, Remote};
 
 /// The object is being deleted, or gone.
 pub(super) fn absent(observed: &Observed) -> Step {
@@ -14,10 +14,7 @@ pub(super) fn absent(observed: &Observed) -> Step {
         return Step::ReadLive;
     }
     if observed.object_gone || !observed.object.finalizer {
-        return match &observed.held {
-            Held::Credential { client_id, .. } | Held::Keyless { client_id, .. } => own_waste(client_id),
-            Held::Nothing | Held::Unspent(_) => Step::Rest,
-        };
+        return observed.held.client_id().map_or(Step::Rest, own_waste);
     }
     if let Some(step) = examine_and_delete(observed) {
         return step;
@@ -35,14 +32,8 @@ pub(super) fn absent(observed: &Observed) -> Step {
 /// one that only the status names (a status can be edited) is looked at first.
 fn examine_and_delete(observed: &Observed) -> Option<Step> {
     let recorded = &observed.object.recorded;
-    let stored = match &observed.secret {
-        Secret::Absent | Secret::Foreign => None,
-        Secret::Ours(stored) => stored.client_id.as_ref(),
-    };
-    let held = match &observed.held {
-        Held::Credential { client_id, .. } | Held::Keyless { client_id, .. } => Some(client_id),
-        Held::Nothing | Held::Unspent(_) => None,
-    };
+    let stored = observed.secret.stored().and_then(|stored| stored.client_id.as_ref());
+    let held = observed.held.client_id();
     let retiring = recorded.retiring.iter().map(|retiring| &retiring.client_id);
     let named = held.into_iter().chain(stored).chain(&recorded.client_id).chain(retiring);
     for client_id in named {

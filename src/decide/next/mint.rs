@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::conclude::blocked;
 use super::step::{Removal, SecretWrite, Step};
-use super::{Standing, holds, of_this_uid, spoken_for, standing};
+use super::{Standing, holds, of_this_uid, standing};
 use crate::api::Reason;
 use crate::decide::failure::Failure;
 use crate::decide::id::{ClientId, Token};
@@ -81,15 +81,12 @@ fn intent(observed: &Observed) -> Step {
 /// The tokens of unknown outcome once the object has a new one.
 fn unknown_after_intent(object: &Object, secret: &Secret) -> BTreeSet<Token> {
     let mut unknown = object.unknown.clone();
-    let stored = match secret {
-        Secret::Absent | Secret::Foreign => None,
-        Secret::Ours(stored) => Some(stored),
-    };
+    let stored = secret.stored();
     let published = stored.and_then(|stored| stored.token.as_ref());
     // The outcome of the token in the Secret is known: it made the client that the Secret names.
     unknown.extend(object.token.iter().filter(|token| Some(*token) != published).cloned());
     if let Some(stored) = stored
-        && stored.client_id.as_ref().is_none_or(|client_id| !spoken_for(object, client_id))
+        && stored.client_id.as_ref().is_none_or(|client_id| !object.recorded.names(client_id))
     {
         unknown.extend(stored.token.clone());
     }
