@@ -23,6 +23,16 @@ pub const METADATA_VALUE: usize = 1024;
 pub const CLIENT_NAME: usize = 63;
 /// Characters of a Kubernetes object's name, and of a Secret's data key.
 pub const OBJECT_NAME: usize = 253;
+/// Characters of a client id.
+pub const CLIENT_ID: usize = 256;
+/// Labels, and annotations, of a Secret that the spec asks for.
+pub const SECRET_METADATA: usize = 30;
+/// Characters of the key of a label or annotation: a prefix, a slash, a name.
+pub const QUALIFIED_NAME: usize = 317;
+/// Characters of an annotation's value.
+pub const ANNOTATION_VALUE: usize = 4096;
+/// Characters of a label's value.
+pub const LABEL_VALUE: usize = 63;
 /// Characters of a project id.
 pub const PROJECT_ID: usize = 128;
 /// Characters of a duration.

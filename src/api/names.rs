@@ -40,6 +40,18 @@ pub const KEYS_ANNOTATION: &str = "meshagent.com/keys";
 /// On a Secret: SHA-256 over its public values, so that the metadata tells whether they are the wanted ones.
 pub const VALUES_ANNOTATION: &str = "meshagent.com/values";
 
+/// On a Secret: its OAuthClient was deleted and left it, and its client, behind; `true`.
+pub const RETAINED_ANNOTATION: &str = "meshagent.com/retained";
+
+/// On an OAuthClient, by a person: replace the client by a new one, once for each new value.
+pub const ROTATE_REQUESTED_ANNOTATION: &str = "meshagent.com/rotate-requested-at";
+
+/// On an OAuthClient that is being deleted, by a person: its own uid, to give up on a client that cannot be deleted.
+pub const FORCE_RELEASE_ANNOTATION: &str = "meshagent.com/force-release";
+
+/// Label that Argo CD takes for a sign that an object is part of an application; refused on Secrets.
+pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
+
 /// On an OAuthClient, by a person: look at the remote client now, once for each new value.
 pub const RECONCILE_REQUESTED_ANNOTATION: &str = "meshagent.com/reconcile-requested-at";
 

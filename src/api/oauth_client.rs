@@ -2,12 +2,18 @@
 //!
 //! The texts of the fields are what `kubectl explain` shows: what it is, its default, its rule.
 
+mod lifecycle;
+mod secret;
+mod status;
+
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use lifecycle::{AdoptSpec, CredentialSecretRef, RotationSpec};
+pub use secret::{SecretKeysSpec, SecretSpec};
+pub use status::{OAuthClientStatus, Retiring};
 
 use super::{limits, schema};
 
@@ -39,6 +45,7 @@ use super::{limits, schema};
                   put the former value back, or delete this OAuthClient and create it anew")
         .field_path(".spec.projectRef")
         .reason(Reason::FieldValueForbidden),
+    validation = schema::adopt_set_before_the_client_exists(),
 )]
 #[x_kube(
     validation = Rule::new("(has(self.grantTypes) && !('authorization_code' in self.grantTypes)) || \
@@ -47,8 +54,7 @@ use super::{limits, schema};
                   redirect URI, or set grantTypes to [client_credentials]")
         .field_path(".redirectUris")
         .reason(Reason::FieldValueRequired),
-    validation = schema::secret_name_immutable(),
-    validation = schema::secret_keys_immutable(),
+    validation = schema::secret_type_changes_with_the_name(),
 )]
 pub struct OAuthClientSpec {
     /// The project that the client lives in. Default: the ClusterMeshAgentProject `default`. Rule: immutable once the
@@ -103,11 +109,41 @@ pub struct OAuthClientSpec {
     #[schemars(schema_with = "schema::extra_metadata")]
     pub extra_metadata: Option<BTreeMap<String, String>>,
 
+    /// An existing client to take over instead of creating one. Default: none. Rule: only while this OAuthClient has no
+    /// client; the project must allow the namespace to adopt. An adopted client is never recreated, and stays when the
+    /// OAuthClient is deleted unless `deletionPolicy` says otherwise. To remove the field later changes nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adopt: Option<AdoptSpec>,
+
     /// The Secret that the client id and secret are written to, in the same namespace. Default: the Secret
     /// `<name>-oauth` with the keys `CLIENT_ID`, `CLIENT_SECRET`, `PROJECT_ID`, `AUTHORIZE_URL`, `TOKEN_URL`, `SCOPES`.
-    /// Rule: immutable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretSpec>,
+
+    /// What becomes of the client when this OAuthClient is deleted. Default: the operator's flag
+    /// `--default-deletion-policy`, which is `Delete` if unset; `Retain` for an adopted client. Rule: `Delete`, or `Retain`
+    /// to leave the client and its Secret behind; the same YAML applied again takes both back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::deletion_policy")]
+    pub deletion_policy: Option<String>,
+
+    /// What happens when the credential in the Secret is gone or was altered. Default: `Recreate`. Rule: `Recreate` to
+    /// replace the client, which changes the client id, at most once in an overlap; `Block` to say so and wait for a person
+    /// who asks for a rotation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::on_credential_loss")]
+    pub on_credential_loss: Option<String>,
+
+    /// Whether the operator leaves client and Secret alone for now. Default: `false`. Deleting a suspended OAuthClient
+    /// leaves its client and Secret behind, as `deletionPolicy: Retain` does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
+
+    /// How a client is replaced by a new one. Default: the former client lives for `24h`. A rotation happens on request
+    /// only, by the annotation `meshagent.com/rotate-requested-at`: it changes the client id, and sessions of the former
+    /// client end with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<RotationSpec>,
 }
 
 /// The project that a client lives in.
@@ -144,133 +180,4 @@ pub struct Branding {
     /// Whether the words "powered by MeshAgent" are left out. Default: none, which leaves the choice to MeshAgent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remove_powered_by: Option<bool>,
-}
-
-/// The Secret that the credential is written to.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SecretSpec {
-    /// Name of the Secret. Default: `<name>-oauth`. Rule: the name of a Kubernetes object; immutable, and it can be
-    /// neither added nor removed later. A Secret of this name that is not the operator's is never written.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = limits::OBJECT_NAME))]
-    #[x_kube(validation = schema::object_name("secret.name"))]
-    pub name: Option<String>,
-
-    /// Names of the data keys. Default: `CLIENT_ID`, `CLIENT_SECRET`, `PROJECT_ID`, `AUTHORIZE_URL`, `TOKEN_URL`,
-    /// `SCOPES`. Rule: immutable, no two alike; the empty text leaves a key out, but for the first two.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub keys: Option<SecretKeysSpec>,
-}
-
-/// Names of the data keys in the Secret.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = schema::secret_keys_distinct(),
-)]
-pub struct SecretKeysSpec {
-    /// Data key of the client id. Default: `CLIENT_ID`. Rule: letters, digits, `-`, `_` and `.`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = limits::OBJECT_NAME))]
-    #[x_kube(validation = schema::data_key("secret.keys.clientId"))]
-    pub client_id: Option<String>,
-
-    /// Data key of the client secret. Default: `CLIENT_SECRET`. Rule: letters, digits, `-`, `_` and `.`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = limits::OBJECT_NAME))]
-    #[x_kube(validation = schema::data_key("secret.keys.clientSecret"))]
-    pub client_secret: Option<String>,
-
-    /// Data key of the project id. Default: `PROJECT_ID`. Rule: letters, digits, `-`, `_` and `.`; the empty text, `""`,
-    /// leaves it out of the Secret.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = limits::OBJECT_NAME))]
-    #[x_kube(validation = schema::droppable_data_key("secret.keys.projectId"))]
-    pub project_id: Option<String>,
-
-    /// Data key of the authorization endpoint's address. Default: `AUTHORIZE_URL`. Rule: letters, digits, `-`, `_` and
-    /// `.`; the empty text, `""`, leaves it out of the Secret.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = limits::OBJECT_NAME))]
-    #[x_kube(validation = schema::droppable_data_key("secret.keys.authorizeUrl"))]
-    pub authorize_url: Option<String>,
-
-    /// Data key of the token endpoint's address. Default: `TOKEN_URL`. Rule: letters, digits, `-`, `_` and `.`; the empty
-    /// text, `""`, leaves it out of the Secret.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = limits::OBJECT_NAME))]
-    #[x_kube(validation = schema::droppable_data_key("secret.keys.tokenUrl"))]
-    pub token_url: Option<String>,
-
-    /// Data key of the scopes, separated by spaces. Default: `SCOPES`. Rule: letters, digits, `-`, `_` and `.`; the empty
-    /// text, `""`, leaves it out of the Secret.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = limits::OBJECT_NAME))]
-    #[x_kube(validation = schema::droppable_data_key("secret.keys.scopes"))]
-    pub scopes: Option<String>,
-}
-
-/// What the operator found and did. Written by the operator only.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct OAuthClientStatus {
-    /// The metadata.generation that the operator has looked at last; -1 if none yet. It advances on failures too.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-
-    /// `Ready`, `Synced`, `SecretReady`, and, only while true, `Reconciling` and `Stalled`. Their messages say what to do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::conditions")]
-    pub conditions: Option<Vec<Condition>>,
-
-    /// The client's id in MeshAgent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub client_id: Option<String>,
-
-    /// The MeshAgent project that the client lives in, kept from the first success on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub project_id: Option<String>,
-
-    /// The Secret that holds the credential.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub secret_name: Option<String>,
-
-    /// The Secret's resourceVersion when it was last read or written; another one makes the operator look again.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub secret_resource_version: Option<String>,
-
-    /// SHA-256 over uid, client id and client secret: shows that a credential was altered without telling it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub credential_digest: Option<String>,
-
-    /// The metadata.generation that was last carried out in full.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub applied_generation: Option<i64>,
-
-    /// When the client was last replaced by a new one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_replaced_at: Option<Time>,
-
-    /// Former clients that still work until they are deleted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub retiring: Option<Vec<Retiring>>,
-
-    /// The keys of `extraMetadata` that the operator has set on the client.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub managed_metadata_keys: Option<Vec<String>>,
-
-    /// The value of `meshagent.com/reconcile-requested-at` that was last acted on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_handled_reconcile_at: Option<String>,
-}
-
-/// A former client that still works until it is deleted.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Retiring {
-    /// The former client's id in MeshAgent.
-    pub client_id: String,
-    /// When it is deleted.
-    pub delete_after: Time,
 }

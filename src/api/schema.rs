@@ -3,11 +3,17 @@
 //! Rules stand on the item, not on the list, so that the API server's answer names the one that is wrong. The same is
 //! checked again in [`crate::decide::desired`], which also knows what a rule cannot express.
 
-use kube::core::{Reason, Rule};
+mod lifecycle;
+
+use kube::core::Rule;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use super::limits;
+pub(super) use lifecycle::{
+    adopt_set_before_the_client_exists, client_id, data_key, deletion_policy, droppable_data_key, on_credential_loss,
+    secret_annotations, secret_keys_distinct, secret_labels, secret_type, secret_type_changes_with_the_name,
+};
 
 /// A rule, and what is said when it is broken: the field, what is wrong, what to do.
 fn rule(rule: &str, message: &str) -> Value {
@@ -215,72 +221,6 @@ pub(super) fn object_name(field: &str) -> Rule {
         "{field} is not the name of a Kubernetes object; use lower case letters, digits, - and ., with a letter or digit at \
          both ends"
     )))
-}
-
-/// A data key of a Secret, for `field`.
-pub(super) fn data_key(field: &str) -> Rule {
-    Rule::new("self.matches(r'^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')").message(message(format!(
-        "{field} is not a data key of a Secret; use letters, digits, -, _ and . only, and no .. at its start"
-    )))
-}
-
-/// A data key of a Secret that may be left out, for `field`.
-pub(super) fn droppable_data_key(field: &str) -> Rule {
-    Rule::new("self.matches(r'^[-._a-zA-Z0-9]*$') && self != '.' && !self.startsWith('..')").message(message(format!(
-        "{field} is not a data key of a Secret; use letters, digits, -, _ and . only, and no .. at its start, or the empty \
-         text to leave this key out"
-    )))
-}
-
-/// The data keys of a Secret: their fields, and what they are called by default.
-const SECRET_KEYS: [(&str, &str); 6] = [
-    ("clientId", "CLIENT_ID"),
-    ("clientSecret", "CLIENT_SECRET"),
-    ("projectId", "PROJECT_ID"),
-    ("authorizeUrl", "AUTHORIZE_URL"),
-    ("tokenUrl", "TOKEN_URL"),
-    ("scopes", "SCOPES"),
-];
-
-/// On `spec`, because a rule on the field itself is not asked when the field comes or goes. The terms are long, since the
-/// API server's estimate of a rule's cost does not see the bounds of a text behind `?.`.
-pub(super) fn secret_name_immutable() -> Rule {
-    let name = |spec: &str| format!("(has({spec}.secret) && has({spec}.secret.name) ? {spec}.secret.name : '')");
-    Rule::new(format!("{} == {}", name("self"), name("oldSelf")))
-        .message(
-            "secret.name cannot be set, changed or removed later, because pods use the Secret under its name; put the former \
-             value back, or delete this OAuthClient and create it anew",
-        )
-        .field_path(".secret.name")
-        .reason(Reason::FieldValueForbidden)
-}
-
-/// On `spec`, like [`secret_name_immutable`]. To leave a key out and to write its default are the same.
-pub(super) fn secret_keys_immutable() -> Rule {
-    let key = |spec: &str, field: &str, default: &str| {
-        let keys = format!("{spec}.secret.keys");
-        format!("(has({spec}.secret) && has({keys}) && has({keys}.{field}) ? {keys}.{field} : '{default}')")
-    };
-    let same = SECRET_KEYS.map(|(field, default)| {
-        let [new, old] = ["self", "oldSelf"].map(|spec| key(spec, field, default));
-        format!("{new} == {old}")
-    });
-    Rule::new(same.join(" && "))
-        .message(
-            "secret.keys cannot change later, because pods use the Secret's keys under their names; put the former names \
-             back, or delete this OAuthClient and create it anew",
-        )
-        .field_path(".secret.keys")
-        .reason(Reason::FieldValueForbidden)
-}
-
-/// On `secret.keys`: no two alike, the defaults included. The list in a list gives the inner one a name.
-pub(super) fn secret_keys_distinct() -> Rule {
-    let keys = SECRET_KEYS.map(|(field, default)| format!("has(self.{field}) ? self.{field} : '{default}'")).join(", ");
-    Rule::new(format!("[[{keys}]].all(keys, keys.all(k, k == '' || keys.filter(x, x == k).size() == 1))")).message(
-        "secret.keys: two values would be written under one data key, counting the defaults of those that are not named; \
-         choose different names",
-    )
 }
 
 /// Text that is shown to people, for `field`: no control characters, and none that change the direction of writing.

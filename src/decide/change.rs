@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::id::Token;
+use sha2::{Digest as _, Sha256};
+
+use super::desired::lifecycle::{Adopt, OnLoss};
+use super::id::{ClientId, Digest, Token};
 use super::marker::{Marker, Origin, Owner, Policy};
 use super::observed::RemoteClient;
 use super::settings::Settings;
@@ -16,13 +19,33 @@ pub struct Wanted {
     pub owner: Owner,
     /// What becomes of it with its object.
     pub policy: Policy,
+    /// The existing client to take over.
+    pub adopt: Option<Adopt>,
+    /// What happens when its credential is lost.
+    pub on_loss: OnLoss,
+    /// Whether nothing is to be written for now.
+    pub suspended: bool,
+    /// Where its credential is published.
+    pub secret_name: String,
 }
 
 impl Wanted {
     /// The marker that a client made by the POST with this token bears.
     #[must_use]
     pub fn marker(&self, token: &Token) -> Marker {
-        Marker { owner: self.owner.clone(), token: token.clone(), policy: self.policy, origin: Origin::Created }
+        Marker {
+            owner: self.owner.clone(),
+            token: token.clone(),
+            policy: self.policy,
+            origin: Origin::Created,
+            retained: false,
+        }
+    }
+
+    /// Whether the spec asks to take this client over.
+    #[must_use]
+    pub fn adopts(&self, client_id: &ClientId) -> bool {
+        self.adopt.as_ref().is_some_and(|adopt| &adopt.client_id == client_id)
     }
 
     /// The client that the POST with this token makes.
@@ -34,17 +57,23 @@ impl Wanted {
     /// What a PUT has to carry, or `None` if the client is as wanted.
     ///
     /// `managed` are the metadata keys that the operator set last: those it no longer wants are removed, all others
-    /// that it does not know are kept. `token` is for a client whose marker is lost; a marker keeps its own otherwise.
+    /// that it does not know are kept. `token` is for a client whose marker is lost or of another object; a marker keeps
+    /// its own otherwise. `adopted`: the client existed before it had a marker.
     #[must_use]
-    pub fn change(&self, client: &RemoteClient, managed: &BTreeSet<String>, token: &Token) -> Option<Change> {
+    pub fn change(
+        &self,
+        client: &RemoteClient,
+        managed: &BTreeSet<String>,
+        token: &Token,
+        adopted: bool,
+    ) -> Option<Change> {
         let now = &client.settings;
         let mut metadata = now.metadata.clone();
         metadata.retain(|key, _| !managed.contains(key) || self.settings.metadata.contains_key(key));
         metadata.extend(self.settings.metadata.clone());
-        let marker = match &client.marker {
-            Some(marker) => Marker { origin: marker.origin, ..self.marker(&marker.token) },
-            None => self.marker(token),
-        };
+        let kept = client.marker.as_ref().filter(|marker| marker.owner.uid == self.owner.uid);
+        let origin = if adopted { Origin::Adopted } else { Origin::Created };
+        let marker = Marker { origin, ..self.marker(kept.map_or(token, |marker| &marker.token)) };
         let same_metadata = metadata == now.metadata && client.marker.as_ref() == Some(&marker);
         let change = Change {
             redirect_uris: differing(&now.redirect_uris, &self.settings.redirect_uris),
@@ -109,5 +138,59 @@ impl Change {
             },
             marker,
         }
+    }
+}
+
+/// What tells one drift from another: SHA-256, in hexadecimal, over what would be sent and what is kept instead.
+#[must_use]
+pub fn drift(change: &Change, client: &RemoteClient) -> Digest {
+    let mut hasher = Sha256::new();
+    let mut add = |text: &str| {
+        hasher.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hasher.update(text);
+    };
+    for RemoteClient { settings, marker } in [&change.applied_to(client), client] {
+        let Settings { redirect_uris, grant_types, response_types, scopes, metadata } = settings;
+        for (name, set) in [
+            ("redirectUris", redirect_uris),
+            ("grantTypes", grant_types),
+            ("responseTypes", response_types),
+            ("scopes", scopes),
+        ] {
+            add(name);
+            set.iter().for_each(|text| add(text));
+        }
+        let mut metadata = metadata.clone();
+        if let Some(marker) = marker {
+            marker.write(&mut metadata);
+        }
+        for (key, value) in &metadata {
+            add(key);
+            add(value);
+        }
+    }
+    Digest::new(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(scopes: &[&str]) -> RemoteClient {
+        let scopes = scopes.iter().map(ToString::to_string).collect();
+        RemoteClient { settings: Settings { scopes, ..Settings::default() }, marker: None }
+    }
+
+    fn to(scopes: &[&str]) -> Change {
+        Change { scopes: Some(client(scopes).settings.scopes), ..Change::default() }
+    }
+
+    #[test]
+    fn a_drift_is_another_when_what_is_wanted_or_what_is_kept_is_another() {
+        let digest = drift(&to(&["a", "b"]), &client(&["a"]));
+        assert_eq!(digest, drift(&to(&["b", "a"]), &client(&["a"])));
+        assert_ne!(digest, drift(&to(&["a", "b", "c"]), &client(&["a"])), "another spec");
+        assert_ne!(digest, drift(&to(&["a", "b"]), &client(&["b"])), "another remote");
+        assert_ne!(drift(&to(&["ab"]), &client(&[])), drift(&to(&["a", "b"]), &client(&[])), "parts do not run together");
     }
 }

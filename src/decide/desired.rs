@@ -9,11 +9,13 @@ use super::settings::Settings;
 use crate::api::oauth_client::{Branding, OAuthClientSpec, ProjectRef as ProjectRefSpec};
 use crate::api::{limits, names};
 
+pub mod lifecycle;
 mod problem;
 pub mod project;
 mod secret;
 mod syntax;
 
+pub use lifecycle::Lifecycle;
 pub use problem::{InvalidSpec, Problem};
 pub use secret::{SecretKeys, SecretLayout};
 
@@ -43,6 +45,8 @@ pub struct Present {
     pub secret: SecretLayout,
     /// The project that the client lives in.
     pub project: ProjectRef,
+    /// How the client comes, is replaced, and goes.
+    pub lifecycle: Lifecycle,
 }
 
 /// Which object a client's project is declared by.
@@ -96,6 +100,11 @@ impl Present {
             branding,
             extra_metadata,
             secret,
+            adopt: _,
+            deletion_policy: _,
+            on_credential_loss: _,
+            suspend: _,
+            rotation: _,
         } = spec;
         let mut problems = Problems::default();
         problems.check("metadata.name", syntax::client_name(name));
@@ -118,7 +127,8 @@ impl Present {
         metadata.extend(extra_metadata.as_ref().map(|it| read_extra_metadata(it, &mut problems)).unwrap_or_default());
         let secret = SecretLayout::read(secret.as_ref(), name, &mut problems);
         let settings = Settings { redirect_uris, grant_types, response_types, scopes, metadata };
-        problems.or(Self { settings, secret, project })
+        let lifecycle = Lifecycle::read(spec, &mut problems);
+        problems.or(Self { settings, secret, project, lifecycle })
     }
 }
 

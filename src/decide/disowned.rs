@@ -30,9 +30,8 @@ pub enum Haste {
 /// Since tokens only move on, nobody can come to own it later.
 #[must_use]
 pub fn disowned(client_id: &ClientId, marker: &Marker, evidence: Evidence<'_>) -> Option<Haste> {
-    match marker.origin {
-        Origin::Adopted | Origin::Retained => return None,
-        Origin::Created => {}
+    if marker.retained || marker.origin == Origin::Adopted {
+        return None;
     }
     match evidence {
         Evidence::Gone => match marker.policy {
@@ -48,16 +47,18 @@ pub fn disowned(client_id: &ClientId, marker: &Marker, evidence: Evidence<'_>) -
     }
 }
 
-/// Whether status and Secret agree on a client, object and Secret on the token.
+/// Whether status and Secret agree on a client, object and Secret on the token. An adopted client without a credential
+/// has no Secret: then the status alone says so.
 #[must_use]
 pub fn at_rest(object: &Object, secret: &Secret) -> bool {
+    if object.recorded.client_id.is_none() || object.token.is_none() {
+        return false;
+    }
+    if object.recorded.is_secretless() {
+        return true;
+    }
     match secret {
-        Secret::Absent | Secret::Foreign => false,
-        Secret::Ours(stored) => {
-            object.recorded.client_id.is_some()
-                && stored.client_id == object.recorded.client_id
-                && object.token.is_some()
-                && stored.token == object.token
-        }
+        Secret::Absent | Secret::Foreign(_) => false,
+        Secret::Ours(stored) => stored.client_id == object.recorded.client_id && stored.token == object.token,
     }
 }

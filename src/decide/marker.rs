@@ -14,7 +14,8 @@ const UID: &str = "meshagent.com/uid";
 const TOKEN: &str = "meshagent.com/create-token";
 const POLICY: &str = "meshagent.com/deletion-policy";
 const ORIGIN: &str = "meshagent.com/origin";
-const KEYS: [&str; 7] = [CLUSTER, NAMESPACE, NAME, UID, TOKEN, POLICY, ORIGIN];
+const RETAINED: &str = "meshagent.com/retained";
+const KEYS: [&str; 8] = [CLUSTER, NAMESPACE, NAME, UID, TOKEN, POLICY, ORIGIN, RETAINED];
 
 /// The OAuthClient that a client at MeshAgent belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -45,8 +46,6 @@ pub enum Origin {
     Created,
     /// It existed, and an OAuthClient took it over.
     Adopted,
-    /// Its OAuthClient was deleted and left it behind.
-    Retained,
 }
 
 /// What the operator writes into a client's metadata.
@@ -60,6 +59,8 @@ pub struct Marker {
     pub policy: Policy,
     /// How it came to be marked.
     pub origin: Origin,
+    /// Whether its OAuthClient was deleted and left it behind.
+    pub retained: bool,
 }
 
 impl Marker {
@@ -78,7 +79,11 @@ impl Marker {
             origin: match metadata.get(ORIGIN)?.as_str() {
                 "created" => Origin::Created,
                 "adopted" => Origin::Adopted,
-                "retained" => Origin::Retained,
+                _ => return None,
+            },
+            retained: match metadata.get(RETAINED)?.as_str() {
+                "true" => true,
+                "false" => false,
                 _ => return None,
             },
             owner: Owner {
@@ -99,8 +104,8 @@ impl Marker {
         let origin = match self.origin {
             Origin::Created => "created",
             Origin::Adopted => "adopted",
-            Origin::Retained => "retained",
         };
+        let retained = if self.retained { "true" } else { "false" };
         let values = [
             self.owner.cluster.as_str(),
             &self.owner.namespace,
@@ -109,10 +114,20 @@ impl Marker {
             self.token.as_str(),
             policy,
             origin,
+            retained,
         ];
         for (key, value) in KEYS.into_iter().zip(values) {
             metadata.insert(key.to_owned(), value.to_owned());
         }
+    }
+
+    /// Whether this is what a former OAuthClient of the same name left behind, which an object of that name may take
+    /// back: the uid alone differs, and the former object wanted the client to outlive it.
+    #[must_use]
+    pub fn was_left_to(&self, owner: &Owner) -> bool {
+        let Owner { cluster, namespace, name, uid } = &self.owner;
+        let same_name = (cluster, namespace, name) == (&owner.cluster, &owner.namespace, &owner.name);
+        same_name && uid != &owner.uid && (self.retained || self.policy == Policy::Retain)
     }
 
     /// Takes the marker's keys out of a client's metadata and leaves the rest.
@@ -133,6 +148,7 @@ mod tests {
             token: Token::mint(&uid, "r1"),
             policy: Policy::Delete,
             origin: Origin::Created,
+            retained: false,
             owner: Owner { cluster: ClusterId::new("c"), namespace: "shop".into(), name: "web".into(), uid },
         }
     }
@@ -154,6 +170,24 @@ mod tests {
             metadata.remove(key);
             assert_eq!(Marker::read(&metadata), None, "without {key}");
         }
+    }
+
+    #[test]
+    fn what_was_left_behind_is_left_to_the_next_object_of_that_name_only() {
+        let heir = |name: &str, uid: &str| Owner { name: name.into(), uid: Uid::new(uid), ..marker().owner };
+        let left = [
+            Marker { retained: true, ..marker() },
+            Marker { policy: Policy::Retain, ..marker() },
+            Marker { origin: Origin::Adopted, policy: Policy::Retain, ..marker() },
+        ];
+        for left in left {
+            assert!(left.was_left_to(&heir("web", "1a2b")));
+            assert!(!left.was_left_to(&heir("api", "1a2b")), "another name");
+            assert!(!left.was_left_to(&heir("web", "0b5c")), "the object itself");
+            let elsewhere = Owner { cluster: ClusterId::new("d"), ..heir("web", "1a2b") };
+            assert!(!left.was_left_to(&elsewhere), "another cluster");
+        }
+        assert!(!marker().was_left_to(&heir("web", "1a2b")), "it is to go with its object");
     }
 
     #[test]

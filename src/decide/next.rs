@@ -4,21 +4,26 @@
 //!
 //! | situation | step |
 //! | --- | --- |
+//! | it is suspended | take the object's ownership off the Secret, record, rest |
 //! | a write met a newer version | read object and Secret live; after three times, back off |
 //! | a credential in hand, its token the object's | publish it, under the version that was seen |
 //! | a credential in hand, the object's token another | this pass has lost: delete the client, unless it is spoken for |
 //! | a step failed, or the project cannot be used | record why, rest |
+//! | the client is adopted without a credential | compare, PUT, record |
+//! | the Secret is not ours, but left behind or to be adopted | intent, take it over |
 //! | the Secret is not ours | record `SecretConflict`, rest |
 //! | the Secret counts (its token is the object's) | compare, PUT, repair, retire, record, clean |
 //! | the Secret holds the recorded client under another token, nothing else is wanted | a fresh token to object and Secret |
-//! | no Secret counts | intent, rehearse, POST |
+//! | no Secret counts | intent, rehearse, POST; or take the credential of the client to be adopted |
 //!
-//! For one that is not: its remote clients are deleted, then its finalizer goes.
+//! For one that is not: its remote clients are deleted, or marked as left behind, then its finalizer goes.
 
 mod absent;
+mod adopt;
 mod conclude;
 mod mint;
 mod step;
+mod suspend;
 mod tend;
 
 use absent::absent;
@@ -26,12 +31,14 @@ use conclude::blocked;
 use mint::{Because, mint, withdraw_or_mint};
 use tend::tend;
 
-pub use step::{Published, Record, Removal, SecretWrite, Step, Verdict};
+pub use absent::Leaving;
+pub use step::{Kept, Published, Record, Removal, SecretWrite, Step, Verdict};
 
 use super::change::Wanted;
 use super::failure::Failure;
 use super::id::{ClientId, Token};
-use super::observed::{Credential, Held, Object, Observed, Remote, RemoteClient, Secret, Stored};
+use super::marker::Origin;
+use super::observed::{Credential, Foreign, Held, Object, Observed, Remote, RemoteClient, Secret, Stored};
 use crate::api::Reason;
 
 /// What the object asks for.
@@ -41,19 +48,20 @@ pub enum Desired {
     Present(Box<Wanted>),
     /// Nobody knows what: the spec is not valid.
     Invalid(Failure),
-    /// No client: the object is being deleted.
-    Absent,
+    /// No object: it is being deleted.
+    Absent(Leaving),
 }
 
 /// What the pass does next.
 #[must_use]
 pub fn next(desired: &Desired, observed: &Observed) -> Step {
-    let step = match desired {
-        Desired::Present(wanted) if !observed.object_gone => present(wanted, observed),
-        Desired::Invalid(failure) if !observed.object_gone => invalid(failure, observed),
-        Desired::Present(_) | Desired::Invalid(_) | Desired::Absent => absent(observed),
-    };
-    gate(step, observed)
+    match desired {
+        Desired::Present(wanted) if !observed.object_gone => gate(present(wanted, observed), observed),
+        Desired::Invalid(failure) if !observed.object_gone => gate(invalid(failure, observed), observed),
+        Desired::Absent(leaving) => absent(*leaving, observed),
+        // Whatever was asked for, there is nobody left to ask.
+        Desired::Present(_) | Desired::Invalid(_) => absent(Leaving::default(), observed),
+    }
 }
 
 /// Holds back every step that is not allowed while the project cannot be used.
@@ -63,6 +71,10 @@ fn gate(step: Step, observed: &Observed) -> Step {
             Step::ReadLive
             | Step::ReadSecret
             | Step::Publish { .. }
+            | Step::LeaveSecret { .. }
+            | Step::DeleteSecret { .. }
+            | Step::AskDefinition
+            | Step::Abandon { .. }
             | Step::Forget
             | Step::Record(_)
             | Step::RemoveFinalizer { .. }
@@ -77,6 +89,9 @@ fn gate(step: Step, observed: &Observed) -> Step {
             | Step::Rehearse { .. }
             | Step::Post { .. }
             | Step::MoveToken { .. }
+            | Step::TakeCredential { .. }
+            | Step::TakeOver { .. }
+            | Step::Relocate { .. }
             | Step::Reshape { .. }
             | Step::Put { .. }
             | Step::Delete { .. }
@@ -89,7 +104,7 @@ fn gate(step: Step, observed: &Observed) -> Step {
 /// What the Secret is to the object.
 enum Standing<'a> {
     /// Not ours.
-    Foreign,
+    Foreign(&'a Foreign),
     /// There is none.
     Unpublished,
     /// It counts: its uid is ours and its token is the object's.
@@ -101,7 +116,7 @@ enum Standing<'a> {
 fn standing<'a>(object: &'a Object, secret: &'a Secret) -> Standing<'a> {
     match secret {
         Secret::Absent => Standing::Unpublished,
-        Secret::Foreign => Standing::Foreign,
+        Secret::Foreign(foreign) => Standing::Foreign(foreign),
         Secret::Ours(stored) => match (&stored.client_id, &object.token) {
             (Some(client_id), Some(token)) if stored.token.as_ref() == Some(token) => {
                 Standing::Published(stored, token, client_id)
@@ -112,28 +127,42 @@ fn standing<'a>(object: &'a Object, secret: &'a Secret) -> Standing<'a> {
 }
 
 fn present(wanted: &Wanted, observed: &Observed) -> Step {
+    if wanted.suspended {
+        return suspend::suspend(wanted, observed);
+    }
+    if let Held::Credential { origin: Origin::Adopted, client_id, .. } = &observed.held
+        && !wanted.adopts(client_id)
+    {
+        return Step::Forget;
+    }
     if let Some(step) = settle(observed) {
         return step;
     }
     if let Some(failure) = &observed.failure {
         return blocked(observed, failure.clone());
     }
+    if let Some(failure) = adopt::refusal(wanted, observed) {
+        return blocked(observed, failure);
+    }
+    if adopt::is_secretless(wanted, observed) {
+        return adopt::tend_secretless(wanted, observed);
+    }
     let recorded = observed.object.recorded.client_id.as_ref();
     match standing(&observed.object, &observed.secret) {
-        Standing::Foreign => blocked(observed, secret_conflict()),
-        Standing::Unpublished => mint(observed, Because::of_missing_secret(recorded)),
+        Standing::Foreign(foreign) => adopt::foreign(wanted, observed, foreign),
+        Standing::Unpublished => mint(wanted, observed, Because::of_missing_secret(observed)),
         Standing::Published(stored, token, client_id) => tend(wanted, observed, stored, token, client_id),
         Standing::Displaced(stored) => match recorded {
             Some(client_id) if stored.client_id.as_ref() == Some(client_id) => {
-                withdraw_or_mint(observed, stored, client_id)
+                withdraw_or_mint(wanted, observed, stored, client_id)
             }
             // The id in the annotation may be all that was altered: the data decides.
             Some(_) if stored.credential == Credential::Unread => Step::ReadSecret,
             Some(client_id) if stored.credential == Credential::AsRecorded => {
-                withdraw_or_mint(observed, stored, client_id)
+                withdraw_or_mint(wanted, observed, stored, client_id)
             }
             // The Secret of an object that was never recorded is never taken back.
-            Some(_) | None => mint(observed, Because::Unrecorded),
+            Some(_) | None => mint(wanted, observed, Because::Unrecorded),
         },
     }
 }
@@ -154,9 +183,12 @@ fn settle(observed: &Observed) -> Option<Step> {
     match &observed.held {
         Held::Nothing | Held::Unspent(_) => None,
         Held::Keyless { client_id, .. } => Some(own_waste(client_id)),
-        Held::Credential { token, client_id, digest } if object.token.as_ref() == Some(token) => {
+        Held::Credential { token, client_id, digest, origin } if object.token.as_ref() == Some(token) => {
             let write = match &observed.secret {
-                Secret::Foreign => return None,
+                Secret::Foreign(foreign) if *origin == Origin::Adopted && adopt::may_take_over(foreign) => {
+                    SecretWrite::Replace(foreign.version.clone())
+                }
+                Secret::Foreign(_) => return None,
                 Secret::Absent => SecretWrite::Create,
                 Secret::Ours(stored) if stored.token.as_ref() == Some(token) && holds(&observed.secret, client_id) => {
                     return Some(Step::Forget);
@@ -166,7 +198,9 @@ fn settle(observed: &Observed) -> Option<Step> {
             let (client_id, token, digest) = (client_id.clone(), token.clone(), digest.clone());
             Some(Step::Publish { client_id, token, digest, write })
         }
-        Held::Credential { client_id, .. } => Some(lose(observed, client_id)),
+        // It was not made by this process, so it is not this process' to delete.
+        Held::Credential { origin: Origin::Adopted, .. } => Some(Step::Forget),
+        Held::Credential { client_id, origin: Origin::Created, .. } => Some(lose(observed, client_id)),
     }
 }
 
@@ -192,7 +226,7 @@ fn holds(secret: &Secret, client_id: &ClientId) -> bool {
 /// The living clients whose marker names the object's uid.
 fn of_this_uid(observed: &Observed) -> impl Iterator<Item = (&ClientId, &RemoteClient)> {
     observed.remote.iter().filter_map(|(id, known)| match known {
-        Remote::Listed(client) | Remote::Read(client) => {
+        Remote::Listed(client) | Remote::Unmoved(client) | Remote::Read(client) => {
             client.marker.as_ref().is_some_and(|marker| marker.owner.uid == observed.object.uid).then_some((id, client))
         }
         Remote::Missing(_) | Remote::Absent | Remote::Deleted => None,

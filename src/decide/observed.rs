@@ -1,17 +1,21 @@
 //! What one pass knows. Every fact names what it is about, so that none outlives its subject.
 
 mod answer;
+mod facts;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::failure::Failure;
-use super::id::{ClientId, Digest, Token, Uid, Version};
-use super::marker::Marker;
+use super::id::{ClientId, Digest, Version};
+use super::marker::Origin;
 use super::next::Step;
-use super::settings::Settings;
 use crate::api::Reason;
 
 pub use answer::Answer;
+pub use facts::{
+    Content, Credential, Definition, Foreign, Held, Object, Posts, Recorded, Remote, RemoteClient, Replaced, Retiring,
+    Secret, Stored,
+};
 
 /// The number of steps that a pass has absorbed: what was learnt at a higher tick was learnt later.
 pub type Tick = u32;
@@ -46,186 +50,26 @@ pub struct Observed {
     pub intents: u8,
     /// Whether writing the Secret was tried without effect, and would have worked.
     pub rehearsed: bool,
+    /// The Secret under its former name, once the credential is under the wanted one: it is to go.
+    pub leftover: Option<Version>,
+    /// Whether the project lets the object's namespace adopt.
+    pub may_adopt: bool,
+    /// What this process' former POSTs for the object bar.
+    pub posts: Posts,
+    /// Whether a limit on clients was met, and what the object's own POSTs left is removed before the next.
+    pub limited: bool,
+    /// Whether OAuthClients are kept at all; asked before anything is deleted.
+    pub definition: Option<Definition>,
+    /// Whether the client that is given up is known to whoever runs the project.
+    pub abandoned: bool,
     /// Why the project cannot be used; nothing remote is done then.
     pub project: Option<Failure>,
     /// The step of this pass that failed, and why: the pass records it and ends.
     pub failure: Option<Failure>,
+    /// Whether that step was a call of MeshAgent.
+    pub failed_remotely: bool,
     /// Whether the pass has written (or found in no need of writing) its status, and no token or Secret since.
     pub recorded: bool,
-}
-
-/// The parts of an OAuthClient that decide.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Object {
-    /// `metadata.uid`.
-    pub uid: Uid,
-    /// `metadata.resourceVersion`.
-    pub version: Version,
-    /// Whether our finalizer is on it.
-    pub finalizer: bool,
-    /// The token in its annotation, if it is of this uid.
-    pub token: Option<Token>,
-    /// Tokens whose POST has no known outcome and whose clients were not cleaned yet.
-    pub unknown: BTreeSet<Token>,
-    /// What its status says.
-    pub recorded: Recorded,
-    /// Whether an annotation asks for a rotation that was not done yet.
-    pub rotation_asked: bool,
-    /// When the credential was last replaced, as far as that bars the next replacement.
-    pub replaced: Replaced,
-}
-
-/// The parts of a status that decide.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Recorded {
-    /// `status.clientId`.
-    pub client_id: Option<ClientId>,
-    /// `status.secretResourceVersion`.
-    pub secret_version: Option<Version>,
-    /// `status.credentialDigest`.
-    pub digest: Option<Digest>,
-    /// `status.retiring`.
-    pub retiring: Vec<Retiring>,
-    /// `status.managedMetadataKeys`: metadata keys of `extraMetadata` and branding that the operator set last.
-    pub managed_keys: BTreeSet<String>,
-}
-
-/// A former client that lives until its overlap ends.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Retiring {
-    /// The former client.
-    pub client_id: ClientId,
-    /// Whether its overlap has ended.
-    pub due: bool,
-}
-
-/// How long ago the credential was replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Replaced {
-    /// Never, or longer ago than the overlap.
-    LongAgo,
-    /// Within the overlap: a lost credential is not replaced again.
-    WithinOverlap,
-    /// Within ten minutes: nothing is POSTed again, whatever the reason.
-    JustNow,
-}
-
-/// The Secret that the spec names.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Secret {
-    /// There is none.
-    Absent,
-    /// There is one that is not this object's. It is never written.
-    Foreign,
-    /// It is this object's, by the uid in its annotation.
-    Ours(Stored),
-}
-
-/// A Secret of ours.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Stored {
-    /// `metadata.resourceVersion`.
-    pub version: Version,
-    /// The token in its annotation.
-    pub token: Option<Token>,
-    /// The client id in its annotation.
-    pub client_id: Option<ClientId>,
-    /// What is known of the credential in its data.
-    pub credential: Credential,
-    /// Whether labels, owner, key names and public values are as the spec wants them.
-    pub in_shape: bool,
-}
-
-/// What is known of the credential in the Secret's data.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Credential {
-    /// The data was not read, and the Secret has another version than status recorded.
-    Unread,
-    /// It is the recorded client's, by version or by digest.
-    AsRecorded,
-    /// It is another than the recorded one, and whole: the client id in the data is the annotation's. Its digest.
-    Other(Digest),
-    /// The data holds no credential.
-    Broken,
-}
-
-/// What is known of one client at MeshAgent.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Remote {
-    /// Seen in a listing: good enough to compare with, not to replace its metadata.
-    Listed(RemoteClient),
-    /// Read by its id in this pass, or written by this pass.
-    Read(RemoteClient),
-    /// A `GET` by id said 404 at this tick. Proves nothing by itself.
-    Missing(Tick),
-    /// A listing that was begun after that 404 does not hold it either: there is no such client.
-    Absent,
-    /// Deleted by this pass.
-    Deleted,
-}
-
-/// A client at MeshAgent.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct RemoteClient {
-    /// Its settings; the metadata without the marker.
-    pub settings: Settings,
-    /// Its marker, if it bears a whole one.
-    pub marker: Option<Marker>,
-}
-
-/// What this process holds for the object, and no other process can.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Held {
-    /// Nothing.
-    Nothing,
-    /// A token that this process wrote to the object and that was never POSTed.
-    Unspent(Token),
-    /// A credential that was not published yet. (The secret itself is kept by the process, not here.)
-    Credential {
-        /// The token of its POST.
-        token: Token,
-        /// Its client.
-        client_id: ClientId,
-        /// Its digest.
-        digest: Digest,
-    },
-    /// A client that a POST made without showing its secret, so that nobody can ever use it; and what to say of it.
-    Keyless {
-        /// Its id.
-        client_id: ClientId,
-        /// Why the pass cannot go on once it is removed.
-        failure: Failure,
-    },
-}
-
-impl Recorded {
-    /// Whether the status speaks for a client: as the object's own, or as one that retires.
-    #[must_use]
-    pub fn names(&self, client_id: &ClientId) -> bool {
-        self.client_id.as_ref() == Some(client_id) || self.retiring.iter().any(|former| &former.client_id == client_id)
-    }
-}
-
-impl Secret {
-    /// What is stored, if the Secret is ours.
-    #[must_use]
-    pub fn stored(&self) -> Option<&Stored> {
-        match self {
-            Self::Absent | Self::Foreign => None,
-            Self::Ours(stored) => Some(stored),
-        }
-    }
-}
-
-impl Held {
-    /// The client that this process holds.
-    #[must_use]
-    pub fn client_id(&self) -> Option<&ClientId> {
-        match self {
-            Self::Nothing | Self::Unspent(_) => None,
-            Self::Credential { client_id, .. } | Self::Keyless { client_id, .. } => Some(client_id),
-        }
-    }
 }
 
 impl Observed {
@@ -245,8 +89,15 @@ impl Observed {
             held,
             intents: 0,
             rehearsed: false,
+            leftover: None,
+            may_adopt: false,
+            posts: Posts::Free,
+            limited: false,
+            definition: None,
+            abandoned: false,
             project: None,
             failure: None,
+            failed_remotely: false,
             recorded: false,
         }
     }
@@ -254,12 +105,12 @@ impl Observed {
     /// Folds in what a step was answered.
     pub fn absorb(&mut self, step: &Step, answer: Answer) {
         self.tick += 1;
-        if matches!(step, Step::Post { .. } | Step::MoveToken { .. }) {
-            // Spent whatever the answer is: a token that was POSTed, or may be in the Secret, is never POSTed again.
+        if step.spends_token() {
+            // Whatever the answer is: a token that was POSTed, or may be in the Secret, is never POSTed again.
             self.held = Held::Nothing;
         }
         match answer {
-            Answer::Live(object, secret) => self.absorb_live(object, secret),
+            Answer::Live(object, secret, leftover) => self.absorb_live(object, secret, leftover),
             Answer::Intent(object, token) => {
                 self.object = object;
                 self.held = Held::Unspent(token);
@@ -270,13 +121,13 @@ impl Observed {
             }
             Answer::Object(object) => self.object = object,
             Answer::Released => self.object.finalizer = false,
-            Answer::Stored(stored) => {
-                if matches!(step, Step::Publish { .. }) {
-                    self.held = Held::Nothing;
-                    self.listing = None;
+            Answer::Stored(stored) => self.absorb_stored(step, stored),
+            Answer::SecretGone => {
+                if let Step::DeleteSecret { leftover: true, .. } = step {
+                    self.leftover = None;
+                } else {
+                    self.secret = Secret::Absent;
                 }
-                self.secret = Secret::Ours(stored);
-                self.recorded = false;
             }
             Answer::Data(credential, in_shape) => {
                 if let Secret::Ours(stored) = &mut self.secret {
@@ -285,12 +136,15 @@ impl Observed {
             }
             Answer::Rehearsed => self.rehearsed = true,
             Answer::Created { client_id, digest, client } => self.absorb_created(step, client_id, digest, client),
-            Answer::Refused(failure) => {
-                if let Step::Post { token } = step {
-                    self.held = Held::Unspent(token.clone());
+            Answer::Taken { client_id, digest } => {
+                if let Step::TakeCredential { token, .. } = step {
+                    let token = token.clone();
+                    self.held = Held::Credential { token, client_id, digest, origin: Origin::Adopted };
                 }
-                self.failure = Some(failure);
             }
+            Answer::Definition(definition) => self.definition = Some(definition),
+            Answer::Abandoned => self.abandoned = true,
+            Answer::Refused(failure) => self.absorb_refused(step, failure),
             Answer::Unknown(failure, keyless) => self.absorb_unknown(failure, keyless),
             Answer::Listing(clients) => self.absorb_listing(clients),
             Answer::Client(client) => self.absorb_client(step, client.map_or(Remote::Missing(self.tick), Remote::Read)),
@@ -310,7 +164,35 @@ impl Observed {
                 }
             }
             Answer::Conflict => self.absorb_conflict(),
-            Answer::Failed(failure) => self.failure = Some(failure),
+            Answer::Failed(failure) => {
+                self.failure = Some(failure);
+                self.failed_remotely = step.is_remote();
+            }
+        }
+    }
+
+    fn absorb_stored(&mut self, step: &Step, stored: Stored) {
+        if matches!(step, Step::Publish { .. }) {
+            self.held = Held::Nothing;
+            self.listing = None;
+        }
+        if let Step::Relocate { version, .. } = step {
+            self.leftover = Some(version.clone());
+        }
+        self.secret = Secret::Ours(stored);
+        self.recorded = false;
+    }
+
+    /// Against a limit, what the object's own POSTs of unknown outcome may have left is removed once before the next.
+    fn absorb_refused(&mut self, step: &Step, failure: Failure) {
+        if let Step::Post { token } = step {
+            self.held = Held::Unspent(token.clone());
+        }
+        let first = failure.reason == Reason::LimitReached && !self.limited;
+        if first && self.object.recorded.client_id.is_none() && !self.object.unknown.is_empty() {
+            self.limited = true;
+        } else {
+            self.failure = Some(failure);
         }
     }
 
@@ -323,7 +205,7 @@ impl Observed {
         }
     }
 
-    fn absorb_live(&mut self, object: Option<Object>, secret: Secret) {
+    fn absorb_live(&mut self, object: Option<Object>, secret: Secret, leftover: Option<Version>) {
         match object {
             Some(object) if object.uid == self.object.uid => {
                 if self.recorded && (object != self.object || secret != self.secret) {
@@ -336,6 +218,7 @@ impl Observed {
             Some(_) | None => self.object_gone = true,
         }
         self.secret = secret;
+        self.leftover = leftover;
         self.live = Some(self.tick);
         self.stale = false;
     }
@@ -344,7 +227,7 @@ impl Observed {
         self.remote.insert(client_id.clone(), Remote::Read(client));
         self.listing = None;
         if let Step::Post { token } = step {
-            self.held = Held::Credential { token: token.clone(), client_id, digest };
+            self.held = Held::Credential { token: token.clone(), client_id, digest, origin: Origin::Created };
         }
     }
 
@@ -358,7 +241,8 @@ impl Observed {
 
     fn absorb_listing(&mut self, clients: BTreeMap<ClientId, RemoteClient>) {
         self.listing = Some(self.tick);
-        self.remote.retain(|id, known| clients.contains_key(id) || !matches!(known, Remote::Listed(_)));
+        let listed = |known: &Remote| matches!(known, Remote::Listed(_) | Remote::Unmoved(_));
+        self.remote.retain(|id, known| clients.contains_key(id) || !listed(known));
         for (id, known) in &mut self.remote {
             if matches!(known, Remote::Missing(_)) && !clients.contains_key(id) {
                 *known = Remote::Absent;
@@ -367,7 +251,9 @@ impl Observed {
         for (id, client) in clients {
             let known = self.remote.entry(id).or_insert_with(|| Remote::Listed(client.clone()));
             match known {
-                Remote::Listed(_) | Remote::Missing(_) | Remote::Absent => *known = Remote::Listed(client),
+                Remote::Listed(_) | Remote::Unmoved(_) | Remote::Missing(_) | Remote::Absent => {
+                    *known = Remote::Listed(client);
+                }
                 // Read by its id or deleted in this pass: a listing knows no better.
                 Remote::Read(_) | Remote::Deleted => {}
             }

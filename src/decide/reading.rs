@@ -8,12 +8,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use super::id::{ClientId, Digest, Token, Uid, Version};
 use super::observed::{Object, Recorded, Replaced, Retiring};
-use super::report::OVERLAP;
+use super::desired::lifecycle::{DEFAULT_OVERLAP, overlap};
 use crate::api::names;
 use crate::api::oauth_client::{OAuthClient, OAuthClientStatus};
 
 /// For so long after a replacement nothing is POSTed again, whatever the reason.
-const PAUSE: Duration = Duration::from_secs(10 * 60);
+pub const PAUSE: Duration = Duration::from_secs(10 * 60);
+/// The finalizer of the API server's own for `--cascade=orphan`.
+const ORPHANING: &str = "orphan";
 
 /// The parts of the object that decide.
 #[must_use]
@@ -22,6 +24,7 @@ pub fn facts(object: &OAuthClient, now: Timestamp) -> Object {
     let uid = Uid::new(metadata.uid.as_deref().unwrap_or_default());
     let status = object.status.as_ref();
     let last_replaced = status.and_then(|status| status.last_replaced_at.as_ref());
+    let overlap = overlap(&object.spec).unwrap_or(DEFAULT_OVERLAP);
     Object {
         version: Version::new(metadata.resource_version.as_deref().unwrap_or_default()),
         finalizer: has_finalizer(object),
@@ -32,8 +35,9 @@ pub fn facts(object: &OAuthClient, now: Timestamp) -> Object {
             .filter_map(|text| Token::read(text, &uid))
             .collect(),
         recorded: status.map_or_else(Recorded::default, |status| recorded(status, now)),
-        rotation_asked: false,
-        replaced: last_replaced.map_or(Replaced::LongAgo, |at| replaced(at, now)),
+        rotation_asked: rotation_requested(object),
+        replaced: last_replaced.map_or(Replaced::LongAgo, |at| replaced(at, overlap, now)),
+        orphaning: has(object, ORPHANING),
         uid,
     }
 }
@@ -41,7 +45,11 @@ pub fn facts(object: &OAuthClient, now: Timestamp) -> Object {
 /// Whether our finalizer is on the object.
 #[must_use]
 pub fn has_finalizer(object: &OAuthClient) -> bool {
-    object.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == names::FINALIZER)
+    has(object, names::FINALIZER)
+}
+
+fn has(object: &OAuthClient, wanted: &str) -> bool {
+    object.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == wanted)
 }
 
 /// The value of the annotation that holds the tokens of unknown outcome: separated by single spaces, in order.
@@ -59,13 +67,38 @@ pub fn reconcile_request(object: &OAuthClient) -> &str {
         .unwrap_or_default()
 }
 
-/// Whether that annotation has a value that was not handled yet. A status that never handled one takes the present
-/// value as handled.
+/// Whether that annotation has a value that was not handled yet.
 #[must_use]
 pub fn reconcile_requested(object: &OAuthClient) -> bool {
     let handled = object.status.as_ref().and_then(|status| status.last_handled_reconcile_at.as_deref());
-    let request = reconcile_request(object);
+    is_new(reconcile_request(object), handled)
+}
+
+/// The value of the annotation that asks for another client in the place of the present one; empty without one.
+#[must_use]
+pub fn rotation_request(object: &OAuthClient) -> &str {
+    annotation(&object.metadata, names::ROTATE_REQUESTED_ANNOTATION).unwrap_or_default()
+}
+
+/// Whether that annotation has a value that was not handled yet.
+#[must_use]
+pub fn rotation_requested(object: &OAuthClient) -> bool {
+    let handled = object.status.as_ref().and_then(|status| status.last_handled_rotate_at.as_deref());
+    is_new(rotation_request(object), handled)
+}
+
+/// A status that never handled a request (a new object, or one restored from a backup) takes the present value as
+/// handled: what is asked for is a change, not a state.
+fn is_new(request: &str, handled: Option<&str>) -> bool {
     !request.is_empty() && handled.is_some_and(|handled| handled != request)
+}
+
+/// Whether a person gave up on the client of this object. The annotation names the uid, so that a copy of the YAML does
+/// not give up on another.
+#[must_use]
+pub fn is_forced(object: &OAuthClient) -> bool {
+    let uid = object.metadata.uid.as_deref().unwrap_or_default();
+    !uid.is_empty() && annotation(&object.metadata, names::FORCE_RELEASE_ANNOTATION) == Some(uid)
 }
 
 fn recorded(status: &OAuthClientStatus, now: Timestamp) -> Recorded {
@@ -84,6 +117,9 @@ fn recorded(status: &OAuthClientStatus, now: Timestamp) -> Recorded {
             })
             .collect(),
         managed_keys: status.managed_metadata_keys.iter().flatten().cloned().collect(),
+        secret_name: stated(&status.secret_name).map(str::to_owned),
+        adopted: status.adopted.unwrap_or(false),
+        drift: stated(&status.persisting_drift).map(Digest::new),
     }
 }
 
@@ -93,11 +129,11 @@ fn stated(text: &Option<String>) -> Option<&str> {
 }
 
 /// A time ahead of our clock is taken as just now: to wait is the safe side.
-fn replaced(at: &Time, now: Timestamp) -> Replaced {
+fn replaced(at: &Time, overlap: Duration, now: Timestamp) -> Replaced {
     let ago = Duration::try_from(now.duration_since(at.0)).unwrap_or_default();
     if ago < PAUSE {
         Replaced::JustNow
-    } else if ago < OVERLAP {
+    } else if ago < overlap {
         Replaced::WithinOverlap
     } else {
         Replaced::LongAgo
@@ -138,6 +174,7 @@ mod tests {
             recorded: Recorded::default(),
             rotation_asked: false,
             replaced: Replaced::LongAgo,
+            orphaning: false,
         }
     }
 
@@ -153,10 +190,11 @@ mod tests {
     #[test]
     fn all_that_decides_is_read() {
         let mut object = bare();
-        object.metadata.finalizers = Some(vec!["example.com/other".into(), "meshagent.com/oauth-client".into()]);
+        object.metadata.finalizers = Some(vec!["orphan".into(), "meshagent.com/oauth-client".into()]);
         object.metadata.annotations = Some(BTreeMap::from([
             ("meshagent.com/create-token".into(), "0b5c.r3".into()),
             ("meshagent.com/unknown-tokens".into(), "0b5c.r2 0b5c.r1".into()),
+            ("meshagent.com/rotate-requested-at".into(), "now".into()),
         ]));
         let retiring =
             |client_id: &str, second| RetiringStatus { client_id: client_id.into(), delete_after: Time(at(second)) };
@@ -167,6 +205,10 @@ mod tests {
             retiring: Some(vec![retiring("c-1", NOW), retiring("c-2", NOW + 1)]),
             managed_metadata_keys: Some(vec!["team".into(), "cost".into()]),
             last_replaced_at: Some(Time(at(NOW - 3600))),
+            secret_name: Some("web-oauth".into()),
+            adopted: Some(true),
+            persisting_drift: Some("e".into()),
+            last_handled_rotate_at: Some(String::new()),
             ..OAuthClientStatus::default()
         });
         let due = |client_id: &str, due| Retiring { client_id: ClientId::new(client_id), due };
@@ -180,7 +222,12 @@ mod tests {
                 digest: Some(Digest::new("d")),
                 retiring: vec![due("c-1", true), due("c-2", false)],
                 managed_keys: BTreeSet::from(["cost".into(), "team".into()]),
+                secret_name: Some("web-oauth".into()),
+                adopted: true,
+                drift: Some(Digest::new("e")),
             },
+            orphaning: true,
+            rotation_asked: true,
             replaced: Replaced::WithinOverlap,
             ..nothing()
         };
@@ -225,9 +272,40 @@ mod tests {
 
     #[test]
     fn a_replacement_is_recent_for_ten_minutes_and_bars_another_for_a_day() {
-        let since = |seconds: i64| replaced(&Time(at(NOW - seconds)), at(NOW));
+        let since = |seconds: i64| replaced(&Time(at(NOW - seconds)), DEFAULT_OVERLAP, at(NOW));
         let seen = [-60, 0, 599, 600, 86_399, 86_400].map(since);
         use Replaced::{JustNow, LongAgo, WithinOverlap};
         assert_eq!(seen, [JustNow, JustNow, JustNow, WithinOverlap, WithinOverlap, LongAgo]);
+    }
+
+    fn asking(value: &str, handled: Option<&str>) -> OAuthClient {
+        let mut object = bare();
+        let annotation = ("meshagent.com/rotate-requested-at".into(), value.into());
+        object.metadata.annotations = (!value.is_empty()).then(|| BTreeMap::from([annotation]));
+        let handled = handled.map(str::to_owned);
+        object.status = Some(OAuthClientStatus { last_handled_rotate_at: handled, ..OAuthClientStatus::default() });
+        object
+    }
+
+    #[test]
+    fn a_request_is_done_once_for_each_new_value_and_never_for_one_that_came_with_the_object() {
+        let asked = |value, handled| rotation_requested(&asking(value, handled));
+        assert!(asked("monday", Some("")), "the first");
+        assert!(asked("tuesday", Some("monday")), "the next");
+        assert!(!asked("monday", Some("monday")), "done");
+        assert!(!asked("", Some("monday")), "taken off");
+        assert!(!asked("monday", None), "a new object, or one whose status a restore dropped");
+    }
+
+    #[test]
+    fn giving_up_names_the_object_by_its_uid() {
+        let with = |value: &str| {
+            let mut object = bare();
+            object.metadata.annotations =
+                Some(BTreeMap::from([("meshagent.com/force-release".into(), value.into())]));
+            is_forced(&object)
+        };
+        assert_eq!([with("0b5c"), with("true"), with("")], [true, false, false]);
+        assert!(!is_forced(&bare()));
     }
 }

@@ -84,6 +84,7 @@ mod tests {
             token: Token::mint(&uid, "r"),
             policy: Policy::Delete,
             origin: Origin::Created,
+            retained: false,
             owner: Owner { cluster: ClusterId::new("c"), namespace: "shop".into(), name: "web".into(), uid },
         }
     }

@@ -20,14 +20,12 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::desired::lifecycle::{DEFAULT_OVERLAP, overlap};
 use super::failure::{Disposition, Failure};
-use super::next::{Record, Verdict};
+use super::next::{Published, Record, Verdict};
 use super::reading;
 use crate::api::condition::{ConditionStatus, ConditionType, Finding, Reason, find, merge};
 use crate::api::oauth_client::{OAuthClient, OAuthClientStatus, Retiring};
-
-/// How long a former client lives after it was replaced, and how long a lost credential is not replaced again.
-pub const OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long somebody may take to bring what a client waits for, and how often a stalled one is tried again.
 const PATIENCE: Duration = Duration::from_secs(10 * 60);
@@ -63,16 +61,13 @@ pub fn report(ending: &Ending<'_>) -> OAuthClientStatus {
     let generation = generation(ending.object);
     let conditions = present.conditions.clone().unwrap_or_default();
     let retiring = retiring(ending, present.retiring.as_deref().unwrap_or_default());
-    let (status, findings) = match &ending.record.verdict {
-        Verdict::Converged => {
-            let status = applied(ending, present);
-            let findings = settled(&status).to_vec();
-            (status, findings)
-        }
-        Verdict::Blocked(failure) => {
-            let findings = halted(ending, &present, failure);
-            (present, findings)
-        }
+    let status = match &ending.record.published {
+        Some(published) => applied(ending, published, present),
+        None => OAuthClientStatus { last_handled_rotate_at: rotation_still_asked(ending.object, &present), ..present },
+    };
+    let findings = match &ending.record.verdict {
+        Verdict::Converged => settled(&status),
+        Verdict::Blocked(failure) => halted(ending, &status, failure),
     };
     OAuthClientStatus {
         observed_generation: Some(generation),
@@ -157,55 +152,74 @@ impl Kind {
     }
 }
 
-/// The present status with what a successful pass made sure of.
-fn applied(ending: &Ending<'_>, present: OAuthClientStatus) -> OAuthClientStatus {
+/// What is handled of requests for a rotation when a pass did not come as far as to carry one out: what an object came
+/// with is never carried out.
+fn rotation_still_asked(object: &OAuthClient, present: &OAuthClientStatus) -> Option<String> {
+    let handled = present.last_handled_rotate_at.clone();
+    handled.or_else(|| Some(reading::rotation_request(object).to_owned()))
+}
+
+/// The present status with what a pass made sure of.
+fn applied(ending: &Ending<'_>, published: &Published, present: OAuthClientStatus) -> OAuthClientStatus {
     let OAuthClientStatus {
         observed_generation,
         conditions,
         client_id,
         project_id,
-        secret_name,
-        secret_resource_version,
+        secret_name: _,
+        secret_resource_version: _,
         credential_digest,
         applied_generation: _,
         last_replaced_at,
+        adopted: _,
+        persisting_drift: _,
         retiring,
         managed_metadata_keys: _,
         last_handled_reconcile_at,
+        last_handled_rotate_at: _,
     } = present;
-    let published = ending.record.published.as_ref();
-    let published_id = published.map(|published| published.client_id.as_str().to_owned());
-    let another = published_id.is_some() && published_id != client_id;
+    let Published { client_id: published_id, credential, adopted, drift } = published;
+    let another = client_id.as_deref() != Some(published_id.as_str());
     // A pass that published and then died left no word of it, but the client differs from the recorded one. One whose
     // record was written although its answer was lost does not count twice.
     let replaced = another && (ending.replaced || client_id.is_some());
-    let digest = published.and_then(|published| published.digest.as_ref());
-    let version = published.map(|published| published.secret_version.as_str().to_owned());
+    let digest = credential.as_ref().map(|kept| kept.digest.as_ref().map_or(credential_digest, told));
     let keys: Vec<String> = ending.managed_metadata_keys.iter().cloned().collect();
     OAuthClientStatus {
         observed_generation,
         conditions,
-        client_id: published_id.or(client_id),
+        client_id: told(published_id.as_str()),
         project_id: project_id.or_else(|| ending.project_id.map(str::to_owned)),
-        secret_name: ending.secret_name.map(str::to_owned).or(secret_name),
-        secret_resource_version: version.or(secret_resource_version),
-        credential_digest: digest.map(|digest| digest.as_str().to_owned()).or(credential_digest),
+        secret_name: credential.as_ref().and(ending.secret_name).map(str::to_owned),
+        secret_resource_version: credential.as_ref().map(|kept| kept.version.to_string()),
+        credential_digest: digest.flatten(),
         applied_generation: Some(generation(ending.object)),
         last_replaced_at: if replaced { Some(stamp(ending.now)) } else { last_replaced_at },
+        adopted: adopted.then_some(true),
+        persisting_drift: drift.as_ref().and_then(told),
         retiring,
         managed_metadata_keys: (!keys.is_empty()).then_some(keys),
         last_handled_reconcile_at,
+        last_handled_rotate_at: told(reading::rotation_request(ending.object)),
     }
 }
 
+fn told(text: impl ToString) -> Option<String> {
+    Some(text.to_string())
+}
+
 /// What a successful pass says.
-fn settled(status: &OAuthClientStatus) -> [Finding; 3] {
+fn settled(status: &OAuthClientStatus) -> Vec<Finding> {
     let client = status.client_id.as_deref().unwrap_or_default();
-    let secret = status.secret_name.as_deref().unwrap_or_default();
     let holds = |type_, message| finding(type_, ConditionStatus::True, Reason::Ready, message);
-    [
-        holds(ConditionType::Ready, format!("client {client} is as declared; its credential is in Secret {secret}")),
-        holds(ConditionType::Synced, format!("client {client} is as declared")),
+    let as_declared = format!("client {client} is as declared");
+    let Some(secret) = &status.secret_name else {
+        let without = format!("{as_declared}; it was adopted without its credential, so there is no Secret");
+        return vec![holds(ConditionType::Ready, without), holds(ConditionType::Synced, as_declared)];
+    };
+    vec![
+        holds(ConditionType::Ready, format!("{as_declared}; its credential is in Secret {secret}")),
+        holds(ConditionType::Synced, as_declared),
         secret_holds(client, secret),
     ]
 }
@@ -214,16 +228,18 @@ fn settled(status: &OAuthClientStatus) -> [Finding; 3] {
 fn halted(ending: &Ending<'_>, present: &OAuthClientStatus, failure: &Failure) -> Vec<Finding> {
     let kind = Kind::of(failure.reason);
     let in_order = in_order(ending, present, kind);
-    let message =
-        if ending.deleting { format!("cannot be deleted yet: {}", failure.message) } else { failure.message.clone() };
+    let message = if ending.deleting { not_deleted_yet(ending.object, failure) } else { failure.message.clone() };
     let say = |type_, status, message: &str| finding(type_, status, failure.reason, message.to_owned());
     let client = present.client_id.as_deref().unwrap_or_default();
+    let secretless = is_secretless(present);
     let secret = present.secret_name.as_deref().or(ending.secret_name).unwrap_or_default();
 
     let ready = if in_order {
         // Its reason is Synced's, so that the column shows what is the matter.
-        let usable =
-            format!("client {client} and its credential in Secret {secret} stay in use as last applied; {message}");
+        let credential =
+            if secretless { String::new() } else { format!(" and its credential in Secret {secret}") };
+        let stay = if secretless { "stays" } else { "stay" };
+        let usable = format!("client {client}{credential} {stay} in use as last applied; {message}");
         say(ConditionType::Ready, ConditionStatus::True, &usable)
     } else if kind == Kind::Suspended && !was_applied(ending, present) {
         say(ConditionType::Ready, ConditionStatus::Unknown, &message)
@@ -240,10 +256,30 @@ fn halted(ending: &Ending<'_>, present: &OAuthClientStatus, failure: &Failure) -
     } else {
         secret_holds(client, secret)
     };
+    let secret_ready = (!secretless).then_some(secret_ready);
     let progress =
         progress(ending, present, failure, in_order).map(|type_| say(type_, ConditionStatus::True, &message));
     let synced = say(ConditionType::Synced, synced, &message);
-    [ready, synced, secret_ready].into_iter().chain(progress).collect()
+    [ready, synced].into_iter().chain(secret_ready).chain(progress).collect()
+}
+
+/// Whether the client was adopted without its credential.
+fn is_secretless(status: &OAuthClientStatus) -> bool {
+    status.client_id.is_some() && status.adopted == Some(true) && status.secret_name.is_none()
+}
+
+/// Why an object that is being deleted is still there, and the way out.
+fn not_deleted_yet(object: &OAuthClient, failure: &Failure) -> String {
+    let metadata = &object.metadata;
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    format!(
+        "cannot be deleted yet: {}. To give up on the client at MeshAgent: kubectl annotate maoc {} -n {} \
+         meshagent.com/force-release={}",
+        failure.message,
+        text(&metadata.name),
+        text(&metadata.namespace),
+        text(&metadata.uid)
+    )
 }
 
 /// Whether the client works as declared for all that is known. Ready turns False on proof only, and then True again
@@ -313,10 +349,16 @@ fn retiring(ending: &Ending<'_>, present: &[Retiring]) -> Vec<Retiring> {
         let known = present.iter().find(|known| known.client_id == client_id);
         known.cloned().unwrap_or_else(|| Retiring {
             client_id: client_id.to_owned(),
-            delete_after: stamp(later(ending.now, OVERLAP)),
+            delete_after: stamp(overlap_ends(ending.object, ending.now)),
         })
     })
     .collect()
+}
+
+/// When the overlap of a client ends that is replaced now.
+#[must_use]
+pub fn overlap_ends(object: &OAuthClient, now: Timestamp) -> Timestamp {
+    later(now, overlap(&object.spec).unwrap_or(DEFAULT_OVERLAP))
 }
 
 fn secret_holds(client: &str, secret: &str) -> Finding {

@@ -1,9 +1,10 @@
 //! The part of the spec that says where the credential is written to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Problems;
 use super::syntax::{self, Fault};
+use crate::api::limits;
 use crate::api::oauth_client::{SecretKeysSpec, SecretSpec};
 
 /// Where a credential is written to.
@@ -13,6 +14,12 @@ pub struct SecretLayout {
     pub name: String,
     /// The names of its data keys.
     pub keys: SecretKeys,
+    /// Labels besides the operator's own.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations besides the operator's own.
+    pub annotations: BTreeMap<String, String>,
+    /// Its type; Kubernetes keeps it for ever.
+    pub type_: String,
 }
 
 /// The names of a Secret's data keys; no two are alike. `None` leaves a value out.
@@ -35,12 +42,35 @@ pub struct SecretKeys {
 impl SecretLayout {
     /// The layout for the OAuthClient named `client`, with the defaults filled in.
     pub(super) fn read(secret: Option<&SecretSpec>, client: &str, problems: &mut Problems) -> Self {
-        let SecretSpec { name, keys } = secret.cloned().unwrap_or_default();
+        let SecretSpec { name, keys, labels, annotations, type_ } = secret.cloned().unwrap_or_default();
         if let Some(name) = &name {
             problems.check("spec.secret.name", syntax::object_name(name));
         }
         let name = name.unwrap_or_else(|| format!("{client}-oauth"));
-        Self { name, keys: SecretKeys::read(keys.unwrap_or_default(), problems) }
+        let type_ = type_.unwrap_or_else(|| "Opaque".to_owned());
+        let keys = SecretKeys::read(keys.unwrap_or_default(), problems);
+        let labels = labels.unwrap_or_default();
+        read_metadata("labels", &labels, (syntax::label_key, syntax::label_value), problems);
+        let annotations = annotations.unwrap_or_default();
+        read_metadata("annotations", &annotations, (syntax::secret_metadata_key, syntax::annotation_value), problems);
+        problems.check("spec.secret.type", syntax::secret_type(&type_));
+        Self { name, keys, labels, annotations, type_ }
+    }
+}
+
+type Check = fn(&str) -> Result<(), Fault>;
+
+fn read_metadata(
+    field: &str,
+    entries: &BTreeMap<String, String>,
+    (check_key, check_value): (Check, Check),
+    problems: &mut Problems,
+) {
+    let field = format!("spec.secret.{field}");
+    problems.at_most(&field, entries.len(), limits::SECRET_METADATA);
+    for (key, value) in entries {
+        problems.check(&field, check_key(key));
+        problems.check(&field, check_value(value));
     }
 }
 

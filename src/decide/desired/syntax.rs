@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use crate::api::limits;
+use crate::api::{limits, names};
 
 /// What is wrong with a text, and what to do: `<field> <problem>; <fix>` is a sentence.
 pub(super) struct Fault {
@@ -187,4 +187,77 @@ pub(super) fn project_id(id: &str) -> Result<(), Fault> {
         "is not an id of a MeshAgent project",
         "copy it from MeshAgent Studio, or leave the field out if the key begins with ma-",
     )
+}
+
+/// The id of a client at MeshAgent.
+pub(super) fn client_id(id: &str) -> Result<(), Fault> {
+    shorter(id, limits::CLIENT_ID)?;
+    need(
+        !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic()),
+        "is empty, or holds spaces or characters that are not ASCII",
+        "copy it from MeshAgent Studio",
+    )
+}
+
+/// The type of a Secret that has no effect of its own.
+pub(super) fn secret_type(type_: &str) -> Result<(), Fault> {
+    shorter(type_, limits::OBJECT_NAME)?;
+    let characters = type_.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._/".contains(&byte));
+    let prefix = type_.split_once('/').map_or("", |(prefix, _)| prefix);
+    let acts = prefix.ends_with("kubernetes.io") && type_ != "kubernetes.io/basic-auth" || prefix == "helm.sh";
+    need(
+        !type_.is_empty() && characters && !acts,
+        "is not a type that the operator writes: those under kubernetes.io/ other than kubernetes.io/basic-auth, and those \
+         under helm.sh/, have effects of their own",
+        "leave it out for Opaque, or choose another",
+    )
+}
+
+/// The key of a label or annotation that has no effect of its own.
+pub(super) fn secret_metadata_key(key: &str) -> Result<(), Fault> {
+    let (prefix, name) = key.rsplit_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
+    need(
+        prefix.is_none_or(|prefix| object_name(prefix).is_ok()) && is_label_text(name) && !name.is_empty(),
+        "has a key that is not a name like tier or example.com/tier",
+        "use letters, digits, -, _ and ., with a letter or digit at both ends",
+    )?;
+    need(
+        !matches!(prefix, Some("kubernetes.io" | "meshagent.com")),
+        "has a key under kubernetes.io/ or meshagent.com/, which have effects of their own",
+        "choose another prefix",
+    )
+}
+
+/// The key of a label that the Secret may bear.
+pub(super) fn label_key(key: &str) -> Result<(), Fault> {
+    secret_metadata_key(key)?;
+    need(
+        key != names::INSTANCE_LABEL && key != names::MANAGED_BY_LABEL,
+        "has the label app.kubernetes.io/instance, by which Argo CD would take the Secret for its own, or \
+         app.kubernetes.io/managed-by, which is the operator's",
+        "choose another label",
+    )
+}
+
+/// The value of a label.
+pub(super) fn label_value(value: &str) -> Result<(), Fault> {
+    need(
+        is_label_text(value),
+        "has a value that is no value of a label",
+        "use up to 63 letters, digits, -, _ and ., with a letter or digit at both ends",
+    )
+}
+
+/// The value of an annotation.
+pub(super) fn annotation_value(value: &str) -> Result<(), Fault> {
+    shorter(value, limits::ANNOTATION_VALUE)
+}
+
+fn is_label_text(text: &str) -> bool {
+    let ends = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_alphanumeric);
+    let bytes = text.as_bytes();
+    bytes.len() <= limits::LABEL_VALUE
+        && ends(bytes.first())
+        && ends(bytes.last())
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
 }

@@ -2,6 +2,7 @@
 
 use super::of_this_uid;
 use super::step::{Published, Record, Removal, Step, Verdict};
+use crate::api::Reason;
 use crate::decide::disowned::{Evidence, Haste, at_rest, disowned};
 use crate::decide::failure::Failure;
 use crate::decide::id::ClientId;
@@ -24,6 +25,8 @@ pub(super) fn conclude(observed: &Observed, verdict: Verdict, published: Option<
     if observed.recorded {
         return match verdict {
             Verdict::Converged => clean(observed),
+            // The client is in use and recorded, whatever value MeshAgent keeps.
+            Verdict::Blocked(failure) if failure.reason == Reason::DriftPersists => clean(observed),
             Verdict::Blocked(_) => Step::Rest,
         };
     }
@@ -67,6 +70,6 @@ fn clean(observed: &Observed) -> Step {
 pub(super) fn removed(observed: &Observed, client_id: &ClientId) -> bool {
     match observed.remote.get(client_id) {
         Some(Remote::Deleted | Remote::Absent) => true,
-        Some(Remote::Listed(_) | Remote::Read(_) | Remote::Missing(_)) | None => false,
+        Some(Remote::Listed(_) | Remote::Unmoved(_) | Remote::Read(_) | Remote::Missing(_)) | None => false,
     }
 }

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use super::conclude::blocked;
 use super::step::{Removal, SecretWrite, Step};
-use super::{Standing, holds, of_this_uid, standing};
+use super::{Standing, adopt, holds, of_this_uid, standing};
 use crate::api::Reason;
-use crate::decide::failure::Failure;
+use crate::decide::change::Wanted;
+use crate::decide::desired::lifecycle::OnLoss;
+use crate::decide::failure::{Disposition, Failure};
 use crate::decide::id::{ClientId, Token};
-use crate::decide::observed::{Credential, Held, Object, Observed, Remote, Replaced, Secret, Stored};
+use crate::decide::observed::{Credential, Held, Object, Observed, Posts, Remote, Replaced, Secret, Stored};
 
 /// From so many POSTs of unknown outcome on, and before anything was ever recorded, waste is removed before the next.
 const PURGE_FROM: usize = 3;
@@ -18,7 +20,7 @@ const MOST_UNKNOWN: usize = 64;
 const MOST_INTENTS: u8 = 2;
 
 /// Why a client is to be made.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Because {
     /// There never was one.
     First,
@@ -33,32 +35,53 @@ pub(super) enum Because {
 }
 
 impl Because {
-    pub(super) fn of_missing_secret(recorded: Option<&ClientId>) -> Self {
-        if recorded.is_some() { Self::Lost } else { Self::First }
+    pub(super) fn of_missing_secret(observed: &Observed) -> Self {
+        let Object { recorded, rotation_asked, .. } = &observed.object;
+        match recorded.client_id {
+            None => Self::First,
+            Some(_) if *rotation_asked => Self::Rotation,
+            Some(_) => Self::Lost,
+        }
     }
 }
 
 /// On the way to a new client: intent, rehearsal, POST.
-pub(super) fn mint(observed: &Observed, because: Because) -> Step {
-    if let Some(failure) = brake(observed.object.replaced, because) {
+pub(super) fn mint(wanted: &Wanted, observed: &Observed, because: Because) -> Step {
+    if adopt::is_adopted(wanted, observed) {
+        return adopt::instead_of_minting(wanted, observed, because);
+    }
+    if because == Because::Lost && wanted.on_loss == OnLoss::Block {
+        return blocked(observed, Failure::stalled(Reason::CredentialLost, BLOCKED));
+    }
+    if let Some(failure) = barred(observed).or_else(|| brake(observed.object.replaced, because)) {
         return blocked(observed, failure);
     }
-    let object = &observed.object;
-    match (&observed.held, &object.token) {
-        (Held::Unspent(unspent), Some(token)) if unspent == token => {
-            if let Some(step) = purge(observed) {
-                step
-            } else if observed.rehearsed {
-                Step::Post { token: token.clone() }
-            } else {
-                Step::Rehearse {
-                    write: match &observed.secret {
-                        Secret::Absent | Secret::Foreign => SecretWrite::Create,
-                        Secret::Ours(stored) => SecretWrite::Replace(stored.version.clone()),
-                    },
-                }
+    with_fresh_token(observed, |token| {
+        if let Some(step) = purge(observed) {
+            step
+        } else if observed.rehearsed {
+            Step::Post { token: token.clone() }
+        } else {
+            Step::Rehearse {
+                write: match &observed.secret {
+                    Secret::Absent | Secret::Foreign(_) => SecretWrite::Create,
+                    Secret::Ours(stored) => SecretWrite::Replace(stored.version.clone()),
+                },
             }
         }
+    })
+}
+
+const BLOCKED: &str = "the Secret's credential is gone or was altered, and spec.onCredentialLoss is Block; put the former \
+                       Secret back, or replace the client: kubectl annotate --overwrite maoc <name> \
+                       meshagent.com/rotate-requested-at=\"$(date -Is)\"";
+
+/// What is done with a token that this process wrote to the object and that was never spent; first of all there must be
+/// one.
+pub(super) fn with_fresh_token(observed: &Observed, step: impl FnOnce(&Token) -> Step) -> Step {
+    let object = &observed.object;
+    match (&observed.held, &object.token) {
+        (Held::Unspent(unspent), Some(token)) if unspent == token => step(token),
         (Held::Nothing | Held::Unspent(_) | Held::Credential { .. } | Held::Keyless { .. }, token) => {
             let published = matches!(standing(object, &observed.secret), Standing::Published(..));
             if token.is_some() && !published && observed.live.is_none() {
@@ -70,7 +93,7 @@ pub(super) fn mint(observed: &Observed, because: Because) -> Step {
 }
 
 /// A new token for the object, unless others keep writing theirs.
-fn intent(observed: &Observed) -> Step {
+pub(super) fn intent(observed: &Observed) -> Step {
     if observed.intents >= MOST_INTENTS {
         return blocked(observed, Failure::retry(Reason::Updating, "another operator is at work on it; trying again"));
     }
@@ -97,6 +120,26 @@ fn unknown_after_intent(object: &Object, secret: &Secret) -> BTreeSet<Token> {
     unknown
 }
 
+/// What the POSTs of this process bar, once there was a success.
+fn barred(observed: &Observed) -> Option<Failure> {
+    observed.object.recorded.client_id.as_ref()?;
+    match observed.posts {
+        Posts::Free => None,
+        Posts::Pause => Some(Failure::wait(
+            Reason::Rotating,
+            "the last attempt to replace the client was less than ten minutes ago; the next one waits",
+        )),
+        Posts::LongPause => Some(Failure {
+            disposition: Disposition::StalledHourly,
+            ..Failure::stalled(
+                Reason::Rotating,
+                "three attempts in a row to replace the client were not answered with a usable client; the next one is made \
+                 an hour after the last. Look at the MeshAgent server",
+            )
+        }),
+    }
+}
+
 /// What bars a POST for now.
 fn brake(replaced: Replaced, because: Because) -> Option<Failure> {
     match (replaced, because) {
@@ -116,7 +159,7 @@ fn brake(replaced: Replaced, because: Because) -> Option<Failure> {
 /// Nothing was ever recorded, and several POSTs have no known outcome: what they made is removed before the next.
 fn purge(observed: &Observed) -> Option<Step> {
     let object = &observed.object;
-    if object.recorded.client_id.is_some() || object.unknown.len() < PURGE_FROM {
+    if object.recorded.client_id.is_some() || object.unknown.len() < PURGE_FROM && !observed.limited {
         return None;
     }
     let Some(listed) = observed.listing else {
@@ -133,16 +176,16 @@ fn purge(observed: &Observed) -> Option<Step> {
 
 /// The Secret holds the recorded client under another token than the object's (`kubectl replace`, or an intent that
 /// nobody wants any more). A fresh token for both, so that no pass that froze before its own swap can still swap.
-pub(super) fn withdraw_or_mint(observed: &Observed, stored: &Stored, client_id: &ClientId) -> Step {
-    if observed.object.rotation_asked {
-        return mint(observed, Because::Rotation);
+pub(super) fn withdraw_or_mint(wanted: &Wanted, observed: &Observed, stored: &Stored, client_id: &ClientId) -> Step {
+    if observed.object.rotation_asked && !adopt::is_adopted(wanted, observed) {
+        return mint(wanted, observed, Because::Rotation);
     }
     if observed.remote.get(client_id) == Some(&Remote::Absent) {
-        return mint(observed, Because::Gone);
+        return mint(wanted, observed, Because::Gone);
     }
     match stored.credential {
         Credential::Unread => return Step::ReadSecret,
-        Credential::Other(_) | Credential::Broken => return mint(observed, Because::Lost),
+        Credential::Other(_) | Credential::Broken => return mint(wanted, observed, Because::Lost),
         Credential::AsRecorded => {}
     }
     match (&observed.held, &observed.object.token) {

@@ -56,6 +56,44 @@ pub enum Step {
         /// The version that the Secret must still have.
         version: Version,
     },
+    /// Take the credential of the client that the object adopts from where the spec says. Instead of a POST, and spends
+    /// the token like one.
+    TakeCredential {
+        /// The token that is published with it.
+        token: Token,
+        /// The client.
+        client_id: ClientId,
+    },
+    /// Make a Secret that holds the client's credential, and is not ours, ours. The credential stays.
+    TakeOver {
+        /// The client.
+        client_id: ClientId,
+        /// The object's fresh token.
+        token: Token,
+        /// The version that the Secret must still have.
+        version: Version,
+    },
+    /// Create the Secret under the name that the spec wants, with token and credential of the one under the former name.
+    Relocate {
+        /// The client that its annotation names from now on.
+        client_id: ClientId,
+        /// The version that the former one must still have.
+        version: Version,
+    },
+    /// Delete a Secret of ours.
+    DeleteSecret {
+        /// Whether it is the one under the former name, whose credential is under the wanted name now.
+        leftover: bool,
+        /// The version that it must still have.
+        version: Version,
+    },
+    /// Take the object's ownership off the Secret, so that it stays when the object goes.
+    LeaveSecret {
+        /// Whether the object is going, and the Secret is marked as left behind.
+        retained: bool,
+        /// The version that the Secret must still have.
+        version: Version,
+    },
     /// Bring the Secret's labels, owner, key names and public values into shape. The credential stays.
     Reshape {
         /// The client that its annotation names from now on.
@@ -79,6 +117,13 @@ pub enum Step {
         /// Why.
         because: Removal,
     },
+    /// Ask whether OAuthClients are still kept, or their definition is being deleted.
+    AskDefinition,
+    /// Put clients that are given up into the project's status, or say so if there is no project.
+    Abandon {
+        /// Which.
+        client_ids: Vec<ClientId>,
+    },
     /// Forget what this process holds: it is published, or it is nobody's any more.
     Forget,
     /// Write the status, if it differs.
@@ -95,6 +140,26 @@ pub enum Step {
     },
     /// Nothing more to do in this pass.
     Rest,
+}
+
+impl Step {
+    /// Whether the step uses the object's token up.
+    #[must_use]
+    pub fn spends_token(&self) -> bool {
+        matches!(
+            self,
+            Self::Post { .. } | Self::MoveToken { .. } | Self::TakeCredential { .. } | Self::TakeOver { .. }
+        )
+    }
+
+    /// Whether the step is a call of MeshAgent.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        matches!(
+            self,
+            Self::List | Self::Get { .. } | Self::Post { .. } | Self::Put { .. } | Self::Delete { .. }
+        )
+    }
 }
 
 /// How the Secret is written.
@@ -132,14 +197,25 @@ pub struct Record {
     pub retiring: Vec<ClientId>,
 }
 
-/// The credential that the Secret holds.
+/// The client that is in use, and where its credential is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Published {
-    /// Its client.
+    /// The client.
     pub client_id: ClientId,
+    /// Its credential; `None` for a client that was adopted without one.
+    pub credential: Option<Kept>,
+    /// Whether it existed before it was taken over.
+    pub adopted: bool,
+    /// What MeshAgent keeps although another value was sent.
+    pub drift: Option<Digest>,
+}
+
+/// A credential in the Secret.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Kept {
     /// The Secret's version.
-    pub secret_version: Version,
-    /// Its digest; `None`: as recorded.
+    pub version: Version,
+    /// The credential's digest; `None`: as recorded.
     pub digest: Option<Digest>,
 }
 

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::{Credential, Object, RemoteClient, Secret, Stored};
+use super::{Credential, Definition, Object, RemoteClient, Secret, Stored};
 use crate::decide::failure::Failure;
-use crate::decide::id::{ClientId, Digest, Token};
+use crate::decide::id::{ClientId, Digest, Token, Version};
 
 /// What a step was answered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Answer {
-    /// The object (unless it is gone) and the Secret, read from etcd.
-    Live(Option<Object>, Secret),
+    /// The object (unless it is gone) and the Secret, read from etcd; and the version of one under a former name, if the
+    /// wanted one is ours as well.
+    Live(Option<Object>, Secret, Option<Version>),
     /// The object as our write left it. A new token of ours is unspent.
     Intent(Object, Token),
     /// The object as our write left it.
@@ -19,6 +20,8 @@ pub enum Answer {
     Released,
     /// The Secret as our write left it, holding what the pass says it holds.
     Stored(Stored),
+    /// The Secret is deleted.
+    SecretGone,
     /// What the Secret's data holds, and whether its shape is as wanted.
     Data(Credential, bool),
     /// Writing the Secret would work.
@@ -32,6 +35,17 @@ pub enum Answer {
         /// It, as it was asked for.
         client: RemoteClient,
     },
+    /// The credential of the client to be adopted is in hand.
+    Taken {
+        /// Its client.
+        client_id: ClientId,
+        /// Its digest.
+        digest: Digest,
+    },
+    /// Whether OAuthClients are kept.
+    Definition(Definition),
+    /// What is given up is in the project's status.
+    Abandoned,
     /// The POST was refused or never sent: its token stays unspent.
     Refused(Failure),
     /// Nobody knows whether the POST made a client, or it made one without showing its secret: then its id.

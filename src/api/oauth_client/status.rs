@@ -1,0 +1,84 @@
+//! What the operator says of an OAuthClient.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::api::schema;
+
+/// What the operator found and did. Written by the operator only.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OAuthClientStatus {
+    /// The metadata.generation that the operator has looked at last; -1 if none yet. It advances on failures too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// `Ready`, `Synced`, `SecretReady`, and, only while true, `Reconciling` and `Stalled`. Their messages say what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Option<Vec<Condition>>,
+
+    /// The client's id in MeshAgent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+
+    /// The MeshAgent project that the client lives in, kept from the first success on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub project_id: Option<String>,
+
+    /// The Secret that holds the credential.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_name: Option<String>,
+
+    /// The Secret's resourceVersion when it was last read or written; another one makes the operator look again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_resource_version: Option<String>,
+
+    /// SHA-256 over uid, client id and client secret: shows that a credential was altered without telling it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential_digest: Option<String>,
+
+    /// The metadata.generation that was last carried out in full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub applied_generation: Option<i64>,
+
+    /// When the client was last replaced by a new one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_replaced_at: Option<Time>,
+
+    /// Whether the client existed before and was taken over. It is never recreated then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<bool>,
+
+    /// While MeshAgent keeps another value than was sent: SHA-256 over what is wanted and what is kept. It is not sent
+    /// again until one of them changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub persisting_drift: Option<String>,
+
+    /// Former clients that still work until they are deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retiring: Option<Vec<Retiring>>,
+
+    /// The keys of `extraMetadata` that the operator has set on the client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub managed_metadata_keys: Option<Vec<String>>,
+
+    /// The value of `meshagent.com/reconcile-requested-at` that was last acted on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
+
+    /// The value of `meshagent.com/rotate-requested-at` that was last acted on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_handled_rotate_at: Option<String>,
+}
+
+/// A former client that still works until it is deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Retiring {
+    /// The former client's id in MeshAgent.
+    pub client_id: String,
+    /// When it is deleted.
+    pub delete_after: Time,
+}
