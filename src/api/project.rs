@@ -76,6 +76,21 @@ pub struct ClusterMeshAgentProjectSpec {
     /// deletes its client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allowed_namespaces: Option<AllowedNamespaces>,
+
+    /// Who may take over clients that the project holds already. Default: nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adoption: Option<AdoptionSpec>,
+}
+
+/// Who may take over clients that a project holds already.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AdoptionSpec {
+    /// The namespaces whose OAuthClients may take over an existing client by spec.adopt: those named, and those that the
+    /// selector matches. Default: none, because whoever may adopt can take any client of the project whose id is known,
+    /// and client ids are public. Rule: counts only for namespaces that may use the project too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowed_namespaces: Option<AllowedNamespaces>,
 }
 
 /// Namespaces, by name or by label.

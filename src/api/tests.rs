@@ -87,6 +87,8 @@ fn only_references_have_required_fields() {
     });
     let wanted = [
         "ClusterMeshAgentProject.spec",
+        "ClusterMeshAgentProject.spec.adoption.allowedNamespaces.selector.matchExpressions[].key",
+        "ClusterMeshAgentProject.spec.adoption.allowedNamespaces.selector.matchExpressions[].operator",
         "ClusterMeshAgentProject.spec.allowedNamespaces.selector.matchExpressions[].key",
         "ClusterMeshAgentProject.spec.allowedNamespaces.selector.matchExpressions[].operator",
         "ClusterMeshAgentProject.spec.apiKeySecretRef",

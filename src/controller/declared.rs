@@ -18,6 +18,7 @@ pub(super) trait Declared:
     const KIND: ProjectKind;
     fn settings(&self) -> &MeshAgentProjectSpec;
     fn allowed(&self) -> Allowed;
+    fn adoption(&self) -> Allowed;
     fn present_status(&self) -> ProjectStatus;
     fn api(client: Client, namespace: Option<&str>) -> Api<Self>;
 
@@ -37,6 +38,10 @@ impl Declared for ClusterMeshAgentProject {
         Allowed::read(self.spec.allowed_namespaces.as_ref())
     }
 
+    fn adoption(&self) -> Allowed {
+        Allowed::read(self.spec.adoption.as_ref().and_then(|adoption| adoption.allowed_namespaces.as_ref()))
+    }
+
     fn present_status(&self) -> ProjectStatus {
         self.status.clone().unwrap_or_default()
     }
@@ -54,6 +59,10 @@ impl Declared for MeshAgentProject {
     }
 
     fn allowed(&self) -> Allowed {
+        Allowed::Own
+    }
+
+    fn adoption(&self) -> Allowed {
         Allowed::Own
     }
 

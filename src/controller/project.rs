@@ -140,7 +140,7 @@ struct Outlook {
 impl<K: Declared> Context<K> {
     async fn look(&self, object: &K) -> Action {
         let (shared, key, started) = (&self.shared, object.key(), Instant::now());
-        if shared.projects.allow(&key, object.allowed()) {
+        if shared.projects.allow(&key, object.allowed(), object.adoption()) {
             shared.triggers.wake_users(&key);
         }
         let before = shared.looked().get(&key).cloned();
@@ -164,8 +164,12 @@ impl<K: Declared> Context<K> {
             (Ok(settings), Ok(api_key)) => self.list(&key, settings, api_key).await,
             (Err(failure), _) | (_, Err(failure)) => self.out_of_reach(&key, failure.clone()),
         };
-        let known =
-            Known { project: outlook.project.clone(), failure: outlook.failure.clone(), allowed: object.allowed() };
+        let known = Known {
+            project: outlook.project.clone(),
+            failure: outlook.failure.clone(),
+            allowed: object.allowed(),
+            adoption: object.adoption(),
+        };
         if shared.projects.put(&key, known) || outlook.listing.is_some() {
             shared.triggers.wake_users(&key);
         }

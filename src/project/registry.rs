@@ -88,7 +88,8 @@ pub enum Allowed {
 }
 
 impl Allowed {
-    /// Reads `allowedNamespaces` of a cluster project. Left out means none; an empty selector means all.
+    /// Reads `allowedNamespaces` of a cluster project, or of its `adoption`. Left out means none; an empty selector means
+    /// all.
     #[must_use]
     pub fn read(allowed: Option<&AllowedNamespaces>) -> Self {
         let AllowedNamespaces { names, selector } = allowed.cloned().unwrap_or_default();
@@ -124,6 +125,8 @@ pub struct Known {
     pub failure: Option<Failure>,
     /// Who may use it.
     pub allowed: Allowed,
+    /// Who may take over clients that it holds already.
+    pub adoption: Allowed,
 }
 
 /// The project of an OAuthClient.
@@ -133,6 +136,9 @@ pub struct Resolution {
     pub project: Option<Arc<Project>>,
     /// Why it may not be used now.
     pub failure: Option<Failure>,
+    /// Whether the OAuthClient may take over an existing client by `spec.adopt`. False too while that depends on labels
+    /// of its namespace that this process has not seen yet; it is woken when they are.
+    pub may_adopt: bool,
 }
 
 /// All projects.
@@ -175,14 +181,15 @@ impl Projects {
         changed
     }
 
-    /// Puts down who may use a project that is known, which is to count at once, whether its server answers or not.
-    /// Returns whether its users are to be told.
-    pub fn allow(&self, key: &ProjectKey, allowed: Allowed) -> bool {
+    /// Puts down who may use a project that is known, and who may adopt, which is to count at once, whether its server
+    /// answers or not. Returns whether its users are to be told.
+    pub fn allow(&self, key: &ProjectKey, allowed: Allowed, adoption: Allowed) -> bool {
         let mut all = self.write();
-        let Some(known) = all.get_mut(key).filter(|known| known.allowed != allowed) else {
+        let differs = |known: &Known| known.allowed != allowed || known.adoption != adoption;
+        let Some(known) = all.get_mut(key).filter(|known| differs(known)) else {
             return false;
         };
-        known.allowed = allowed;
+        (known.allowed, known.adoption) = (allowed, adoption);
         true
     }
 
@@ -191,7 +198,8 @@ impl Projects {
         let mut all = self.write();
         let project = all.remove(key).and_then(|known| known.project).filter(|_| in_use);
         if project.is_some() {
-            let known = Known { project, failure: Some(not_found(key)), allowed: Allowed::read(None) };
+            let none = Allowed::read(None);
+            let known = Known { project, failure: Some(not_found(key)), allowed: none.clone(), adoption: none };
             all.insert(key.clone(), known);
         }
     }
@@ -201,9 +209,11 @@ impl Projects {
     #[must_use]
     pub fn resolve(&self, object: &OAuthClient, deleting: bool, exists: bool) -> Option<Resolution> {
         let key = ProjectKey::of(object);
-        let Some(Known { project, failure, allowed }) = self.get(&key) else {
-            return (!exists).then(|| Resolution { project: None, failure: Some(not_found(&key)) });
+        let Some(Known { project, failure, allowed, adoption }) = self.get(&key) else {
+            let failure = Some(not_found(&key));
+            return (!exists).then_some(Resolution { project: None, failure, may_adopt: false });
         };
+        let namespace = object.namespace().unwrap_or_default();
         // A watch that was interrupted does not say what was deleted meanwhile.
         let failure = if exists { failure } else { Some(not_found(&key)) };
         let failure = match failure {
@@ -212,7 +222,6 @@ impl Projects {
             Some(failure) if failure.reason == Reason::ProjectNotFound => Some(failure),
             failure if deleting => failure.map(|failure| for_users(&key, failure)),
             failure => {
-                let namespace = object.namespace().unwrap_or_default();
                 if self.allows(&allowed, &namespace)? {
                     failure.map(|failure| for_users(&key, failure))
                 } else {
@@ -220,7 +229,8 @@ impl Projects {
                 }
             }
         };
-        Some(Resolution { project, failure })
+        let may_adopt = self.allows(&adoption, &namespace).unwrap_or(false);
+        Some(Resolution { project, failure, may_adopt })
     }
 
     /// `None` if that depends on labels that this process has not seen yet: a namespace that an object is in exists.

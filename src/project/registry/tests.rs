@@ -64,7 +64,7 @@ fn client(namespace: &str) -> OAuthClient {
 }
 
 fn known(failure: Option<Failure>) -> Known {
-    Known { project: Some(project()), failure, allowed: everywhere() }
+    Known { project: Some(project()), failure, allowed: everywhere(), adoption: Allowed::read(None) }
 }
 
 /// What stands in the way of a client in this namespace; `Ok` if nothing does.
@@ -124,14 +124,36 @@ fn namespaces_are_allowed_by_name_or_label_and_left_out_means_none() {
 fn a_refused_namespace_is_told_how_it_is_allowed_and_may_still_delete() {
     let projects = projects();
     projects.put(&key(), known(None));
-    assert!(projects.allow(&key(), Allowed::read(None)));
-    assert!(!projects.allow(&key(), Allowed::read(None)), "nothing has changed");
+    assert!(projects.allow(&key(), Allowed::read(None), Allowed::read(None)));
+    assert!(!projects.allow(&key(), Allowed::read(None), Allowed::read(None)), "nothing has changed");
     let failure = hindrance(&projects, &client("shop"), false).unwrap_err();
     assert_eq!((failure.reason, failure.disposition), (Reason::NamespaceNotAllowed, Disposition::Wait));
     for part in ["namespace shop", "left out means none", "selector: {} means all"] {
         assert!(failure.message.contains(part), "{}", failure.message);
     }
     assert_eq!(reason(&projects, "shop", true), None);
+}
+
+#[test]
+fn who_may_adopt_is_asked_of_the_project_apart_from_who_may_use_it() {
+    let projects = projects();
+    let by_label = || allowed(json!({ "names": ["bar"], "selector": { "matchLabels": { "team": "red" } } }));
+    let may_adopt = |namespace| projects.resolve(&client(namespace), false, true).unwrap().may_adopt;
+    projects.put(&key(), known(None));
+    assert_eq!(["shop", "bar", "new"].map(may_adopt), [false; 3], "left out means nobody");
+    assert!(projects.allow(&key(), everywhere(), by_label()), "users are told");
+    assert_eq!(["shop", "bar", "new"].map(may_adopt), [true, true, false], "labels that are not known match nothing");
+    assert!(!projects.allow(&key(), everywhere(), by_label()), "nothing has changed");
+}
+
+#[test]
+fn a_project_of_a_namespace_lets_it_adopt() {
+    let projects = projects();
+    let mut object = client("shop");
+    object.spec.project_ref =
+        Some(serde_json::from_value(json!({ "kind": "MeshAgentProject", "name": "mine" })).unwrap());
+    projects.put(&ProjectKey::of(&object), Known { allowed: Allowed::Own, adoption: Allowed::Own, ..known(None) });
+    assert!(projects.resolve(&object, false, true).unwrap().may_adopt);
 }
 
 #[test]
