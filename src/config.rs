@@ -13,6 +13,7 @@ pub use flags::Flags;
 
 use crate::api::duration;
 use crate::decide::id::ClusterId;
+use crate::decide::marker::Policy;
 
 /// Below it a resync would hardly end before the next begins.
 const SHORTEST_RESYNC: Duration = Duration::from_secs(1);
@@ -28,6 +29,8 @@ pub struct Config {
     pub resync_interval: Duration,
     /// The cluster's id, if it is given.
     pub cluster_id: Option<ClusterId>,
+    /// What becomes of a client with its OAuthClient, if that does not say.
+    pub default_deletion_policy: Policy,
     /// The only namespaces that are looked at, sorted; empty means all.
     pub watch_namespaces: Vec<String>,
     /// How many objects of one kind are worked on at a time; at least one.
@@ -74,6 +77,7 @@ impl Config {
         let Flags {
             resync_interval,
             cluster_id,
+            default_deletion_policy,
             watch_namespaces,
             max_concurrent,
             namespace,
@@ -85,6 +89,7 @@ impl Config {
         Ok(Self {
             resync_interval: read_resync_interval(resync_interval)?,
             cluster_id: given(cluster_id.as_ref()).map(read_cluster_id).transpose()?,
+            default_deletion_policy: read_deletion_policy(default_deletion_policy)?,
             watch_namespaces: given(watch_namespaces.as_ref()).map_or(Ok(vec![]), read_watch_namespaces)?,
             max_concurrent: read_max_concurrent(max_concurrent)?,
             namespace: given(namespace.as_ref()).map(|name| read_namespace("namespace", name)).transpose()?,
@@ -136,6 +141,14 @@ fn read_cluster_id(text: &str) -> Result<ClusterId, ConfigError> {
         ));
     }
     Ok(ClusterId::new(text))
+}
+
+fn read_deletion_policy(text: &str) -> Result<Policy, ConfigError> {
+    match text.trim() {
+        "Delete" => Ok(Policy::Delete),
+        "Retain" => Ok(Policy::Retain),
+        _ => Err(wrong("default-deletion-policy", text, "is no deletion policy", "write Delete or Retain")),
+    }
 }
 
 fn read_watch_namespaces(text: &str) -> Result<Vec<String>, ConfigError> {

@@ -9,6 +9,8 @@ pub mod cli;
 pub mod config;
 pub mod controller;
 pub mod decide;
+pub mod definition;
+pub mod flight;
 pub mod http;
 pub mod meshagent;
 pub mod metrics;

@@ -16,14 +16,17 @@ use kube::runtime::reflector::{ObjectRef, Store};
 
 use crate::api::OAuthClient;
 use crate::api::project::Orphan;
+use crate::decide::change::Change;
 use crate::decide::desired::project::{OrphanPolicy, Orphans};
 use crate::decide::disowned::{Evidence, Haste, disowned};
 use crate::decide::id::{ClientId, ClusterId};
 use crate::decide::marker::{Marker, Origin, Owner, Policy};
-use crate::decide::reading;
+use crate::decide::observed::{Definition, RemoteClient};
+use crate::decide::{reading, remote};
+use crate::definition::definition;
 use crate::project::{Listing, Project};
 use crate::reconcile::secret;
-use evidence::{Definition, Found, definition, look_for};
+use evidence::{Found, is_left_behind, look_for};
 
 /// After a deletion that failed.
 const RETRY: Duration = Duration::from_secs(60);
@@ -57,7 +60,7 @@ struct Round<'a> {
     rule: Orphans,
     /// Since when the orphans that were known before have been such.
     since: BTreeMap<&'a str, Timestamp>,
-    definition: Option<Definition>,
+    definition: Option<Option<Definition>>,
     /// The API server could not be reached.
     blind: bool,
     /// MeshAgent did not carry out a deletion.
@@ -70,6 +73,8 @@ struct Round<'a> {
 enum Verdict {
     /// It is somebody's, or was left on purpose.
     Kept,
+    /// Its OAuthClient left it behind, and its marker does not say so yet: MeshAgent could not be told.
+    LeftBehind,
     /// It is nobody's.
     Orphan(Haste),
     /// Not known: nothing is done, and nothing that was known before is forgotten.
@@ -95,7 +100,7 @@ impl Sweep<'_> {
         let mut round = Round { project, rule, since, definition: None, blind: false, refused: false, swept };
         for (client_id, client) in listing {
             if let Some(marker) = client.marker.as_ref().filter(|marker| self.is_to_be_judged(client_id, marker)) {
-                self.settle(&mut round, client_id, marker).await;
+                self.settle(&mut round, client_id, client, marker).await;
             }
         }
         let mut swept = round.swept;
@@ -108,11 +113,8 @@ impl Sweep<'_> {
     fn is_to_be_judged(&self, client_id: &ClientId, marker: &Marker) -> bool {
         let Owner { cluster, namespace, name, uid } = &marker.owner;
         let in_scope = self.namespaces.is_empty() || self.namespaces.contains(namespace);
-        let created = match marker.origin {
-            Origin::Created => true,
-            Origin::Adopted | Origin::Retained => false,
-        };
-        if cluster != self.cluster || !in_scope || !created {
+        let stays = marker.retained || marker.origin == Origin::Adopted;
+        if cluster != self.cluster || !in_scope || stays {
             return false;
         }
         let reference = ObjectRef::<OAuthClient>::new(name).within(namespace);
@@ -127,13 +129,14 @@ impl Sweep<'_> {
         }
     }
 
-    async fn settle(&self, round: &mut Round<'_>, client_id: &ClientId, marker: &Marker) {
+    async fn settle(&self, round: &mut Round<'_>, client_id: &ClientId, client: &RemoteClient, marker: &Marker) {
         let known = round.since.get(client_id.as_str()).copied();
         let since = known.unwrap_or(self.now);
         let age = Duration::try_from(self.now.duration_since(since)).unwrap_or_default();
         let of_age = round.rule.policy == OrphanPolicy::Delete && age >= round.rule.min_age;
         let haste = match self.judge(round, client_id, marker, of_age).await {
             Verdict::Kept => return,
+            Verdict::LeftBehind => return mark_retained(round.project, client_id, client, marker).await,
             Verdict::Orphan(haste) => haste,
             Verdict::Unknown => {
                 if known.is_some() {
@@ -176,10 +179,16 @@ impl Sweep<'_> {
                 };
                 round.definition = Some(found);
                 match found {
-                    Definition::Established => disowned(client_id, marker, Evidence::Gone),
+                    Some(Definition::Established) => {
+                        match is_left_behind(client_id, &marker.owner, self.requests).await {
+                            Some(true) => return Verdict::LeftBehind,
+                            Some(false) => disowned(client_id, marker, Evidence::Gone),
+                            None => return Verdict::Unknown,
+                        }
+                    }
                     // No orphan ages while the CRD is away.
-                    Definition::Away => None,
-                    Definition::Unknown => return Verdict::Unknown,
+                    Some(Definition::Away) => None,
+                    None => return Verdict::Unknown,
                 }
             }
             Found::Unknown { reached } => {
@@ -207,6 +216,27 @@ impl Sweep<'_> {
     }
 }
 
+/// Tells MeshAgent that a client was left behind. If that fails, the next sweep tries it again.
+async fn mark_retained(project: &Project, client_id: &ClientId, client: &RemoteClient, marker: &Marker) {
+    let marker = Marker { retained: true, policy: Policy::Retain, ..marker.clone() };
+    // The whole metadata is replaced, so it has to be the present one.
+    let present = match project.api.get_client(client_id.as_str()).await {
+        Ok(Some(present)) => remote::read(&present),
+        Ok(None) | Err(_) => return,
+    };
+    if present.marker != client.marker {
+        return;
+    }
+    let change = Change { metadata: Some((present.settings.metadata.clone(), marker)), ..Change::default() };
+    match project.api.update_client(client_id.as_str(), &remote::patch(&change)).await {
+        Ok(()) => {
+            project.snapshot.wrote(client_id, change.applied_to(&present));
+            tracing::info!(%client_id, "marked a client that was left behind");
+        }
+        Err(error) => tracing::warn!(%client_id, %error, "a client that was left behind could not be marked"),
+    }
+}
+
 async fn remove(project: &Project, client_id: &ClientId, owner: &Owner) -> bool {
     let Owner { cluster: _, namespace, name, uid } = owner;
     match project.api.delete_client(client_id.as_str()).await {
@@ -223,6 +253,15 @@ async fn remove(project: &Project, client_id: &ClientId, owner: &Owner) -> bool 
 }
 
 impl Swept {
+    /// More orphans, which no listing has shown yet.
+    pub fn add(&mut self, orphans: Vec<Orphan>) {
+        for orphan in orphans {
+            if self.orphans.iter().all(|known| known.client_id != orphan.client_id) {
+                self.orphans.push(orphan);
+            }
+        }
+    }
+
     fn keep(&mut self, client_id: &ClientId, owner: &Owner, since: Timestamp, next: Option<Duration>) {
         self.orphans.push(Orphan {
             client_id: client_id.to_string(),

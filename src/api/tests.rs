@@ -97,6 +97,8 @@ fn only_references_have_required_fields() {
         "MeshAgentProject.spec.apiKeySecretRef",
         "MeshAgentProject.spec.apiKeySecretRef.name",
         "OAuthClient.spec",
+        "OAuthClient.spec.adopt.clientId",
+        "OAuthClient.spec.adopt.credentialSecretRef.name",
         "OAuthClient.spec.projectRef.kind",
         "OAuthClient.spec.projectRef.name",
     ];

@@ -20,6 +20,16 @@ pub struct Flags {
     #[arg(long, value_name = "ID", env = "MESHAGENT_OPERATOR_CLUSTER_ID", hide_env_values = true)]
     pub cluster_id: Option<String>,
 
+    /// What becomes of a client whose OAuthClient is deleted and does not say: Delete or Retain
+    #[arg(
+        long,
+        value_name = "POLICY",
+        env = "MESHAGENT_OPERATOR_DEFAULT_DELETION_POLICY",
+        hide_env_values = true,
+        default_value = "Delete"
+    )]
+    pub default_deletion_policy: String,
+
     /// Look at these namespaces only, separated by commas [default: all]
     #[arg(long, value_name = "NAMESPACES", env = "MESHAGENT_OPERATOR_WATCH_NAMESPACES", hide_env_values = true)]
     pub watch_namespaces: Option<String>,

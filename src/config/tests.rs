@@ -15,6 +15,7 @@ fn defaults() -> Config {
     Config {
         resync_interval: Duration::from_secs(600),
         cluster_id: None,
+        default_deletion_policy: Policy::Delete,
         watch_namespaces: vec![],
         max_concurrent: 32,
         namespace: None,
@@ -35,6 +36,7 @@ fn each_flag_is_read() {
     let read = read(&[
         "--resync-interval=90s",
         "--cluster-id=arn:aws:eks:eu-1:1:cluster/a",
+        "--default-deletion-policy=Retain",
         "--watch-namespaces=shop, billing,shop",
         "--max-concurrent=1",
         "--namespace=meshagent",
@@ -46,6 +48,7 @@ fn each_flag_is_read() {
     let wanted = Config {
         resync_interval: Duration::from_secs(90),
         cluster_id: Some(ClusterId::new("arn:aws:eks:eu-1:1:cluster/a")),
+        default_deletion_policy: Policy::Retain,
         watch_namespaces: vec!["billing".to_owned(), "shop".to_owned()],
         max_concurrent: 1,
         namespace: Some("meshagent".to_owned()),
@@ -111,7 +114,7 @@ fn each_flag_is_also_the_environment_variable_of_its_name() {
             (variable(flag), argument.get_env().unwrap().to_str().unwrap().to_owned())
         })
         .collect();
-    assert_eq!(pairs.len(), 9);
+    assert_eq!(pairs.len(), 10);
     for (wanted, is) in pairs {
         assert_eq!(is, wanted);
     }

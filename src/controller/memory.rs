@@ -33,7 +33,9 @@ struct Remembered {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Asked {
     generation: Option<i64>,
-    request: String,
+    /// For a look, and for a rotation.
+    requests: [String; 2],
+    forced: bool,
     deleting: bool,
     /// `kubectl replace` takes it off: then it is put back at once.
     finalizer: bool,
@@ -43,7 +45,8 @@ impl Asked {
     pub(super) fn of(object: &OAuthClient) -> Self {
         Self {
             generation: object.metadata.generation,
-            request: reading::reconcile_request(object).to_owned(),
+            requests: [reading::reconcile_request(object), reading::rotation_request(object)].map(str::to_owned),
+            forced: reading::is_forced(object),
             deleting: object.metadata.deletion_timestamp.is_some(),
             finalizer: reading::has_finalizer(object),
         }
@@ -122,7 +125,8 @@ mod tests {
         let (memory, uid, now) = (Memory::default(), Uid::new("u"), Instant::now());
         let asked = |generation| Asked {
             generation: Some(generation),
-            request: String::new(),
+            requests: [String::new(), String::new()],
+            forced: false,
             deleting: false,
             finalizer: true,
         };

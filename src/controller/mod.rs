@@ -30,6 +30,7 @@ use tokio::task::JoinSet;
 use crate::api::{ClusterMeshAgentProject, MeshAgentProject, OAuthClient};
 use crate::config::Config;
 use crate::decide::id::ClusterId;
+use crate::definition::Definitions;
 use crate::http::Health;
 use crate::metrics::Metrics;
 use crate::project::{ProjectKey, Projects, Resolution};
@@ -141,7 +142,9 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         cluster: cluster.clone(),
         projects: projects.clone(),
         declared: Arc::clone(&declared),
+        default_policy: config.default_deletion_policy,
         vault: Vault::default(),
+        definitions: Definitions::new(requests.clone()),
         memory: Memory::default(),
         metrics: metrics.clone(),
     });

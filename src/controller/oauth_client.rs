@@ -19,10 +19,12 @@ use super::memory::{Asked, Memory};
 use crate::api::names::OAUTH_CLIENT_LABEL;
 use crate::api::{ConditionType, OAuthClient, condition};
 use crate::decide::id::{ClusterId, Uid, Version};
+use crate::decide::marker::Policy;
+use crate::definition::Definitions;
 use crate::metrics::{Metrics, Outcome};
 use crate::project::Projects;
 use crate::reconcile::held::Vault;
-use crate::reconcile::{Ended, Hands, Start, reconcile, secret_name};
+use crate::reconcile::{Ended, Hands, Start, former_secret_name, reconcile, secret_name};
 
 /// How soon a lagging cache is looked at again.
 const CATCH_UP: Duration = Duration::from_millis(100);
@@ -33,7 +35,9 @@ pub(super) struct Shared {
     pub(super) cluster: ClusterId,
     pub(super) projects: Projects,
     pub(super) declared: Arc<super::DeclaredProjects>,
+    pub(super) default_policy: Policy,
     pub(super) vault: Vault,
+    pub(super) definitions: Definitions,
     pub(super) memory: Memory,
     pub(super) metrics: Metrics,
 }
@@ -140,6 +144,8 @@ impl Context {
         let uid = Uid::new(object.metadata.uid.as_deref().unwrap_or_default());
         let namespace = object.namespace().unwrap_or_default();
         let secret = self.secrets.get(&ObjectRef::new(&secret_name(object)).within(&namespace));
+        let former =
+            former_secret_name(object).and_then(|former| self.secrets.get(&ObjectRef::new(former).within(&namespace)));
         let secret_version = secret.as_ref().and_then(|secret| secret.resource_version()).map(Version::new);
         let version = Version::new(object.resource_version().unwrap_or_default());
         if shared.memory.is_behind(&uid, &version, secret_version.as_ref(), Instant::now()) {
@@ -158,14 +164,19 @@ impl Context {
             secrets: Api::namespaced(shared.requests.clone(), &namespace),
             project: resolution.project.as_deref(),
             vault: &shared.vault,
+            definitions: &shared.definitions,
+            projects: &shared.projects,
+            requests: &shared.requests,
         };
         let started = Instant::now();
         let now = jiff::Timestamp::now();
         let start = Start {
             object: object.clone(),
             secret: secret.as_ref().map(|secret| &secret.metadata),
+            former: former.as_ref().map(|former| &former.metadata),
             resolution: &resolution,
             cluster: &shared.cluster,
+            default_policy: shared.default_policy,
             vault: &shared.vault,
             now,
         };
@@ -207,5 +218,6 @@ pub(super) fn take_stock(stores: &[Store<OAuthClient>], shared: &Shared) {
         *reasons.entry(reason.to_owned()).or_insert(0) += 1;
     }
     shared.memory.keep(&uids);
+    shared.vault.keep(&uids);
     shared.metrics.set_clients(reasons);
 }

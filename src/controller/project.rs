@@ -246,7 +246,12 @@ impl<K: Declared> Context<K> {
     /// Writes the status, if it differs. Returns how long until that is to be tried again.
     async fn say(&self, object: &K) -> Duration {
         let key = object.key();
-        let Some(looked) = self.shared.looked().get(&key).cloned() else {
+        let abandoned = self.shared.projects.take_abandoned(&key);
+        let looked = self.shared.looked().get_mut(&key).map(|looked| {
+            looked.swept.add(abandoned);
+            looked.clone()
+        });
+        let Some(looked) = looked else {
             return Duration::MAX;
         };
         let project_id = self.shared.projects.get(&key).and_then(|known| known.project).map(|p| p.project_id.clone());

@@ -191,6 +191,10 @@ mod tests {
         assert_eq!(digest, drift(&to(&["b", "a"]), &client(&["a"])));
         assert_ne!(digest, drift(&to(&["a", "b", "c"]), &client(&["a"])), "another spec");
         assert_ne!(digest, drift(&to(&["a", "b"]), &client(&["b"])), "another remote");
-        assert_ne!(drift(&to(&["ab"]), &client(&[])), drift(&to(&["a", "b"]), &client(&[])), "parts do not run together");
+        assert_ne!(
+            drift(&to(&["ab"]), &client(&[])),
+            drift(&to(&["a", "b"]), &client(&[])),
+            "parts do not run together"
+        );
     }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
+use super::desired::lifecycle::{DEFAULT_OVERLAP, overlap};
 use super::id::{ClientId, Digest, Token, Uid, Version};
 use super::observed::{Object, Recorded, Replaced, Retiring};
-use super::desired::lifecycle::{DEFAULT_OVERLAP, overlap};
 use crate::api::names;
 use crate::api::oauth_client::{OAuthClient, OAuthClientStatus};
 
@@ -301,8 +301,7 @@ mod tests {
     fn giving_up_names_the_object_by_its_uid() {
         let with = |value: &str| {
             let mut object = bare();
-            object.metadata.annotations =
-                Some(BTreeMap::from([("meshagent.com/force-release".into(), value.into())]));
+            object.metadata.annotations = Some(BTreeMap::from([("meshagent.com/force-release".into(), value.into())]));
             is_forced(&object)
         };
         assert_eq!([with("0b5c"), with("true"), with("")], [true, false, false]);

@@ -236,8 +236,7 @@ fn halted(ending: &Ending<'_>, present: &OAuthClientStatus, failure: &Failure) -
 
     let ready = if in_order {
         // Its reason is Synced's, so that the column shows what is the matter.
-        let credential =
-            if secretless { String::new() } else { format!(" and its credential in Secret {secret}") };
+        let credential = if secretless { String::new() } else { format!(" and its credential in Secret {secret}") };
         let stay = if secretless { "stays" } else { "stay" };
         let usable = format!("client {client}{credential} {stay} in use as last applied; {message}");
         say(ConditionType::Ready, ConditionStatus::True, &usable)

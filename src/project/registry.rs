@@ -9,7 +9,7 @@ use kube::core::{PartialObjectMeta, Selector, SelectorExt};
 use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::snapshot::Snapshot;
-use crate::api::project::AllowedNamespaces;
+use crate::api::project::{AllowedNamespaces, Orphan};
 use crate::api::{OAuthClient, Reason};
 use crate::decide::desired::{ProjectKind, ProjectRef};
 use crate::decide::failure::{Disposition, Failure};
@@ -145,6 +145,7 @@ pub struct Resolution {
 #[derive(Clone, Debug)]
 pub struct Projects {
     known: Arc<RwLock<HashMap<ProjectKey, Known>>>,
+    abandoned: Arc<RwLock<HashMap<ProjectKey, Vec<Orphan>>>>,
     namespaces: Store<PartialObjectMeta<Namespace>>,
 }
 
@@ -152,7 +153,21 @@ impl Projects {
     /// Knows no project yet. The store holds the labels of all namespaces.
     #[must_use]
     pub fn new(namespaces: Store<PartialObjectMeta<Namespace>>) -> Self {
-        Self { known: Arc::default(), namespaces }
+        Self { known: Arc::default(), abandoned: Arc::default(), namespaces }
+    }
+
+    /// Somebody gave up on these clients: they are orphans from now on.
+    pub fn abandon(&self, key: &ProjectKey, orphans: Vec<Orphan>) {
+        let mut abandoned = self.abandoned.write().unwrap_or_else(PoisonError::into_inner);
+        let known = abandoned.entry(key.clone()).or_default();
+        known.retain(|known| orphans.iter().all(|orphan| orphan.client_id != known.client_id));
+        known.extend(orphans);
+    }
+
+    /// The clients that somebody gave up on since this was last asked.
+    #[must_use]
+    pub fn take_abandoned(&self, key: &ProjectKey) -> Vec<Orphan> {
+        self.abandoned.write().unwrap_or_else(PoisonError::into_inner).remove(key).unwrap_or_default()
     }
 
     /// What is known of a project.

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::decide::id::{ClientId, Uid};
-use crate::decide::observed::RemoteClient;
+use crate::decide::observed::{Remote, RemoteClient};
 use crate::decide::remote;
+use crate::flight::Flight;
 use crate::meshagent::{CallError, MeshAgent, wire};
 
 /// All clients of a project, as one listing showed them.
@@ -15,14 +16,7 @@ pub type Listing = BTreeMap<ClientId, RemoteClient>;
 #[derive(Debug, Default)]
 pub struct Snapshot {
     known: RwLock<Merged>,
-    flight: tokio::sync::Mutex<Option<Flight>>,
-}
-
-/// The listing that ended last.
-#[derive(Debug)]
-struct Flight {
-    begun: u64,
-    answer: Result<Arc<Listing>, CallError>,
+    flight: Flight<Result<Arc<Listing>, CallError>>,
 }
 
 /// Listings and own writes, merged: a write that a listing cannot have seen wins over it. Otherwise a listing that was
@@ -40,28 +34,35 @@ struct Entry {
     client: RemoteClient,
     /// When this process wrote it; 0 if a listing showed it.
     written: u64,
+    /// How it was before this process changed it, until it is changed by somebody else.
+    before: Option<Box<RemoteClient>>,
 }
 
 impl Snapshot {
     /// The clients with these ids, and those whose marker names this uid.
     #[must_use]
-    pub fn relevant<'a>(
-        &self,
-        named: impl IntoIterator<Item = &'a ClientId>,
-        uid: &Uid,
-    ) -> BTreeMap<ClientId, RemoteClient> {
+    pub fn relevant<'a>(&self, named: impl IntoIterator<Item = &'a ClientId>, uid: &Uid) -> BTreeMap<ClientId, Remote> {
         let known = self.read();
         let mut ids: BTreeSet<ClientId> = named.into_iter().cloned().collect();
         ids.extend(known.by_uid.get(uid).into_iter().flatten().cloned());
-        ids.into_iter().filter_map(|id| Some((id.clone(), known.clients.get(&id)?.client.clone()))).collect()
+        ids.into_iter().filter_map(|id| Some((id.clone(), known.clients.get(&id)?.shown()))).collect()
     }
 
-    /// This process has made or changed a client.
+    /// This process has made a client.
     pub fn wrote(&self, id: &ClientId, client: RemoteClient) {
+        self.put(id, client, None);
+    }
+
+    /// This process has changed a client: as it was before, and as it is now for all that is known.
+    pub fn changed(&self, id: &ClientId, before: RemoteClient, client: RemoteClient) {
+        self.put(id, client, Some(Box::new(before)));
+    }
+
+    fn put(&self, id: &ClientId, client: RemoteClient, before: Option<Box<RemoteClient>>) {
         let mut known = self.write();
         let written = known.next();
         known.deleted.remove(id);
-        known.insert(id.clone(), Entry { client, written });
+        known.insert(id.clone(), Entry { client, written, before });
     }
 
     /// This process has deleted a client.
@@ -90,20 +91,15 @@ impl Snapshot {
         &self,
         call: impl AsyncFnOnce() -> Result<Vec<wire::Client>, CallError>,
     ) -> Result<Arc<Listing>, CallError> {
-        let asked = self.write().next();
-        let mut flight = self.flight.lock().await;
-        if let Some(last) = flight.as_ref().filter(|last| last.begun > asked) {
-            return last.answer.clone();
-        }
-        let begun = self.write().next();
-        let answer = call().await.map(|clients| {
+        let begin = async || {
+            let begun = self.write().next();
+            let clients = call().await?;
             let read = clients.iter().map(|client| (ClientId::new(&client.client_id), remote::read(client)));
             let listing: Listing = read.collect();
             self.write().merge(begun, &listing);
-            Arc::new(listing)
-        });
-        *flight = Some(Flight { begun, answer: answer.clone() });
-        answer
+            Ok(Arc::new(listing))
+        };
+        self.flight.share(begin).await
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Merged> {
@@ -112,6 +108,14 @@ impl Snapshot {
 
     fn write(&self) -> RwLockWriteGuard<'_, Merged> {
         self.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    /// A PUT that a later listing does not show was normalised away, or refused without a word.
+    fn shown(&self) -> Remote {
+        let unmoved = self.written == 0 && self.before.as_deref() == Some(&self.client);
+        if unmoved { Remote::Unmoved(self.client.clone()) } else { Remote::Listed(self.client.clone()) }
     }
 }
 
@@ -155,7 +159,9 @@ impl Merged {
         for (id, client) in listing {
             let written_since = self.clients.get(id).is_some_and(|entry| entry.written > begun);
             if !written_since && !self.deleted.contains_key(id) {
-                self.insert(id.clone(), Entry { client: client.clone(), written: 0 });
+                let before = self.clients.get(id).and_then(|entry| entry.before.clone());
+                let before = before.filter(|before| **before == *client);
+                self.insert(id.clone(), Entry { client: client.clone(), written: 0, before });
             }
         }
     }

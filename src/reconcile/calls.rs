@@ -1,16 +1,16 @@
 //! The steps that call MeshAgent.
 
 use super::execute::Hands;
-use super::failures::call_failure;
+use super::failures::{call_failure, post_failure};
 use super::pass::Pass;
 use crate::decide::change::Change;
-use crate::decide::id::{ClientId, Digest, Token};
+use crate::decide::id::{ClientId, Token};
+use crate::decide::marker::Origin;
 use crate::decide::next::Desired;
-use crate::decide::observed::{Answer, RemoteClient};
+use crate::decide::observed::{Answer, Remote, RemoteClient};
 use crate::decide::remote;
 use crate::meshagent::{CallError, Posted};
 use crate::project::Project;
-use crate::secret::digest;
 
 impl Hands<'_> {
     /// The project that a call goes to, or the answer if there is none.
@@ -21,7 +21,11 @@ impl Hands<'_> {
     pub(super) async fn list(&self, pass: &Pass<'_>) -> Result<Answer, Box<Answer>> {
         let project = self.reach(pass)?;
         project.snapshot.list(&project.api).await.map_err(failed)?;
-        Ok(Answer::Listing(pass.relevant(project)))
+        let listed = pass.relevant(project).into_iter().filter_map(|(client_id, known)| match known {
+            Remote::Listed(client) | Remote::Unmoved(client) | Remote::Read(client) => Some((client_id, client)),
+            Remote::Missing(_) | Remote::Absent | Remote::Deleted => None,
+        });
+        Ok(Answer::Listing(listed.collect()))
     }
 
     pub(super) async fn get(&self, pass: &Pass<'_>, client_id: &ClientId) -> Result<Answer, Box<Answer>> {
@@ -38,7 +42,14 @@ impl Hands<'_> {
     ) -> Result<Answer, Box<Answer>> {
         let project = self.reach(pass)?;
         project.api.update_client(client_id.as_str(), &remote::patch(change)).await.map_err(failed)?;
-        project.snapshot.wrote(client_id, result.clone());
+        match pass.observed.remote.get(client_id) {
+            Some(Remote::Listed(before) | Remote::Unmoved(before) | Remote::Read(before)) => {
+                project.snapshot.changed(client_id, before.clone(), result.clone());
+            }
+            Some(Remote::Missing(_) | Remote::Absent | Remote::Deleted) | None => {
+                project.snapshot.wrote(client_id, result.clone());
+            }
+        }
         Ok(Answer::Updated(result.clone()))
     }
 
@@ -58,24 +69,32 @@ impl Hands<'_> {
         let wanted = match &pass.desired {
             Desired::Present(wanted) => wanted,
             Desired::Invalid(failure) => return Ok(Answer::Refused(failure.clone())),
-            Desired::Absent => return Ok(Answer::Refused(pass.without_project())),
+            Desired::Absent(_) => return Ok(Answer::Refused(pass.without_project())),
         };
-        let uid = &pass.observed.object.uid;
+        let object = &pass.observed.object;
+        let uid = &object.uid;
         self.vault.forget(uid);
+        let has_client = object.recorded.client_id.is_some();
+        let sent = |useful| {
+            if has_client {
+                self.vault.posted(uid, useful, pass.now);
+            }
+        };
         let client = wanted.client(token);
         Ok(match project.api.create_client(&remote::new_client(&client)).await {
             Posted::Created { client: created, secret } => {
-                let client_id = ClientId::new(&created.client_id);
-                let digest = Digest::new(digest(uid.as_str(), client_id.as_str(), &secret));
-                self.vault.keep_credential(uid, token.clone(), client_id.clone(), digest.clone(), secret);
+                sent(true);
+                let (client_id, token) = (ClientId::new(&created.client_id), token.clone());
+                let digest = self.vault.keep_credential(uid, token, client_id.clone(), secret, Origin::Created);
                 project.snapshot.wrote(&client_id, client.clone());
                 Answer::Created { client_id, digest, client }
             }
             Posted::Rejected(error) => {
                 self.vault.keep_unspent(uid, token.clone());
-                Answer::Refused(call_failure(&error))
+                Answer::Refused(post_failure(&error))
             }
             Posted::Unknown { error, client_id } => {
+                sent(false);
                 let failure = call_failure(&error);
                 let client_id = client_id.map(ClientId::new);
                 if let Some(client_id) = &client_id {

@@ -3,26 +3,30 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::Api;
-use kube::ResourceExt;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
 use super::failures::{KubernetesError, within};
 use super::held::Vault;
-use super::pass::Pass;
+use super::pass::{Pass, former_secret_name};
 use super::secret;
-use crate::api::OAuthClient;
 use crate::api::names::{CREATE_TOKEN_ANNOTATION, FINALIZER, MANAGER, UNKNOWN_TOKENS_ANNOTATION};
-use crate::decide::id::{ClientId, Token, Version};
-use crate::decide::next::{Record, SecretWrite, Step};
-use crate::decide::observed::{self, Answer, Stored};
+use crate::api::{OAuthClient, Reason};
+use crate::decide::failure::Failure;
+use crate::decide::id::{Token, Version};
+use crate::decide::next::{Record, Step};
+use crate::decide::observed::{self, Answer};
 use crate::decide::reading;
-use crate::project::Project;
-use crate::secret::ClientSecret;
+use crate::definition::Definitions;
+use crate::project::{Project, Projects};
+
+/// Why nothing is deleted when it cannot be told whether anybody deleted it.
+const UNDEFINED: &str = "the API server does not tell whether the CRD of OAuthClients is being deleted, in which case the \
+                         client would stay; the operator needs the right to get that CRD. Trying again";
 
 /// What the steps are carried out with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Hands<'a> {
     /// The OAuthClients of the object's namespace.
     pub objects: Api<OAuthClient>,
@@ -32,6 +36,12 @@ pub struct Hands<'a> {
     pub project: Option<&'a Project>,
     /// What this process holds.
     pub vault: &'a Vault,
+    /// Whether OAuthClients are kept.
+    pub definitions: &'a Definitions,
+    /// Where clients that are given up are made known.
+    pub projects: &'a Projects,
+    /// For the project's status.
+    pub requests: &'a Client,
 }
 
 impl Hands<'_> {
@@ -57,7 +67,20 @@ impl Hands<'_> {
                 let patch = json!({ "metadata": { "resourceVersion": version.as_str(), "annotations": annotations } });
                 self.patch_secret(pass, "move the token of the Secret", &patch).await
             }
-            Step::Reshape { client_id, version } => self.reshape(pass, client_id, version).await,
+            Step::Reshape { client_id, version } => self.reshape(pass, client_id, None, version).await,
+            Step::TakeOver { client_id, token, version } => {
+                self.vault.forget(&pass.observed.object.uid);
+                self.reshape(pass, client_id, Some(token), version).await
+            }
+            Step::TakeCredential { token, client_id } => self.take_credential(pass, token, client_id).await,
+            Step::Relocate { client_id, version } => self.relocate(pass, client_id, version).await,
+            Step::DeleteSecret { leftover, version } => self.delete_secret(pass, *leftover, version).await,
+            Step::LeaveSecret { retained, version } => self.leave_secret(pass, *retained, version).await,
+            Step::AskDefinition => match self.definitions.ask().await {
+                Some(definition) => Answer::Definition(definition),
+                None => Answer::Failed(Failure::retry(Reason::Deleting, UNDEFINED)),
+            },
+            Step::Abandon { client_ids } => self.abandon(pass, client_ids).await,
             Step::Forget => {
                 self.vault.forget(&pass.observed.object.uid);
                 Answer::Forgotten
@@ -84,26 +107,38 @@ impl Hands<'_> {
         if let Some(object) = here.clone() {
             pass.take(object);
         }
-        match self.get_secret(pass).await {
-            Ok(secret) => {
-                let facts = pass.facts();
-                let view = secret::view(secret.as_ref(), &facts.uid, &facts.recorded, pass.shape.as_ref());
-                Answer::Live(here.map(|_| facts), view)
-            }
+        match self.look_at_secrets(pass).await {
+            Ok((secret, leftover)) => Answer::Live(here.map(|_| pass.facts()), secret, leftover),
             Err(error) => Answer::Failed(error.of_object()),
         }
     }
 
-    async fn get_secret(&self, pass: &Pass<'_>) -> Result<Option<Secret>, KubernetesError> {
-        match within("read the Secret", self.secrets.get(&pass.secret_name)).await {
+    /// Reads the Secret under the name that the spec wants, and under its former name if that is another.
+    async fn look_at_secrets(
+        &self,
+        pass: &mut Pass<'_>,
+    ) -> Result<(observed::Secret, Option<Version>), KubernetesError> {
+        let wanted = self.get_secret(&pass.secret_name).await?;
+        let former = match former_secret_name(&pass.object) {
+            Some(former) => self.get_secret(former).await?,
+            None => None,
+        };
+        let facts = pass.facts();
+        let view = |secret: Option<&Secret>| secret::view(secret, &facts.uid, &facts.recorded, pass.shape.as_ref());
+        let (wanted, former) = (view(wanted.as_ref()), view(former.as_ref()));
+        Ok(pass.locate(wanted, former))
+    }
+
+    pub(super) async fn get_secret(&self, name: &str) -> Result<Option<Secret>, KubernetesError> {
+        match within("read the Secret", self.secrets.get(name)).await {
             Ok(secret) => Ok(Some(secret)),
-            Err(error) if error.proves_absence_of::<Secret>(&pass.secret_name) => Ok(None),
+            Err(error) if error.proves_absence_of::<Secret>(name) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
     async fn read_secret(&self, pass: &Pass<'_>) -> Answer {
-        match self.get_secret(pass).await {
+        match self.get_secret(&pass.place).await {
             Ok(Some(secret)) => {
                 let object = &pass.observed.object;
                 match secret::view(Some(&secret), &object.uid, &object.recorded, pass.shape.as_ref()) {
@@ -111,7 +146,7 @@ impl Hands<'_> {
                     observed::Secret::Ours(stored) if pass.secret_version().as_ref() == Some(&stored.version) => {
                         Answer::Data(stored.credential, stored.in_shape)
                     }
-                    observed::Secret::Ours(_) | observed::Secret::Absent | observed::Secret::Foreign => {
+                    observed::Secret::Ours(_) | observed::Secret::Absent | observed::Secret::Foreign(_) => {
                         Answer::Conflict
                     }
                 }
@@ -175,79 +210,6 @@ impl Hands<'_> {
         }
     }
 
-    async fn rehearse(&self, pass: &Pass<'_>, write: &SecretWrite) -> Answer {
-        let Ok(placeholder) = ClientSecret::new("rehearsal") else {
-            return Answer::Rehearsed;
-        };
-        let (client_id, token) = (ClientId::new("rehearsal"), Token::new("rehearsal"));
-        match self.write_secret(pass, &client_id, &token, &placeholder, write, true).await {
-            Ok(_) => Answer::Rehearsed,
-            Err(answer) => *answer,
-        }
-    }
-
-    async fn publish(&self, pass: &Pass<'_>, client_id: &ClientId, token: &Token, write: &SecretWrite) -> Answer {
-        let uid = &pass.observed.object.uid;
-        let Some(secret) = self.vault.secret(uid, token) else {
-            return Answer::Conflict;
-        };
-        match self.write_secret(pass, client_id, token, &secret, write, false).await {
-            Ok(stored) => {
-                self.vault.forget(uid);
-                Answer::Stored(stored)
-            }
-            Err(answer) => *answer,
-        }
-    }
-
-    async fn write_secret(
-        &self,
-        pass: &Pass<'_>,
-        client_id: &ClientId,
-        token: &Token,
-        secret: &ClientSecret,
-        write: &SecretWrite,
-        dry_run: bool,
-    ) -> Result<Stored, Box<Answer>> {
-        let Some(shape) = &pass.shape else {
-            return Err(Box::new(Answer::Failed(pass.without_project())));
-        };
-        let field_manager = Some(MANAGER.to_owned());
-        let written = match write {
-            SecretWrite::Create => {
-                let params = PostParams { dry_run, field_manager };
-                let whole = shape.with_credential(token, client_id, secret);
-                within("create the Secret", self.secrets.create(&params, &whole)).await
-            }
-            SecretWrite::Replace(version) => {
-                let params = PatchParams { dry_run, field_manager, ..PatchParams::default() };
-                let patch = Patch::Merge(shape.replacing(version, token, client_id, secret));
-                within("replace the credential", self.secrets.patch(&pass.secret_name, &params, &patch)).await
-            }
-        };
-        stored(pass, written)
-    }
-
-    async fn reshape(&self, pass: &Pass<'_>, client_id: &ClientId, version: &Version) -> Answer {
-        let Some(shape) = &pass.shape else {
-            return Answer::Failed(pass.without_project());
-        };
-        match self.get_secret(pass).await {
-            Ok(Some(present)) if present.metadata.resource_version.as_deref() == Some(version.as_str()) => {
-                let patch = shape.reshaping(version, client_id, &present);
-                self.patch_secret(pass, "bring the Secret into shape", &patch).await
-            }
-            Ok(_) => Answer::Conflict,
-            Err(error) => Answer::Failed(error.of_object()),
-        }
-    }
-
-    async fn patch_secret(&self, pass: &Pass<'_>, operation: &'static str, patch: &Value) -> Answer {
-        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-        let written = within(operation, self.secrets.patch(&pass.secret_name, &params, &Patch::Merge(patch))).await;
-        stored(pass, written).map_or_else(|answer| *answer, Answer::Stored)
-    }
-
     async fn record(&self, pass: &mut Pass<'_>, record: &Record) -> Answer {
         let Some(patch) = pass.status_patch(record) else {
             return Answer::Recorded(pass.facts());
@@ -269,19 +231,4 @@ impl Hands<'_> {
 /// An answer, whichever way it was reached.
 fn either(answer: Result<Answer, Box<Answer>>) -> Answer {
     answer.unwrap_or_else(|answer| *answer)
-}
-
-/// The Secret after a write, or the answer if there was none.
-fn stored(pass: &Pass<'_>, written: Result<Secret, KubernetesError>) -> Result<Stored, Box<Answer>> {
-    let object = &pass.observed.object;
-    match written {
-        Ok(secret) => match secret::view(Some(&secret), &object.uid, &object.recorded, pass.shape.as_ref()) {
-            observed::Secret::Ours(stored) => Ok(stored),
-            observed::Secret::Absent | observed::Secret::Foreign => Err(Box::new(Answer::Conflict)),
-        },
-        Err(error) if error.is_conflict() || error.proves_absence_of::<Secret>(&pass.secret_name) => {
-            Err(Box::new(Answer::Conflict))
-        }
-        Err(error) => Err(Box::new(Answer::Failed(error.of_secret()))),
-    }
 }

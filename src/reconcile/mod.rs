@@ -1,5 +1,6 @@
 //! The hands: a pass asks what is next, carries it out, and absorbs the answer, until it rests.
 
+mod abandon;
 mod calls;
 pub mod execute;
 pub mod failures;
@@ -7,10 +8,11 @@ pub mod held;
 mod note;
 mod pass;
 pub mod secret;
+mod secrets;
 
 pub use execute::Hands;
 pub use note::{Note, NoteKind};
-pub use pass::{LeftBehind, Start, difference, secret_name};
+pub use pass::{LeftBehind, Start, difference, former_secret_name, secret_name};
 
 use std::time::Duration;
 

@@ -3,8 +3,9 @@
 use super::pass::Pass;
 use crate::api::{ConditionType, OAuthClient, condition};
 use crate::decide::id::ClientId;
-use crate::decide::next::{Removal, Step};
-use crate::decide::observed::Answer;
+use crate::decide::next::{Desired, Record, Removal, Step};
+use crate::decide::observed::{Answer, Observed, Remote, Secret};
+use crate::decide::report::overlap_ends;
 
 /// Something worth telling whoever looks at the object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,12 +31,38 @@ pub enum NoteKind {
 pub(super) struct Before {
     client_id: Option<ClientId>,
     complaint: Option<(String, String)>,
+    cause: &'static str,
+    reason: &'static str,
+    rotation_refused: bool,
 }
 
 impl Before {
     pub(super) fn of(pass: &Pass<'_>) -> Self {
-        Self { client_id: pass.observed.object.recorded.client_id.clone(), complaint: complaint(&pass.object) }
+        let (reason, cause) = why_replaced(&pass.observed);
+        let adopted = pass.object.status.as_ref().is_some_and(|status| status.adopted == Some(true));
+        Self {
+            client_id: pass.observed.object.recorded.client_id.clone(),
+            complaint: complaint(&pass.object),
+            cause,
+            reason,
+            rotation_refused: pass.observed.object.rotation_asked && adopted,
+        }
     }
+}
+
+/// Why a client that is published now takes the place of another: the Event's reason, and the words.
+fn why_replaced(observed: &Observed) -> (&'static str, &'static str) {
+    let recorded = observed.object.recorded.client_id.as_ref();
+    let gone = recorded.is_some_and(|client_id| observed.remote.get(client_id) == Some(&Remote::Absent));
+    if observed.object.rotation_asked {
+        return ("Rotated", "a rotation was asked for");
+    }
+    let lost = match &observed.secret {
+        _ if gone => "the former client was deleted at MeshAgent",
+        Secret::Absent => "its Secret was gone",
+        Secret::Foreign(_) | Secret::Ours(_) => "the credential in its Secret was altered",
+    };
+    ("CredentialReplaced", lost)
 }
 
 /// Reason and message of what the object complains of.
@@ -45,42 +72,91 @@ fn complaint(object: &OAuthClient) -> Option<(String, String)> {
     (synced.status != "True").then(|| (synced.reason.clone(), synced.message.clone()))
 }
 
+fn normal(reason: &str, text: String) -> Note {
+    Note { kind: NoteKind::Normal, reason: reason.to_owned(), text }
+}
+
+fn warning(reason: &str, text: String) -> Note {
+    Note { kind: NoteKind::Warning, reason: reason.to_owned(), text }
+}
+
 /// What a step that was carried out is worth telling.
 pub(super) fn tell(before: &Before, pass: &Pass<'_>, step: &Step, answer: &Answer) -> Vec<Note> {
-    let normal = |reason: &str, text: String| Note { kind: NoteKind::Normal, reason: reason.to_owned(), text };
     let secret = &pass.secret_name;
     match (step, answer) {
-        (Step::Publish { client_id, .. }, Answer::Stored(_)) => vec![match &before.client_id {
-            None => normal("Created", format!("created client {client_id}; its credential is in Secret {secret}")),
-            Some(former) => normal(
-                "CredentialReplaced",
-                format!(
-                    "the client id changed from {former} to {client_id}, because the former client or its credential \
-                     was gone; sessions of {former} end with it, 24 hours from now at the latest. The new credential is \
-                     in Secret {secret}"
-                ),
-            ),
-        }],
+        (Step::Publish { client_id, .. }, Answer::Stored(_)) => vec![published(before, pass, client_id)],
+        (Step::TakeOver { client_id, .. }, Answer::Stored(_)) => {
+            vec![normal("Updated", format!("took over client {client_id} with Secret {secret}"))]
+        }
         (Step::Put { client_id, change, .. }, Answer::Updated(_)) => {
             vec![normal("Updated", format!("updated {} of client {client_id}", change.fields().join(", ")))]
         }
         (Step::Reshape { .. }, Answer::Stored(_)) => vec![normal("Updated", format!("repaired Secret {secret}"))],
-        (Step::Delete { client_id, because }, Answer::Deleted) => vec![normal(
-            "Deleted",
-            match because {
-                Removal::ObjectDeleted => format!("deleted client {client_id}"),
-                Removal::Retired => format!("deleted former client {client_id}: its overlap has ended"),
-                Removal::OwnWaste | Removal::Disowned => {
-                    format!("deleted client {client_id}: it was created, but never published")
-                }
-            },
-        )],
-        (Step::Record(_), Answer::Recorded(_)) if pass.status_written => match complaint(&pass.object) {
-            Some((reason, text)) if before.complaint.as_ref() != Some(&(reason.clone(), text.clone())) => {
-                vec![Note { kind: NoteKind::Warning, reason, text }]
-            }
-            Some(_) | None => Vec::new(),
-        },
+        (Step::Relocate { .. }, Answer::Stored(_)) => {
+            vec![normal("Updated", format!("wrote the credential to Secret {secret}; the former Secret goes"))]
+        }
+        (Step::Delete { client_id, because }, Answer::Deleted) => vec![deleted(client_id, *because)],
+        (Step::Abandon { client_ids }, Answer::Abandoned) => {
+            let clients = client_ids.iter().map(ClientId::as_str).collect::<Vec<_>>().join(", ");
+            vec![warning("Released", format!("gave up on {clients}, which may still exist at MeshAgent"))]
+        }
+        (Step::LeaveSecret { retained: true, .. }, Answer::Stored(_)) => {
+            vec![normal(
+                "Released",
+                format!("left the client and Secret {secret} behind; the same YAML takes them back"),
+            )]
+        }
+        (Step::Record(record), Answer::Recorded(_)) if pass.status_written => recorded(before, pass, record),
         _ => Vec::new(),
     }
+}
+
+fn published(before: &Before, pass: &Pass<'_>, client_id: &ClientId) -> Note {
+    let secret = &pass.secret_name;
+    let Some(former) = &before.client_id else {
+        let adopts = matches!(&pass.desired, Desired::Present(wanted) if wanted.adopts(client_id));
+        let did = if adopts { "took over" } else { "created" };
+        return normal("Created", format!("{did} client {client_id}; its credential is in Secret {secret}"));
+    };
+    if former == client_id {
+        return normal("Updated", format!("wrote the credential of client {client_id} to Secret {secret} again"));
+    }
+    let end = jiff::Timestamp::from_second(overlap_ends(&pass.object, pass.now).as_second()).unwrap_or(pass.now);
+    let cause = before.cause;
+    normal(
+        before.reason,
+        format!(
+            "the client id changed from {former} to {client_id}, because {cause}; {former} is deleted at {end}, and its \
+             sessions end with it. The new credential is in Secret {secret}"
+        ),
+    )
+}
+
+fn deleted(client_id: &ClientId, because: Removal) -> Note {
+    normal(
+        "Deleted",
+        match because {
+            Removal::ObjectDeleted => format!("deleted client {client_id}"),
+            Removal::Retired => format!("deleted former client {client_id}: its overlap has ended"),
+            Removal::OwnWaste | Removal::Disowned => {
+                format!("deleted client {client_id}: it was created, but never published")
+            }
+        },
+    )
+}
+
+fn recorded(before: &Before, pass: &Pass<'_>, record: &Record) -> Vec<Note> {
+    let mut notes = Vec::new();
+    if before.rotation_refused && record.published.is_some() {
+        let text = "no rotation: the client was adopted, and an adopted client is never replaced. For a new one, delete this \
+                    OAuthClient and create it without spec.adopt";
+        notes.push(warning("Rotated", text.to_owned()));
+    }
+    match complaint(&pass.object) {
+        Some((reason, text)) if before.complaint.as_ref() != Some(&(reason.clone(), text.clone())) => {
+            notes.push(warning(&reason, text));
+        }
+        Some(_) | None => {}
+    }
+    notes
 }

@@ -8,15 +8,16 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use super::held::Vault;
-use super::secret::{Endpoints, Shape, view_metadata};
+use super::secret::{Setting, Shape, view_metadata};
 use crate::api::{OAuthClient, Reason};
 use crate::decide::change::Wanted;
 use crate::decide::desired::Present;
+use crate::decide::desired::lifecycle::Lifecycle;
 use crate::decide::failure::Failure;
 use crate::decide::id::{ClientId, ClusterId, Uid, Version};
 use crate::decide::marker::{Owner, Policy};
-use crate::decide::next::{Desired, Record};
-use crate::decide::observed::{self, Credential, Object, Observed, Remote, RemoteClient};
+use crate::decide::next::{Desired, Leaving, Record};
+use crate::decide::observed::{self, Credential, Object, Observed, Remote, Stored};
 use crate::decide::reading;
 use crate::decide::report::{Ending, report};
 use crate::project::{Project, Resolution};
@@ -28,10 +29,14 @@ pub struct Start<'a> {
     pub object: OAuthClient,
     /// The metadata of the Secret that it names, as cached.
     pub secret: Option<&'a ObjectMeta>,
+    /// The metadata of the Secret that its status names, if that is another.
+    pub former: Option<&'a ObjectMeta>,
     /// Its project, or why there is none.
     pub resolution: &'a Resolution,
     /// This cluster, as markers name it.
     pub cluster: &'a ClusterId,
+    /// What becomes of a client whose OAuthClient does not say.
+    pub default_policy: Policy,
     /// What this process holds.
     pub vault: &'a Vault,
     /// Now.
@@ -61,14 +66,18 @@ pub(super) struct Pass<'a> {
     pub(super) object: OAuthClient,
     pub(super) desired: Desired,
     pub(super) shape: Option<Shape>,
+    /// Where the spec wants the Secret.
     pub(super) secret_name: String,
+    /// Where the Secret is that [`Observed::secret`] speaks of.
+    pub(super) place: String,
     pub(super) observed: Observed,
     pub(super) status_written: bool,
     pub(super) left_behind: LeftBehind,
     managed_keys: BTreeSet<String>,
     resolution: &'a Resolution,
     cluster: &'a ClusterId,
-    now: Timestamp,
+    default_policy: Policy,
+    pub(super) now: Timestamp,
 }
 
 /// Where the Secret of an OAuthClient is, whether or not its spec is valid.
@@ -78,15 +87,47 @@ pub fn secret_name(object: &OAuthClient) -> String {
     named.unwrap_or_else(|| format!("{}-oauth", object.name_any()))
 }
 
+/// Where the Secret is until it is under the name that the spec wants.
+#[must_use]
+pub fn former_secret_name(object: &OAuthClient) -> Option<&str> {
+    let recorded = object.status.as_ref()?.secret_name.as_deref()?;
+    (!recorded.is_empty() && recorded != secret_name(object)).then_some(recorded)
+}
+
+/// The Secret to go by: the one that is wanted, or ours under its former name while there is none under the wanted; and
+/// where it is. If both are ours, the version of the one that is left over.
+pub(super) fn settle_place(
+    wanted: observed::Secret,
+    former: observed::Secret,
+) -> (observed::Secret, Place, Option<Version>) {
+    match (wanted, former) {
+        (observed::Secret::Absent, observed::Secret::Ours(stored)) => {
+            (observed::Secret::Ours(Stored { misplaced: true, ..stored }), Place::Former, None)
+        }
+        (observed::Secret::Ours(stored), observed::Secret::Ours(left)) => {
+            (observed::Secret::Ours(stored), Place::Wanted, Some(left.version))
+        }
+        (wanted, _) => (wanted, Place::Wanted, None),
+    }
+}
+
+/// Under which of two names a Secret is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Wanted,
+    Former,
+}
+
 impl<'a> Pass<'a> {
     pub(super) fn begin(start: Start<'a>) -> Self {
-        let Start { object, secret, resolution, cluster, vault, now } = start;
+        let Start { object, secret, former, resolution, cluster, default_policy, vault, now } = start;
         let facts = reading::facts(&object, now);
-        let held = vault.held(&facts.uid);
+        let (held, posts) = (vault.held(&facts.uid), vault.posts(&facts.uid, now));
         let mut pass = Self {
-            desired: Desired::Absent,
+            desired: Desired::Absent(Leaving::default()),
             shape: None,
-            secret_name: secret_name(&object),
+            secret_name: String::new(),
+            place: String::new(),
             observed: Observed::begin(facts, observed::Secret::Absent, BTreeMap::new(), held),
             status_written: false,
             left_behind: LeftBehind::default(),
@@ -94,17 +135,42 @@ impl<'a> Pass<'a> {
             object: object.clone(),
             resolution,
             cluster,
+            default_policy,
             now,
         };
+        pass.observed.posts = posts;
+        pass.observed.may_adopt = resolution.may_adopt;
         pass.take(object);
-        let facts = pass.observed.object.clone();
-        pass.observed.secret = view_metadata(secret, &facts.uid, &facts.recorded, pass.shape.as_ref());
+        let view = |metadata| {
+            let facts = &pass.observed.object;
+            view_metadata(metadata, &facts.uid, &facts.recorded, pass.shape.as_ref())
+        };
+        let (wanted, former) = (view(secret), view(former));
+        pass.see(wanted, former);
         // An object that asks to be looked at now is not judged by an earlier listing.
         if let Some(project) = pass.project().filter(|_| !reading::reconcile_requested(&pass.object)) {
-            let relevant = pass.relevant(project);
-            pass.observed.remote = relevant.into_iter().map(|(id, client)| (id, Remote::Listed(client))).collect();
+            pass.observed.remote = pass.relevant(project);
         }
         pass
+    }
+
+    /// Goes on with the Secrets as they were seen.
+    fn see(&mut self, wanted: observed::Secret, former: observed::Secret) {
+        (self.observed.secret, self.observed.leftover) = self.locate(wanted, former);
+    }
+
+    /// The Secret to go by, whose place the pass remembers, and the version of the one that is left over.
+    pub(super) fn locate(
+        &mut self,
+        wanted: observed::Secret,
+        former: observed::Secret,
+    ) -> (observed::Secret, Option<Version>) {
+        let (secret, place, leftover) = settle_place(wanted, former);
+        self.place = match (place, former_secret_name(&self.object)) {
+            (Place::Former, Some(former)) => former.to_owned(),
+            (Place::Former | Place::Wanted, _) => self.secret_name.clone(),
+        };
+        (secret, leftover)
     }
 
     fn project(&self) -> Option<&'a Project> {
@@ -115,26 +181,36 @@ impl<'a> Pass<'a> {
     pub(super) fn take(&mut self, object: OAuthClient) {
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
         let present = Present::read(&object.spec, &namespace, &name);
+        self.secret_name = secret_name(&object);
         self.shape = match (&present, self.project()) {
             (Ok(present), Some(project)) => Shape::new(
                 &object,
                 present,
-                Endpoints {
+                Setting {
                     project_id: &project.project_id,
                     authorize_url: &project.authorize_url,
                     token_url: &project.token_url,
+                    owned: self.is_owned(&object, &present.lifecycle),
                 },
             ),
             (Ok(_) | Err(_), _) => None,
         };
-        self.secret_name = secret_name(&object);
         let uid = Uid::new(object.metadata.uid.as_deref().unwrap_or_default());
         self.desired = match present {
-            _ if object.metadata.deletion_timestamp.is_some() => Desired::Absent,
+            _ if object.metadata.deletion_timestamp.is_some() => Desired::Absent(self.leaving(&object)),
             Ok(present) => {
                 self.managed_keys = present.settings.metadata.keys().cloned().collect();
                 let owner = Owner { cluster: self.cluster.clone(), namespace, name, uid };
-                Desired::Present(Box::new(Wanted { settings: present.settings, owner, policy: Policy::Delete }))
+                let Lifecycle { adopt, on_loss, suspended, .. } = present.lifecycle;
+                Desired::Present(Box::new(Wanted {
+                    settings: present.settings,
+                    owner,
+                    policy: self.leaving(&object).policy,
+                    adopt,
+                    on_loss,
+                    suspended,
+                    secret_name: present.secret.name,
+                }))
             }
             Err(invalid) => Desired::Invalid(Failure::stalled(Reason::InvalidSpec, invalid.to_string())),
         };
@@ -144,6 +220,25 @@ impl<'a> Pass<'a> {
             self.left_behind.objects.insert(Version::new(version));
         }
         self.object = object;
+    }
+
+    /// What becomes of the client with the object, whether or not its spec is valid.
+    fn leaving(&self, object: &OAuthClient) -> Leaving {
+        let policy = match object.spec.deletion_policy.as_deref() {
+            Some("Delete") => Policy::Delete,
+            Some("Retain") => Policy::Retain,
+            Some(_) | None if is_adopted(object) => Policy::Retain,
+            Some(_) | None => self.default_policy,
+        };
+        // Nothing may be written while it is suspended, so nothing can be deleted.
+        let suspended = object.spec.suspend == Some(true) && object.metadata.deletion_timestamp.is_some();
+        let policy = if suspended { Policy::Retain } else { policy };
+        Leaving { policy, forced: reading::is_forced(object) }
+    }
+
+    /// Whether the Secret goes with the object: not where the garbage collector could take it before its time.
+    fn is_owned(&self, object: &OAuthClient, lifecycle: &Lifecycle) -> bool {
+        self.leaving(object).policy == Policy::Delete && !lifecycle.suspended && !is_adopted(object)
     }
 
     /// The version of the Secret that the pass knows of.
@@ -178,12 +273,20 @@ impl<'a> Pass<'a> {
     }
 
     /// The clients of the project that matter to this object, as last listed.
-    pub(super) fn relevant(&self, project: &Project) -> BTreeMap<ClientId, RemoteClient> {
+    pub(super) fn relevant(&self, project: &Project) -> BTreeMap<ClientId, Remote> {
         let object = &self.observed.object;
-        let stored = self.observed.secret.stored().and_then(|stored| stored.client_id.as_ref());
+        let stored = match &self.observed.secret {
+            observed::Secret::Absent => None,
+            observed::Secret::Foreign(foreign) => foreign.former.as_ref().map(|(client_id, _)| client_id),
+            observed::Secret::Ours(stored) => stored.client_id.as_ref(),
+        };
+        let adopted = match &self.desired {
+            Desired::Present(wanted) => wanted.adopt.as_ref().map(|adopt| &adopt.client_id),
+            Desired::Invalid(_) | Desired::Absent(_) => None,
+        };
         let retiring = object.recorded.retiring.iter().map(|former| &former.client_id);
-        let named = retiring.chain(&object.recorded.client_id).chain(stored).chain(self.observed.held.client_id());
-        project.snapshot.relevant(named, &object.uid)
+        let named = retiring.chain(&object.recorded.client_id).chain(stored).chain(adopted);
+        project.snapshot.relevant(named.chain(self.observed.held.client_id()), &object.uid)
     }
 
     /// How the pass ends, for [`report`].
@@ -210,18 +313,26 @@ impl<'a> Pass<'a> {
         let Some(client_id) = &recorded.client_id else {
             return false;
         };
-        let secret_matches = self.observed.secret.stored().is_some_and(|stored| match stored.credential {
+        let published = self.observed.secret.stored().is_some_and(|stored| match stored.credential {
             Credential::Unread | Credential::AsRecorded => true,
             Credential::Other(_) | Credential::Broken => false,
         });
-        let client_matches = match (self.observed.remote.get(client_id), &self.desired, &self.observed.object.token) {
-            (Some(Remote::Absent | Remote::Deleted), _, _) => false,
-            (Some(Remote::Listed(client) | Remote::Read(client)), Desired::Present(wanted), Some(token)) => {
-                wanted.change(client, &recorded.managed_keys, token).is_none()
-            }
-            (Some(Remote::Listed(_) | Remote::Read(_) | Remote::Missing(_)) | None, _, _) => true,
+        (published || recorded.is_secretless()) && self.client_matches(client_id)
+    }
+
+    fn client_matches(&self, client_id: &ClientId) -> bool {
+        let recorded = &self.observed.object.recorded;
+        let client = match self.observed.remote.get(client_id) {
+            Some(Remote::Absent | Remote::Deleted) => return false,
+            Some(Remote::Listed(client) | Remote::Unmoved(client) | Remote::Read(client)) => client,
+            Some(Remote::Missing(_)) | None => return true,
         };
-        secret_matches && client_matches
+        match (&self.desired, &self.observed.object.token) {
+            (Desired::Present(wanted), Some(token)) => {
+                wanted.change(client, &recorded.managed_keys, token, recorded.adopted).is_none()
+            }
+            (Desired::Present(_) | Desired::Invalid(_) | Desired::Absent(_), _) => true,
+        }
     }
 
     /// The status that the object shall have, and the merge patch to it; `None` if it has it already.
@@ -235,6 +346,13 @@ impl<'a> Pass<'a> {
             })
         })
     }
+}
+
+/// Whether the client existed before the object took it over. (The marker knows it as well, but a deletion has to know it
+/// without asking.)
+fn is_adopted(object: &OAuthClient) -> bool {
+    let remembered = object.status.as_ref().is_some_and(|status| status.adopted == Some(true));
+    remembered || object.spec.adopt.is_some()
 }
 
 /// A merge patch from one object's fields to another's: those that differ, `null` where one goes.

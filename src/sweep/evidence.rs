@@ -1,21 +1,21 @@
 //! What etcd holds for the object that a marker names, read live. Absence is proved, never inferred.
 
 use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::{Api, Client};
+use kube::api::ListParams;
+use kube::{Api, Client, ResourceExt};
 
 use crate::api::OAuthClient;
+use crate::api::names::{CLIENT_ID_ANNOTATION, OAUTH_CLIENT_LABEL, OWNER_UID_ANNOTATION, RETAINED_ANNOTATION};
+use crate::decide::id::ClientId;
 use crate::decide::marker::Owner;
 use crate::reconcile::failures::{KubernetesError, within};
 use crate::reconcile::secret_name;
-
-const CRD: &str = "oauthclients.meshagent.com";
 
 /// Whether the object that a marker names is there.
 #[derive(Debug)]
 pub(super) enum Found {
     /// The API server itself says that it is not, or one of another uid is. Proves something only while the definition
-    /// is [`Definition::Established`].
+    /// is [`Definition::Established`](crate::decide::observed::Definition).
     Absent,
     /// It is; with its Secret, if there is one.
     Present(Box<OAuthClient>, Option<Box<Secret>>),
@@ -24,17 +24,6 @@ pub(super) enum Found {
         /// Whether the API server was reached. If not, asking for the next object would only cost time.
         reached: bool,
     },
-}
-
-/// Whether the API server keeps OAuthClients at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Definition {
-    /// It does: one that is not there is gone.
-    Established,
-    /// The CRD is gone, going or not served: its objects went with it, and nobody deleted them one by one.
-    Away,
-    /// Not known.
-    Unknown,
 }
 
 /// Looks for the object, and then for its Secret.
@@ -68,21 +57,18 @@ async fn with_secret(object: OAuthClient, owner: &Owner, requests: &Client) -> F
     }
 }
 
-/// Asks for the definition of OAuthClients.
-pub(super) async fn definition(requests: &Client) -> Definition {
-    let crds: Api<CustomResourceDefinition> = Api::all(requests.clone());
-    let crd = match within("read the CRD", crds.get(CRD)).await {
-        Ok(crd) => crd,
-        Err(error) if error.proves_absence_of::<CustomResourceDefinition>(CRD) => return Definition::Away,
-        Err(_) => return Definition::Unknown,
-    };
-    let conditions = crd.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    let holds = |type_| conditions.iter().any(|found| found.type_ == type_ && found.status == "True");
-    if crd.metadata.deletion_timestamp.is_none() && holds("Established") && !holds("Terminating") {
-        Definition::Established
-    } else {
-        Definition::Away
-    }
+/// Whether a Secret says that the client was left behind with it. `None`: the API server does not tell.
+pub(super) async fn is_left_behind(client_id: &ClientId, owner: &Owner, requests: &Client) -> Option<bool> {
+    let secrets: Api<Secret> = Api::namespaced(requests.clone(), &owner.namespace);
+    let of_that_name = ListParams::default().labels(&format!("{OAUTH_CLIENT_LABEL}={}", owner.name));
+    let found =
+        within("list the Secrets of a marker's OAuthClient", secrets.list_metadata(&of_that_name)).await.ok()?;
+    Some(found.items.iter().any(|secret| {
+        let annotation = |key: &str| secret.annotations().get(key).map(String::as_str);
+        annotation(RETAINED_ANNOTATION).is_some()
+            && annotation(CLIENT_ID_ANNOTATION) == Some(client_id.as_str())
+            && annotation(OWNER_UID_ANNOTATION) == Some(owner.uid.as_str())
+    }))
 }
 
 fn unknown(error: &KubernetesError) -> Found {

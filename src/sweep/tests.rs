@@ -23,6 +23,7 @@ const NOW: i64 = 1_000_000;
 const MIN_AGE: Duration = Duration::from_secs(100);
 const OBJECT: &str = "GET /apis/meshagent.com/v1alpha1/namespaces/shop/oauthclients/web";
 const SECRET: &str = "GET /api/v1/namespaces/shop/secrets/web-oauth";
+const SECRETS: &str = "GET /api/v1/namespaces/shop/secrets";
 const DEFINITION: &str = "GET /apis/apiextensions.k8s.io/v1/customresourcedefinitions/oauthclients.meshagent.com";
 
 fn at(second: i64) -> Timestamp {
@@ -96,11 +97,22 @@ fn crd(conditions: &[(&str, &str)]) -> Value {
 
 /// A cluster that keeps OAuthClients but not `web`.
 fn without_object() -> World {
-    World::default().says(OBJECT, 404, not_found("oauthclients", "meshagent.com", "web")).says(
-        DEFINITION,
-        200,
-        crd(&[("Established", "True")]),
-    )
+    World::default()
+        .says(OBJECT, 404, not_found("oauthclients", "meshagent.com", "web"))
+        .says(DEFINITION, 200, crd(&[("Established", "True")]))
+        .says(SECRETS, 200, secrets(&[]))
+}
+
+/// The metadata of these Secrets.
+fn secrets(metadata: &[Value]) -> Value {
+    let item =
+        |metadata| json!({ "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": metadata });
+    json!({
+        "apiVersion": "meta.k8s.io/v1",
+        "kind": "PartialObjectMetadataList",
+        "metadata": { "resourceVersion": "9" },
+        "items": metadata.iter().map(item).collect::<Vec<_>>(),
+    })
 }
 
 fn object(uid: &str, client_id: &str) -> Value {
@@ -145,6 +157,7 @@ fn marker(random: &str) -> Marker {
         token: Token::mint(&uid, random),
         policy: Policy::Delete,
         origin: Origin::Created,
+        retained: false,
         owner: Owner { cluster: ClusterId::new("c"), namespace: "shop".into(), name: "web".into(), uid },
     }
 }
@@ -225,7 +238,7 @@ async fn a_client_whose_object_is_gone_is_listed_first_and_deleted_when_it_is_of
     let (world, listing) = (without_object(), listing([("lost", marker("r"))]));
     let found = sweep(&world, &listing, &[]).await;
     assert_eq!(found, Swept { orphans: vec![orphan("lost", NOW)], next: Some(MIN_AGE) });
-    assert_eq!(world.calls(), [OBJECT, DEFINITION]);
+    assert_eq!(world.calls(), [OBJECT, DEFINITION, SECRETS]);
 
     let (world, young) = (without_object(), orphan("lost", NOW - 99));
     let found = sweep(&world, &listing, std::slice::from_ref(&young)).await;
@@ -233,7 +246,7 @@ async fn a_client_whose_object_is_gone_is_listed_first_and_deleted_when_it_is_of
 
     let world = without_object();
     assert_eq!(sweep(&world, &listing, &[orphan("lost", NOW - 100)]).await, Swept::default());
-    assert_eq!(world.calls(), [OBJECT.to_owned(), DEFINITION.to_owned(), delete("lost")]);
+    assert_eq!(world.calls(), [OBJECT, DEFINITION, SECRETS, &delete("lost")]);
 }
 
 #[tokio::test]
@@ -242,9 +255,35 @@ async fn before_each_deletion_the_definition_is_asked_for_anew() {
     let world = without_object();
     let found = sweep(&world, &listing, &[orphan("one", 0), orphan("two", 0)]).await;
     assert_eq!(found, Swept::default());
-    let [object, definition] = [OBJECT, DEFINITION].map(str::to_owned);
-    let each = |id| [object.clone(), definition.clone(), delete(id)];
-    assert_eq!(world.calls(), [each("one"), each("two")].concat());
+    let each = |id| [OBJECT, DEFINITION, SECRETS].map(str::to_owned).into_iter().chain([delete(id)]);
+    assert_eq!(world.calls(), each("one").chain(each("two")).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_client_that_its_object_left_behind_while_meshagent_was_away_is_marked_and_not_deleted() {
+    let left = |client_id: &str| {
+        json!({ "name": "renamed", "namespace": "shop", "annotations": {
+            "meshagent.com/retained": "true", "meshagent.com/client-id": client_id, "meshagent.com/owner-uid": "u",
+        } })
+    };
+    const CLIENT: &str = "/accounts/projects/p1/oauth/clients/lost";
+    let mut metadata = BTreeMap::from([("theirs".to_owned(), "kept".to_owned())]);
+    marker("r").write(&mut metadata);
+    let world = without_object()
+        .says(SECRETS, 200, secrets(&[left("lost")]))
+        .says(&format!("GET {CLIENT}"), 200, json!({ "client_id": "lost", "metadata": metadata }))
+        .says(&format!("PUT {CLIENT}"), 200, json!({ "ok": true }));
+    let found = sweep(&world, &listing([("lost", marker("r"))]), &[orphan("lost", 0)]).await;
+    assert_eq!(found, Swept::default());
+    assert_eq!(world.calls()[3..], [format!("GET {CLIENT}"), format!("PUT {CLIENT}")]);
+
+    let world = without_object().says(SECRETS, 200, secrets(&[left("another")]));
+    sweep(&world, &listing([("lost", marker("r"))]), &[orphan("lost", 0)]).await;
+    assert!(world.calls().contains(&delete("lost")), "the Secret speaks of another client");
+
+    let world = without_object().says(SECRETS, 500, json!({}));
+    let found = sweep(&world, &listing([("lost", marker("r"))]), &[orphan("lost", 0)]).await;
+    assert_eq!(found.orphans, [orphan("lost", 0)], "not known");
 }
 
 #[tokio::test]
@@ -293,7 +332,7 @@ async fn nothing_is_asked_about_a_client_that_is_none_of_the_sweeps_business() {
         ("another cluster's", owned(&|owner| owner.cluster = ClusterId::new("d"))),
         ("out of scope", owned(&|owner| owner.namespace = "elsewhere".to_owned())),
         ("adopted", Marker { origin: Origin::Adopted, ..marker("r") }),
-        ("left behind", Marker { origin: Origin::Retained, ..marker("r") }),
+        ("left behind", Marker { retained: true, ..marker("r") }),
         ("to be left behind", Marker { policy: Policy::Retain, ..owned(&|owner| owner.name = "gone".to_owned()) }),
         ("unnamable", owned(&|owner| owner.name = "../../secrets/key".to_owned())),
         ("unnamed", owned(&|owner| owner.name = String::new())),
@@ -311,7 +350,7 @@ async fn orphans_are_only_reported_if_the_project_wants_it_so() {
     let (world, clients) = (without_object(), listing([("lost", marker("r"))]));
     let found = sweep_with(&world, &clients, &[orphan("lost", 1)], None, rule(OrphanPolicy::Report)).await;
     assert_eq!(found, Swept { orphans: vec![orphan("lost", 1)], next: None });
-    assert_eq!(world.calls(), [OBJECT, DEFINITION]);
+    assert_eq!(world.calls(), [OBJECT, DEFINITION, SECRETS]);
 }
 
 #[tokio::test]

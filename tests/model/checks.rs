@@ -42,7 +42,9 @@ pub fn bounded(world: &World) -> bool {
 pub fn has_effect(step: &Step) -> bool {
     match step {
         Step::ReadLive | Step::ReadSecret | Step::List | Step::Get { .. } | Step::Rehearse { .. } => false,
-        Step::Forget | Step::Rest => false,
+        Step::Forget | Step::Rest | Step::AskDefinition | Step::TakeCredential { .. } => false,
+        Step::TakeOver { .. } | Step::Relocate { .. } | Step::DeleteSecret { .. } => true,
+        Step::LeaveSecret { .. } | Step::Abandon { .. } => true,
         Step::WriteIntent { .. } | Step::Post { .. } | Step::Publish { .. } | Step::MoveToken { .. } => true,
         Step::Reshape { .. } | Step::Put { .. } | Step::Delete { .. } | Step::Record(_) => true,
         Step::StrikeUnknown { .. } | Step::RemoveFinalizer { .. } => true,

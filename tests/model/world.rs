@@ -10,13 +10,14 @@ mod fair;
 use std::collections::{BTreeMap, BTreeSet};
 
 use meshagent_operator::decide::change::Wanted;
+use meshagent_operator::decide::desired::lifecycle::OnLoss;
 use meshagent_operator::decide::disowned::{Evidence, disowned};
 use meshagent_operator::decide::id::{ClientId, ClusterId, Digest, Token, Uid, Version};
 use meshagent_operator::decide::marker::{Owner, Policy};
 pub use meshagent_operator::decide::next::Step;
-use meshagent_operator::decide::next::{Desired, Removal, next};
+use meshagent_operator::decide::next::{Desired, Leaving, Removal, next};
 use meshagent_operator::decide::observed::{
-    Credential, Held, Object, Observed, Recorded, RemoteClient, Replaced, Secret, Stored,
+    Content, Credential, Foreign, Held, Object, Observed, Recorded, RemoteClient, Replaced, Secret, Stored,
 };
 use meshagent_operator::decide::settings::Settings;
 
@@ -190,6 +191,7 @@ impl World {
             recorded: Recorded::default(),
             rotation_asked: false,
             replaced: Replaced::LongAgo,
+            orphaning: false,
         };
         self.declared = Some(Shared::new(Declared { object, deleting: false, variant: 0 }));
     }
@@ -216,7 +218,8 @@ impl World {
     fn view_secret(secret: Option<&StoredSecret>, object: &Object, live: bool) -> Secret {
         let Some(secret) = secret else { return Secret::Absent };
         if secret.uid != object.uid {
-            return Secret::Foreign;
+            let former = Some((secret.client_id.clone(), secret.uid.clone()));
+            return Secret::Foreign(Foreign { version: secret.version.clone(), former, content: Content::Unread });
         }
         let digest = Digest::new(secret.client_id.as_str());
         let as_recorded = object.recorded.digest.as_ref() == Some(&digest);
@@ -232,6 +235,9 @@ impl World {
             client_id: Some(secret.client_id.clone()),
             credential,
             in_shape: true,
+            misplaced: false,
+            owned: true,
+            retained: false,
         })
     }
 
@@ -380,7 +386,7 @@ impl Pass {
     /// What the pass believes is asked for.
     fn desired(&self) -> Desired {
         if self.deleting {
-            Desired::Absent
+            Desired::Absent(Leaving::default())
         } else {
             Desired::Present(Box::new(wanted(&self.observed.object.uid, self.variant)))
         }
@@ -392,7 +398,15 @@ pub fn wanted(uid: &Uid, variant: u8) -> Wanted {
     let owner = Owner { cluster: ClusterId::new("k"), namespace: "n".into(), name: "o".into(), uid: uid.clone() };
     let scope = if variant == 0 { "a" } else { "b" };
     let settings = Settings { scopes: BTreeSet::from([scope.to_owned()]), ..Settings::default() };
-    Wanted { settings, owner, policy: Policy::Delete }
+    Wanted {
+        settings,
+        owner,
+        policy: Policy::Delete,
+        adopt: None,
+        on_loss: OnLoss::Recreate,
+        suspended: false,
+        secret_name: "o-oauth".into(),
+    }
 }
 
 /// The clients of a listing that matter to an object: recorded, retiring, or bearing its uid.

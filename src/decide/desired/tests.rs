@@ -1,8 +1,13 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use std::time::Duration;
+
+use super::lifecycle::{Adopt, CredentialRef, OnLoss};
 use super::*;
-use crate::api::oauth_client::{SecretKeysSpec, SecretSpec};
+use crate::api::oauth_client::{AdoptSpec, CredentialSecretRef, RotationSpec, SecretKeysSpec, SecretSpec};
+use crate::decide::id::ClientId;
+use crate::decide::marker::Policy;
 
 fn spec(fields: Value) -> OAuthClientSpec {
     serde_json::from_value(fields).unwrap()
@@ -36,6 +41,22 @@ fn default_keys() -> SecretKeys {
     }
 }
 
+fn layout(name: &str, keys: SecretKeys) -> SecretLayout {
+    let (labels, annotations) = (BTreeMap::new(), BTreeMap::new());
+    SecretLayout { name: name.to_owned(), keys, labels, annotations, type_: "Opaque".to_owned() }
+}
+
+/// What is done with a client whose spec does not say.
+fn usual() -> Lifecycle {
+    Lifecycle {
+        adopt: None,
+        policy: None,
+        on_loss: OnLoss::Recreate,
+        suspended: false,
+        overlap: Duration::from_secs(86_400),
+    }
+}
+
 #[test]
 fn a_redirect_uri_is_enough() {
     let wanted = Present {
@@ -46,8 +67,9 @@ fn a_redirect_uri_is_enough() {
             scopes: set(&["email", "openid", "profile"]),
             metadata: metadata([("name", "shop/web")]),
         },
-        secret: SecretLayout { name: "web-oauth".to_owned(), keys: default_keys() },
+        secret: layout("web-oauth", default_keys()),
         project: ProjectRef { kind: ProjectKind::ClusterMeshAgentProject, name: "default".to_owned() },
+        lifecycle: usual(),
     };
     assert_eq!(read(json!({"redirectUris": ["https://shop.example.com/cb"]})), Ok(wanted));
 }
@@ -78,8 +100,25 @@ fn every_field_is_read() {
                 token_url: Some("token.url".to_owned()),
                 scopes: None,
             },
+            labels: metadata([("argocd.argoproj.io/secret-type", "repository"), ("tier", "")]),
+            annotations: metadata([("reloader.stakater.com/match", "true\nor not")]),
+            type_: "kubernetes.io/basic-auth".to_owned(),
         },
         project: ProjectRef { kind: ProjectKind::MeshAgentProject, name: "shop".to_owned() },
+        lifecycle: Lifecycle {
+            adopt: Some(Adopt {
+                client_id: ClientId::new("c-1"),
+                credential: Some(CredentialRef {
+                    secret: "old-login".to_owned(),
+                    client_id_key: "id".to_owned(),
+                    client_secret_key: "CLIENT_SECRET".to_owned(),
+                }),
+            }),
+            policy: Some(Policy::Retain),
+            on_loss: OnLoss::Block,
+            suspended: true,
+            overlap: Duration::from_secs(0),
+        },
     };
     let given = json!({
         "projectRef": {"kind": "MeshAgentProject", "name": "shop"},
@@ -93,9 +132,61 @@ fn every_field_is_read() {
         "secret": {"name": "web-login", "keys": {
             "clientId": "client-id", "clientSecret": "client-secret", "projectId": "", "authorizeUrl": "",
             "tokenUrl": "token.url", "scopes": "",
-        }},
+        }, "labels": {"argocd.argoproj.io/secret-type": "repository", "tier": ""},
+        "annotations": {"reloader.stakater.com/match": "true\nor not"}, "type": "kubernetes.io/basic-auth"},
+        "adopt": {"clientId": "c-1", "credentialSecretRef": {"name": "old-login", "clientIdKey": "id"}},
+        "deletionPolicy": "Retain",
+        "onCredentialLoss": "Block",
+        "suspend": true,
+        "rotation": {"overlap": "0s"},
     });
     assert_eq!(read(given), Ok(wanted));
+}
+
+#[test]
+fn a_secret_that_would_act_by_itself_is_refused() {
+    let said = |secret: Value| sentences(json!({"redirectUris": ["https://a.example"], "secret": secret}));
+    for type_ in
+        ["kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token", "helm.sh/release.v1", "a b", ""]
+    {
+        let said = said(json!({"type": type_}));
+        assert!(said.len() == 1 && said[0].starts_with("spec.secret.type is not a type"), "{type_}: {said:?}");
+    }
+    for key in ["kubernetes.io/service-account.name", "meshagent.com/owner-uid", "-a", "a/b/c", "/a", ""] {
+        for field in ["labels", "annotations"] {
+            let said = said(json!({field: {key: ""}}));
+            assert!(
+                said.len() == 1 && said[0].starts_with(&format!("spec.secret.{field} has a key")),
+                "{key}: {said:?}"
+            );
+        }
+    }
+    for label in ["app.kubernetes.io/instance", "app.kubernetes.io/managed-by"] {
+        let said = said(json!({"labels": {label: "x"}}));
+        assert!(said.len() == 1 && said[0].ends_with("choose another label"), "{label}: {said:?}");
+    }
+    assert_eq!(said(json!({"labels": {"tier": "not a value"}})).len(), 1);
+    let present = read(json!({"redirectUris": ["https://a.example"], "secret": {
+        "labels": {"app.kubernetes.io/part-of": "shop"}, "annotations": {"app.kubernetes.io/instance": "x"},
+    }}));
+    assert!(present.is_ok(), "{present:?}");
+}
+
+#[test]
+fn an_adoption_needs_the_id_and_the_name_of_the_secret() {
+    let said = sentences(json!({"redirectUris": ["https://a.example"], "adopt": {"credentialSecretRef": {}}}));
+    let fields: Vec<_> = said.iter().filter_map(|sentence| sentence.split(' ').next()).collect();
+    assert_eq!(fields, ["spec.adopt.clientId", "spec.adopt.credentialSecretRef.name"]);
+}
+
+#[test]
+fn words_and_durations_of_the_lifecycle_are_known_ones() {
+    let said = sentences(json!({
+        "redirectUris": ["https://a.example"], "deletionPolicy": "Keep", "onCredentialLoss": "Ignore",
+        "rotation": {"overlap": "1 day"},
+    }));
+    let fields: Vec<_> = said.iter().filter_map(|sentence| sentence.split(' ').next()).collect();
+    assert_eq!(fields, ["spec.deletionPolicy", "spec.onCredentialLoss", "spec.rotation.overlap"]);
 }
 
 #[test]
@@ -312,10 +403,15 @@ fn texts() -> impl Strategy<Value = Option<Vec<String>>> {
     prop::option::of(prop::collection::vec(text(), 0..5))
 }
 
+fn entries() -> impl Strategy<Value = Option<BTreeMap<String, String>>> {
+    prop::option::of(prop::collection::btree_map(text(), text(), 0..4))
+}
+
 prop_compose! {
     fn any_spec()(
         lists in (texts(), texts(), texts(), texts()),
-        words in prop::collection::vec(prop::option::of(text()), 12),
+        words in prop::collection::vec(prop::option::of(text()), 20),
+        secret_metadata in (entries(), entries()),
         extra_metadata in prop::option::of(prop::collection::btree_map(text(), text(), 0..4)),
     ) -> OAuthClientSpec {
         let mut words = words.into_iter();
@@ -339,7 +435,22 @@ prop_compose! {
                     token_url: word(),
                     scopes: word(),
                 }),
+                labels: secret_metadata.0,
+                annotations: secret_metadata.1,
+                type_: word(),
             }),
+            adopt: Some(AdoptSpec {
+                client_id: word(),
+                credential_secret_ref: Some(CredentialSecretRef {
+                    name: word(),
+                    client_id_key: word(),
+                    client_secret_key: word(),
+                }),
+            }),
+            deletion_policy: word(),
+            on_credential_loss: word(),
+            suspend: None,
+            rotation: Some(RotationSpec { overlap: word() }),
         }
     }
 }

@@ -83,9 +83,8 @@ pub(super) fn tend_secretless(wanted: &Wanted, observed: &Observed) -> Step {
         Comparison::Same => None,
         Comparison::Drift(drift) => Some(drift),
     };
-    let (verdict, drift) = drift.map_or((Verdict::Converged, None), |(failure, digest)| {
-        (Verdict::Blocked(failure), Some(digest))
-    });
+    let (verdict, drift) =
+        drift.map_or((Verdict::Converged, None), |(failure, digest)| (Verdict::Blocked(failure), Some(digest)));
     let published = Published { client_id: client_id.clone(), credential: None, adopted: true, drift };
     conclude(observed, verdict, Some(published))
 }
@@ -161,13 +160,9 @@ fn take_back(wanted: &Wanted, observed: &Observed, foreign: &Foreign, (client_id
         // A listing may be of before it was left.
         None | Some(Remote::Listed(_) | Remote::Unmoved(_)) => Step::Get { client_id: client_id.clone() },
         Some(Remote::Missing(_)) => Step::List,
-        Some(Remote::Read(client)) if client.marker.as_ref().is_some_and(left) => {
-            with_fresh_token(observed, |token| Step::TakeOver {
-                client_id: client_id.clone(),
-                token: token.clone(),
-                version: foreign.version.clone(),
-            })
-        }
+        Some(Remote::Read(client)) if client.marker.as_ref().is_some_and(left) => with_fresh_token(observed, |token| {
+            Step::TakeOver { client_id: client_id.clone(), token: token.clone(), version: foreign.version.clone() }
+        }),
         Some(Remote::Read(_) | Remote::Absent | Remote::Deleted) => blocked(observed, secret_conflict()),
     }
 }

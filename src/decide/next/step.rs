@@ -56,8 +56,7 @@ pub enum Step {
         /// The version that the Secret must still have.
         version: Version,
     },
-    /// Take the credential of the client that the object adopts from where the spec says. Instead of a POST, and spends
-    /// the token like one.
+    /// Take the credential of the client that the object adopts from where the spec says. In the place of a POST.
     TakeCredential {
         /// The token that is published with it.
         token: Token,
@@ -146,19 +145,13 @@ impl Step {
     /// Whether the step uses the object's token up.
     #[must_use]
     pub fn spends_token(&self) -> bool {
-        matches!(
-            self,
-            Self::Post { .. } | Self::MoveToken { .. } | Self::TakeCredential { .. } | Self::TakeOver { .. }
-        )
+        matches!(self, Self::Post { .. } | Self::MoveToken { .. } | Self::TakeOver { .. })
     }
 
     /// Whether the step is a call of MeshAgent.
     #[must_use]
     pub fn is_remote(&self) -> bool {
-        matches!(
-            self,
-            Self::List | Self::Get { .. } | Self::Post { .. } | Self::Put { .. } | Self::Delete { .. }
-        )
+        matches!(self, Self::List | Self::Get { .. } | Self::Post { .. } | Self::Put { .. } | Self::Delete { .. })
     }
 }
 

@@ -44,8 +44,8 @@ pub(super) fn tend(wanted: &Wanted, observed: &Observed, stored: &Stored, token:
         Credential::Other(digest) => Some(digest.clone()),
         Credential::Unread | Credential::AsRecorded | Credential::Broken => None,
     };
-    let (verdict, drift) = drift
-        .map_or((Verdict::Converged, None), |(failure, digest)| (Verdict::Blocked(failure), Some(digest)));
+    let (verdict, drift) =
+        drift.map_or((Verdict::Converged, None), |(failure, digest)| (Verdict::Blocked(failure), Some(digest)));
     let credential = Some(Kept { version: stored.version.clone(), digest });
     let adopted = adopted || super::adopt::is_marked_adopted(observed.remote.get(client_id));
     conclude(observed, verdict, Some(Published { client_id: client_id.clone(), credential, adopted, drift }))
@@ -64,9 +64,8 @@ fn tidy(observed: &Observed, stored: &Stored, client_id: &ClientId, annotated: b
         return Some(Step::DeleteSecret { leftover: true, version: version.clone() });
     }
     let mut retiring = observed.object.recorded.retiring.iter();
-    let due = retiring.find(|former| {
-        former.due && &former.client_id != client_id && !removed(observed, &former.client_id)
-    })?;
+    let due = retiring
+        .find(|former| former.due && &former.client_id != client_id && !removed(observed, &former.client_id))?;
     Some(Step::Delete { client_id: due.client_id.clone(), because: Removal::Retired })
 }
 

@@ -5,10 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
+use crate::decide::desired::lifecycle::OnLoss;
 use crate::decide::id::{ClusterId, Digest, Uid, Version};
 use crate::decide::marker::{Marker, Owner, Policy};
-use crate::decide::observed::{Answer, Recorded, Replaced, Retiring};
+use crate::decide::observed::{Answer, Content, Definition, Recorded, Replaced, Retiring};
 use crate::decide::settings::Settings;
+
+mod departures;
+mod former_clients;
 
 fn uid() -> Uid {
     Uid::new("u")
@@ -25,7 +29,20 @@ fn id(text: &str) -> ClientId {
 fn wanted() -> Wanted {
     let owner = Owner { cluster: ClusterId::new("k"), namespace: "shop".into(), name: "web".into(), uid: uid() };
     let settings = Settings { scopes: BTreeSet::from(["openid".to_owned()]), ..Settings::default() };
-    Wanted { settings, owner, policy: Policy::Delete }
+    Wanted {
+        settings,
+        owner,
+        policy: Policy::Delete,
+        adopt: None,
+        on_loss: OnLoss::Recreate,
+        suspended: false,
+        secret_name: "web-oauth".to_owned(),
+    }
+}
+
+/// The object is being deleted, as objects usually are.
+fn leaving() -> Desired {
+    Desired::Absent(Leaving::default())
 }
 
 fn present() -> Desired {
@@ -43,6 +60,7 @@ fn fresh() -> Object {
         recorded: Recorded::default(),
         rotation_asked: false,
         replaced: Replaced::LongAgo,
+        orphaning: false,
     }
 }
 
@@ -69,7 +87,16 @@ fn stored(random: &str, client_id: &str, credential: Credential) -> Secret {
         client_id: Some(id(client_id)),
         credential,
         in_shape: true,
+        misplaced: false,
+        owned: true,
+        retained: false,
     })
+}
+
+/// A Secret that is not ours.
+fn foreign(former: Option<(&str, &str)>, content: Content) -> Secret {
+    let former = former.map(|(client_id, uid)| (id(client_id), Uid::new(uid)));
+    Secret::Foreign(Foreign { version: Version::new("4"), former, content })
 }
 
 fn observed(object: Object, secret: Secret, remote: &[(&str, RemoteClient)], held: Held) -> Observed {
@@ -84,7 +111,19 @@ fn at_rest() -> Observed {
 }
 
 fn credential(random: &str, client_id: &str) -> Held {
-    Held::Credential { token: token(random), client_id: id(client_id), digest: Digest::new("d") }
+    Held::Credential {
+        token: token(random),
+        client_id: id(client_id),
+        digest: Digest::new("d"),
+        origin: Origin::Created,
+    }
+}
+
+/// What a pass knows of an object that is being deleted, once it has asked whether OAuthClients are kept.
+fn established(mut seen: Observed) -> Observed {
+    assert_eq!(next(&leaving(), &seen), Step::AskDefinition);
+    seen.absorb(&Step::AskDefinition, Answer::Definition(Definition::Established));
+    seen
 }
 
 fn reason(step: &Step) -> Option<Reason> {
@@ -121,7 +160,7 @@ fn a_token_of_unknown_outcome_is_never_posted_but_remembered() {
     let object = Object { token: Some(token("t")), finalizer: true, ..fresh() };
     let mut seen = observed(object.clone(), Secret::Absent, &[], Held::Nothing);
     assert_eq!(next(&present(), &seen), Step::ReadLive);
-    seen.absorb(&Step::ReadLive, Answer::Live(Some(object), Secret::Absent));
+    seen.absorb(&Step::ReadLive, Answer::Live(Some(object), Secret::Absent, None));
     assert_eq!(next(&present(), &seen), intent("1", &["t"]));
 }
 
@@ -149,7 +188,7 @@ fn a_pass_that_lost_deletes_its_own_client_after_a_live_read() {
     let object = Object { token: Some(token("theirs")), finalizer: true, ..fresh() };
     let mut seen = observed(object.clone(), Secret::Absent, &[], credential("mine", "c"));
     assert_eq!(next(&present(), &seen), Step::ReadLive);
-    seen.absorb(&Step::ReadLive, Answer::Live(Some(object), Secret::Absent));
+    seen.absorb(&Step::ReadLive, Answer::Live(Some(object), Secret::Absent, None));
     assert_eq!(next(&present(), &seen), Step::Delete { client_id: id("c"), because: Removal::OwnWaste });
 }
 
@@ -161,7 +200,7 @@ fn a_pass_that_lost_leaves_a_client_that_somebody_recorded_or_the_secret_holds()
         (Object { recorded: Recorded::default(), ..other }, stored("mine", "c", Credential::Broken)),
     ] {
         let mut seen = observed(object.clone(), secret.clone(), &[], credential("mine", "c"));
-        seen.absorb(&Step::ReadLive, Answer::Live(Some(object), secret));
+        seen.absorb(&Step::ReadLive, Answer::Live(Some(object), secret, None));
         assert_eq!(next(&present(), &seen), Step::Forget);
     }
 }
@@ -244,7 +283,7 @@ fn a_recorded_client_with_the_marker_of_another_is_left_alone() {
 
 #[test]
 fn a_foreign_secret_is_a_conflict_and_nothing_is_posted() {
-    let seen = observed(fresh(), Secret::Foreign, &[], Held::Nothing);
+    let seen = observed(fresh(), foreign(None, Content::Other), &[], Held::Nothing);
     assert_eq!(reason(&next(&present(), &seen)), Some(Reason::SecretConflict));
 }
 
@@ -271,7 +310,7 @@ fn after_three_unknown_outcomes_their_clients_are_removed_before_the_next_post()
     assert_eq!(next(&present(), &seen), Step::List);
     seen.absorb(&Step::List, Answer::Listing(BTreeMap::from([(id("waste"), waste)])));
     assert_eq!(next(&present(), &seen), Step::ReadLive);
-    seen.absorb(&Step::ReadLive, Answer::Live(Some(object), Secret::Absent));
+    seen.absorb(&Step::ReadLive, Answer::Live(Some(object), Secret::Absent, None));
     let delete = Step::Delete { client_id: id("waste"), because: Removal::Disowned };
     assert_eq!(next(&present(), &seen), delete);
     seen.absorb(&delete, Answer::Deleted);
@@ -302,36 +341,36 @@ fn a_former_client_is_deleted_when_its_overlap_has_ended_and_not_before() {
 
 #[test]
 fn deletion_deletes_the_recorded_client_and_then_lets_the_object_go() {
-    let mut seen = at_rest();
-    let delete = next(&Desired::Absent, &seen);
+    let mut seen = established(at_rest());
+    let delete = next(&leaving(), &seen);
     assert_eq!(delete, Step::Delete { client_id: id("c"), because: Removal::ObjectDeleted });
     seen.absorb(&delete, Answer::Deleted);
-    assert_eq!(next(&Desired::Absent, &seen), Step::RemoveFinalizer { version: Version::new("5") });
+    assert_eq!(next(&leaving(), &seen), Step::RemoveFinalizer { version: Version::new("5") });
 }
 
 #[test]
 fn deletion_lists_first_where_a_post_may_have_made_what_nothing_names() {
     let object = Object { token: Some(token("t")), finalizer: true, ..fresh() };
-    let mut seen = observed(object, Secret::Absent, &[], Held::Nothing);
-    assert_eq!(next(&Desired::Absent, &seen), Step::List);
+    let mut seen = established(observed(object, Secret::Absent, &[], Held::Nothing));
+    assert_eq!(next(&leaving(), &seen), Step::List);
     seen.absorb(&Step::List, Answer::Listing(BTreeMap::from([(id("lost"), wanted().client(&token("t")))])));
-    assert_eq!(next(&Desired::Absent, &seen), Step::Delete { client_id: id("lost"), because: Removal::ObjectDeleted });
+    assert_eq!(next(&leaving(), &seen), Step::Delete { client_id: id("lost"), because: Removal::ObjectDeleted });
 }
 
 #[test]
 fn deletion_looks_at_a_client_that_only_the_status_names_and_leaves_a_foreign_one() {
-    let mut seen = observed(recorded(), Secret::Absent, &[], Held::Nothing);
+    let mut seen = established(observed(recorded(), Secret::Absent, &[], Held::Nothing));
     let get = Step::Get { client_id: id("c") };
-    assert_eq!(next(&Desired::Absent, &seen), get);
+    assert_eq!(next(&leaving(), &seen), get);
     seen.absorb(&get, Answer::Client(Some(RemoteClient { settings: Settings::default(), marker: None })));
-    assert_eq!(next(&Desired::Absent, &seen), Step::List, "its token is in doubt");
+    assert_eq!(next(&leaving(), &seen), Step::List, "its token is in doubt");
     seen.absorb(&Step::List, Answer::Listing(BTreeMap::new()));
-    assert_eq!(next(&Desired::Absent, &seen), Step::RemoveFinalizer { version: Version::new("5") });
+    assert_eq!(next(&leaving(), &seen), Step::RemoveFinalizer { version: Version::new("5") });
 }
 
 #[test]
 fn an_object_without_our_finalizer_that_is_deleted_is_none_of_our_business() {
-    assert_eq!(next(&Desired::Absent, &observed(fresh(), Secret::Absent, &[], Held::Nothing)), Step::Rest);
+    assert_eq!(next(&leaving(), &observed(fresh(), Secret::Absent, &[], Held::Nothing)), Step::Rest);
 }
 
 #[test]
@@ -377,13 +416,16 @@ fn any_observed() -> impl Strategy<Value = Observed> {
             [Credential::Unread, Credential::AsRecorded, Credential::Other(Digest::new("o")), Credential::Broken];
         let secret = match secret {
             (0, ..) => Secret::Absent,
-            (1, ..) => Secret::Foreign,
+            (1, ..) => foreign(None, Content::Unread),
             (_, random, client_id, credential) => Secret::Ours(Stored {
                 version: Version::new("4"),
                 token: random.map(token),
                 client_id: client_id.map(id),
                 credential: credentials[usize::try_from(credential).unwrap()].clone(),
                 in_shape: true,
+                misplaced: credential == 1,
+                owned: credential == 2,
+                retained: false,
             }),
         };
         let held = match held {
@@ -413,9 +455,12 @@ fn answer(step: &Step, seen: &Observed, luck: u8) -> Answer {
         client_id: Some(client_id.clone()),
         credential: Credential::Other(Digest::new("d")),
         in_shape: true,
+        misplaced: false,
+        owned: true,
+        retained: false,
     };
     match step {
-        Step::ReadLive => Answer::Live((luck != 1).then_some(object), seen.secret.clone()),
+        Step::ReadLive => Answer::Live((luck != 1).then_some(object), seen.secret.clone(), None),
         Step::ReadSecret => {
             Answer::Data([Credential::AsRecorded, Credential::Broken][usize::from(luck % 2)].clone(), true)
         }
@@ -435,13 +480,28 @@ fn answer(step: &Step, seen: &Observed, luck: u8) -> Answer {
         Step::Publish { client_id, token, .. } => Answer::Stored(stored(token, client_id)),
         Step::MoveToken { token, .. } => match &seen.secret {
             Secret::Ours(before) => Answer::Stored(Stored { token: Some(token.clone()), ..before.clone() }),
-            Secret::Absent | Secret::Foreign => Answer::Conflict,
+            Secret::Absent | Secret::Foreign(_) => Answer::Conflict,
         },
         Step::Reshape { client_id, .. } => {
             Answer::Stored(stored(object.token.as_ref().unwrap_or(&fresh_token), client_id))
         }
         Step::Put { result, .. } => Answer::Updated((**result).clone()),
         Step::Delete { .. } => Answer::Deleted,
+        Step::TakeCredential { client_id, .. } => {
+            Answer::Taken { client_id: client_id.clone(), digest: Digest::new("d") }
+        }
+        Step::TakeOver { client_id, token, .. } => Answer::Stored(stored(token, client_id)),
+        Step::Relocate { client_id, .. } => {
+            Answer::Stored(stored(object.token.as_ref().unwrap_or(&fresh_token), client_id))
+        }
+        Step::LeaveSecret { retained, .. } => match &seen.secret {
+            Secret::Ours(before) => Answer::Stored(Stored { owned: false, retained: *retained, ..before.clone() }),
+            Secret::Absent | Secret::Foreign(_) => Answer::Conflict,
+        },
+        Step::DeleteSecret { .. } => Answer::SecretGone,
+        Step::AskDefinition if luck == 4 => Answer::Definition(Definition::Away),
+        Step::AskDefinition => Answer::Definition(Definition::Established),
+        Step::Abandon { .. } => Answer::Abandoned,
         Step::Forget | Step::Rest => Answer::Forgotten,
         Step::Record(record) => {
             let mut object = object;
@@ -462,9 +522,9 @@ proptest! {
         deleting in prop::bool::ANY,
         luck in prop::collection::vec(0_u8..6, 80),
     ) {
-        let desired = if deleting { Desired::Absent } else { present() };
+        let desired = if deleting { leaving() } else { present() };
         let known: BTreeMap<ClientId, RemoteClient> = seen.remote.iter().filter_map(|(id, known)| match known {
-            Remote::Listed(client) | Remote::Read(client) => Some((id.clone(), client.clone())),
+            Remote::Listed(client) | Remote::Unmoved(client) | Remote::Read(client) => Some((id.clone(), client.clone())),
             Remote::Missing(_) | Remote::Absent | Remote::Deleted => None,
         }).collect();
         let named: Vec<_> = seen.object.recorded.client_id.iter().cloned().chain([id("held"), id("keyless"), id("made")]).collect();

@@ -1,6 +1,9 @@
 //! Facts that must not outlive what they are about. The model found each of these.
 
+use std::collections::BTreeSet;
+
 use super::*;
+use crate::decide::id::{Token, Uid};
 use crate::decide::next::{Record, Verdict};
 
 fn object(version: &str) -> Object {
@@ -13,6 +16,7 @@ fn object(version: &str) -> Object {
         recorded: Recorded { digest: Some(Digest::new("recorded")), ..Recorded::default() },
         rotation_asked: false,
         replaced: Replaced::LongAgo,
+        orphaning: false,
     }
 }
 
@@ -23,6 +27,9 @@ fn stored(digest: &str) -> Stored {
         client_id: Some(ClientId::new("c")),
         credential: Credential::Other(Digest::new(digest)),
         in_shape: true,
+        misplaced: false,
+        owned: true,
+        retained: false,
     }
 }
 
@@ -57,7 +64,7 @@ fn a_token_or_a_secret_written_after_the_record_is_recorded_anew() {
 fn a_credential_is_the_recorded_one_after_a_record_only_by_its_digest() {
     let credential = |seen: &Observed| match &seen.secret {
         Secret::Ours(stored) => stored.credential.clone(),
-        Secret::Absent | Secret::Foreign => Credential::Broken,
+        Secret::Absent | Secret::Foreign(_) => Credential::Broken,
     };
     assert_eq!(credential(&recorded_with("recorded")), Credential::AsRecorded);
     assert_eq!(credential(&recorded_with("another")), Credential::Other(Digest::new("another")));
@@ -76,10 +83,10 @@ fn a_listing_from_before_the_record_is_none_to_clean_by() {
 fn what_changed_since_the_record_is_recorded_anew_until_a_third_change_ends_the_pass() {
     let mut seen = recorded_with("recorded");
     let secret = seen.secret.clone();
-    seen.absorb(&Step::ReadLive, Answer::Live(Some(object("2")), secret.clone()));
+    seen.absorb(&Step::ReadLive, Answer::Live(Some(object("2")), secret.clone(), None));
     assert!(seen.recorded, "nothing changed");
     for (version, ends) in [("3", false), ("4", false), ("5", true)] {
-        seen.absorb(&Step::ReadLive, Answer::Live(Some(object(version)), secret.clone()));
+        seen.absorb(&Step::ReadLive, Answer::Live(Some(object(version)), secret.clone(), None));
         assert!(!seen.recorded);
         assert_eq!(seen.failure.is_some(), ends, "at version {version}");
         seen.absorb(&record(), Answer::Recorded(object(version)));

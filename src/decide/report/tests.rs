@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use crate::decide::id::{ClientId, Digest, Version};
-use crate::decide::next::Published;
+use crate::decide::next::{Kept, Published};
 
 const NOW: i64 = 1_000_000;
 /// When the conditions of the objects below got their statuses.
@@ -83,6 +83,9 @@ fn converged_status() -> OAuthClientStatus {
         retiring: None,
         managed_metadata_keys: Some(vec!["cost".into(), "team".into()]),
         last_handled_reconcile_at: Some(String::new()),
+        last_handled_rotate_at: Some(String::new()),
+        adopted: None,
+        persisting_drift: None,
     }
 }
 
@@ -187,8 +190,9 @@ impl Pass {
 fn published(client_id: &str, version: &str, digest: Option<&str>) -> Published {
     Published {
         client_id: ClientId::new(client_id),
-        secret_version: Version::new(version),
-        digest: digest.map(Digest::new),
+        credential: Some(Kept { version: Version::new(version), digest: digest.map(Digest::new) }),
+        adopted: false,
+        drift: None,
     }
 }
 
@@ -355,7 +359,10 @@ fn an_edit_that_is_not_applied_is_never_ready() {
 fn an_object_that_cannot_be_deleted_yet_says_why() {
     let mut pass = Pass::blocked(converged(), Reason::ProjectNotFound);
     pass.deleting = true;
-    let message = "cannot be deleted yet: mend it";
+    pass.object.metadata.namespace = Some("shop".into());
+    pass.object.metadata.uid = Some("0b5c".into());
+    let message = "cannot be deleted yet: mend it. To give up on the client at MeshAgent: kubectl annotate maoc web -n \
+                   shop meshagent.com/force-release=0b5c";
     let wanted = [
         says("Ready", "False", "ProjectNotFound", message, 1, NOW),
         says("Synced", "False", "ProjectNotFound", message, 1, NOW),
@@ -663,6 +670,6 @@ proptest! {
         let blocked = matches!(pass.record.verdict, Verdict::Blocked(_));
         let again = pass.requeue();
         prop_assert!(!blocked || again.is_some_and(|again| !again.is_zero()), "{:?}", again);
-        prop_assert!(again.is_none_or(|again| again <= OVERLAP), "{:?}", again);
+        prop_assert!(again.is_none_or(|again| again <= DEFAULT_OVERLAP), "{:?}", again);
     }
 }

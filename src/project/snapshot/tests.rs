@@ -19,6 +19,7 @@ fn marked(uid: &str) -> RemoteClient {
         token: Token::mint(&uid, "r"),
         policy: Policy::Delete,
         origin: Origin::Created,
+        retained: false,
         owner: Owner { cluster: ClusterId::new("c"), namespace: "shop".into(), name: "web".into(), uid },
     };
     RemoteClient { marker: Some(marker), ..client("openid") }
@@ -29,7 +30,32 @@ fn id(text: &str) -> ClientId {
 }
 
 fn shows(snapshot: &Snapshot, id: &ClientId) -> Option<RemoteClient> {
-    snapshot.relevant([id], &Uid::new("nobody")).remove(id)
+    match snapshot.relevant([id], &Uid::new("nobody")).remove(id)? {
+        Remote::Listed(client) | Remote::Unmoved(client) | Remote::Read(client) => Some(client),
+        Remote::Missing(_) | Remote::Absent | Remote::Deleted => None,
+    }
+}
+
+#[test]
+fn a_put_that_the_next_listing_does_not_show_has_not_moved_the_client() {
+    let (snapshot, id) = (Snapshot::default(), id("c"));
+    let seen = || snapshot.relevant([&id], &Uid::new("nobody")).remove(&id);
+    let list = |scope: &str| {
+        let begun = snapshot.write().next();
+        snapshot.write().merge(begun, &Listing::from([(id.clone(), client(scope))]));
+    };
+    list("kept");
+    assert_eq!(seen(), Some(Remote::Listed(client("kept"))));
+    snapshot.changed(&id, client("kept"), client("sent"));
+    assert_eq!(seen(), Some(Remote::Listed(client("sent"))), "for all that is known");
+    list("kept");
+    assert_eq!(seen(), Some(Remote::Unmoved(client("kept"))));
+    list("kept");
+    assert_eq!(seen(), Some(Remote::Unmoved(client("kept"))), "it stays so");
+    list("edited");
+    assert_eq!(seen(), Some(Remote::Listed(client("edited"))));
+    list("kept");
+    assert_eq!(seen(), Some(Remote::Listed(client("kept"))), "somebody edited it back");
 }
 
 fn on_the_wire(id: &str, scope: &str) -> wire::Client {
@@ -80,7 +106,10 @@ fn a_client_is_relevant_by_its_id_or_by_the_uid_in_its_marker_as_last_known() {
     snapshot.deleted(&id("lost"));
     let (named, absent) = (id("named"), id("absent"));
     let relevant = snapshot.relevant([&named, &absent], &Uid::new("u1"));
-    assert_eq!(relevant, BTreeMap::from([(id("mine"), marked("u1")), (named, client("openid"))]));
+    assert_eq!(
+        relevant,
+        BTreeMap::from([(id("mine"), Remote::Listed(marked("u1"))), (named, Remote::Listed(client("openid")))])
+    );
     let others: Vec<ClientId> = snapshot.relevant([], &Uid::new("u2")).into_keys().collect();
     assert_eq!(others, [id("moved"), id("other")]);
 }

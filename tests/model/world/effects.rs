@@ -6,7 +6,9 @@ use meshagent_operator::api::Reason;
 use meshagent_operator::decide::failure::Failure;
 use meshagent_operator::decide::id::{ClientId, Digest, Token, Version};
 use meshagent_operator::decide::next::{Published, Record, Removal, SecretWrite, Step, Verdict};
-use meshagent_operator::decide::observed::{Answer, Credential, Object, RemoteClient, Retiring, Secret, Stored};
+use meshagent_operator::decide::observed::{
+    Answer, Credential, Definition, Object, RemoteClient, Retiring, Secret, Stored,
+};
 
 use super::{Declared, FOREIGN, Fence, Pass, StoredSecret, World, of_interest, wanted};
 use crate::shared::Shared;
@@ -39,7 +41,7 @@ impl World {
             None => self.effect(&pass),
             Some(fault) => self.faulty(&pass, fault),
         };
-        if let Answer::Live(Some(object), _)
+        if let Answer::Live(Some(object), _, _)
         | Answer::Intent(object, _)
         | Answer::Object(object)
         | Answer::Recorded(object) = &answer
@@ -102,11 +104,11 @@ impl World {
         match &pass.step {
             Step::ReadLive => {
                 let (object, secret) = pass.read_too_early.clone().unwrap_or_else(|| self.read_live(pass));
-                Answer::Live(object, secret)
+                Answer::Live(object, secret, None)
             }
             Step::ReadSecret => match Self::view_secret(self.secret.as_deref(), &pass.observed.object, true) {
                 Secret::Ours(stored) => Answer::Data(stored.credential, stored.in_shape),
-                Secret::Absent | Secret::Foreign => Answer::Conflict,
+                Secret::Absent | Secret::Foreign(_) => Answer::Conflict,
             },
             Step::List => Answer::Listing(of_interest(&self.remote, &pass.observed.object)),
             Step::Get { client_id } => Answer::Client(self.remote.get(client_id).cloned()),
@@ -116,8 +118,15 @@ impl World {
             Step::Post { token } => self.post(pass, token),
             Step::Publish { client_id, token, write, .. } => self.publish(pass, client_id, token, write),
             Step::MoveToken { token, version } => self.move_token(pass, token, version),
-            Step::Reshape { .. } => {
-                self.violation = Some("nothing alters a shape in this model");
+            Step::AskDefinition => Answer::Definition(Definition::Established),
+            Step::Reshape { .. }
+            | Step::TakeOver { .. }
+            | Step::TakeCredential { .. }
+            | Step::Relocate { .. }
+            | Step::DeleteSecret { .. }
+            | Step::LeaveSecret { .. }
+            | Step::Abandon { .. } => {
+                self.violation = Some("nothing asks for this in this model");
                 Answer::Conflict
             }
             Step::Put { client_id, result, .. } => self.put(client_id, result),
@@ -233,6 +242,9 @@ impl World {
             client_id: Some(client_id.clone()),
             credential: Credential::Other(Digest::new(client_id.as_str())),
             in_shape: true,
+            misplaced: false,
+            owned: true,
+            retained: false,
         })
     }
 
@@ -293,12 +305,12 @@ impl World {
             due: due.get(client_id).copied().unwrap_or(false),
         });
         after.recorded.retiring = retiring.collect();
-        if let (Verdict::Converged, Some(Published { client_id, secret_version, digest })) =
+        if let (Verdict::Converged, Some(Published { client_id, credential: Some(kept), .. })) =
             (&record.verdict, &record.published)
         {
             after.recorded.client_id = Some(client_id.clone());
-            after.recorded.secret_version = Some(secret_version.clone());
-            after.recorded.digest = digest.clone().or(after.recorded.digest);
+            after.recorded.secret_version = Some(kept.version.clone());
+            after.recorded.digest = kept.digest.clone().or(after.recorded.digest);
             after.rotation_asked = false;
         }
         if after == *before {
