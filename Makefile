@@ -11,7 +11,7 @@ GO := CGO_ENABLED=0 go
 
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help demo test tools fmt clippy deny crds docs controlplane go build unit integration
+.PHONY: help demo test tools fmt clippy deny crds reference docs controlplane go build unit integration
 
 help: ## print this
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1|\2/' | \
@@ -78,3 +78,6 @@ integration: build ## tests against the real control plane, and that generated f
 
 crds: ## write crds/ anew from the Rust types
 	@cargo run -q --locked --bin meshagent-operator -- crds > crds/meshagent.com.yaml
+
+reference: ## write docs/reference.md anew from the types, flags and metrics
+	@cargo run -q --locked --bin meshagent-operator -- reference > docs/reference.md
