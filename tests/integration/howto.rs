@@ -232,8 +232,13 @@ macro_rules! tried {
 }
 
 tried! {
+    adopt_is_as_written: "adopt",
+    back_up_and_restore_is_as_written: "back-up-and-restore",
     first_client_is_as_written: "first-client",
+    move_between_clusters_is_as_written: "move-between-clusters",
+    rotate_is_as_written: "rotate",
     troubleshoot_is_as_written: "troubleshoot",
+    uninstall_is_as_written: "uninstall",
 }
 
 #[test]
