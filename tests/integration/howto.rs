@@ -195,6 +195,8 @@ fn environment(simulator: &Simulator, kubeconfig: &Path) -> Vec<(&'static str, O
 
 async fn a_client_made_by_hand(simulator: &Simulator) -> [(&'static str, OsString); 2] {
     let fields = ClientFields {
+        grant_types: Some(vec!["authorization_code".to_owned()]),
+        response_types: Some(vec!["code".to_owned()]),
         redirect_uris: Some(vec!["https://shop.example.com/oauth/callback".to_owned()]),
         ..ClientFields::default()
     };
