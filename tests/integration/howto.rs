@@ -198,6 +198,7 @@ async fn a_client_made_by_hand(simulator: &Simulator) -> [(&'static str, OsStrin
         grant_types: Some(vec!["authorization_code".to_owned()]),
         response_types: Some(vec!["code".to_owned()]),
         redirect_uris: Some(vec!["https://shop.example.com/oauth/callback".to_owned()]),
+        scope: Some("openid profile email".to_owned()),
         ..ClientFields::default()
     };
     let project = simulator.projects()[0].project_id.parse().unwrap();
