@@ -132,16 +132,15 @@ impl Stage {
                 assert!(agrees, "$ {command}\n--- is said to print\n{shown}\n--- and printed\n{output}\n---");
             }
             Action::Stage(words) => {
-                let mut words = words.split_whitespace();
-                let (verb, what, where_) = (words.next(), words.next(), words.next().unwrap_or("old"));
-                let cluster = self.clusters.iter_mut().find(|cluster| cluster.name == where_).unwrap();
-                match (verb, what) {
-                    (Some("start"), Some("operator")) => cluster.start_operator(),
-                    (Some("stop"), Some("operator")) => {
-                        let operator = cluster.operator.take().unwrap();
-                        operator.process().terminate(PATIENCE).await.unwrap();
-                    }
-                    other => panic!("nobody knows how to {other:?}"),
+                let told: Vec<&str> = words.split_whitespace().collect();
+                let name = told.get(2).copied().unwrap_or("old");
+                let cluster = self.clusters.iter_mut().find(|cluster| cluster.name == name).unwrap();
+                assert!(matches!(told[..], ["start" | "stop", "operator", ..]), "nobody knows how to {words}");
+                if told[0] == "start" {
+                    cluster.start_operator();
+                } else {
+                    let operator = cluster.operator.take().unwrap();
+                    operator.process().terminate(PATIENCE).await.unwrap();
                 }
             }
         }
