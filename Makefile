@@ -72,8 +72,8 @@ unit: ## unit, property and model tests, and examples in documentation
 	@cargo test --locked --workspace --lib --bins
 	@cargo test --locked --workspace --doc
 
-integration: build ## tests against the real control plane, and that generated files are fresh
-	$(call say,integration: the operator on a real control plane; generated files are fresh)
+integration: build ## tests against the real control plane, the how-tos as written, and that generated files are fresh
+	$(call say,integration: the operator on a real control plane; the how-tos as written; generated files are fresh)
 	@cargo test --locked --workspace --test '*'
 
 crds: ## write crds/ anew from the Rust types
