@@ -11,7 +11,7 @@ GO := CGO_ENABLED=0 go
 
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help demo test tools fmt clippy deny crds docs controlplane go build unit integration
+.PHONY: help demo test tools fmt clippy deny crds reference docs controlplane go build unit integration
 
 help: ## print this
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1|\2/' | \
@@ -72,9 +72,12 @@ unit: ## unit, property and model tests, and examples in documentation
 	@cargo test --locked --workspace --lib --bins
 	@cargo test --locked --workspace --doc
 
-integration: build ## tests against the real control plane, and that generated files are fresh
-	$(call say,integration: the operator on a real control plane; generated files are fresh)
+integration: build ## tests against the real control plane, the how-tos as written, and that generated files are fresh
+	$(call say,integration: the operator on a real control plane; the how-tos as written; generated files are fresh)
 	@cargo test --locked --workspace --test '*'
 
 crds: ## write crds/ anew from the Rust types
 	@cargo run -q --locked --bin meshagent-operator -- crds > crds/meshagent.com.yaml
+
+reference: ## write docs/reference.md anew from the types, flags and metrics
+	@cargo run -q --locked --bin meshagent-operator -- reference > docs/reference.md

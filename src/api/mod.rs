@@ -7,6 +7,7 @@
 pub mod condition;
 pub mod crds;
 pub mod duration;
+pub mod event;
 pub mod limits;
 pub mod names;
 pub mod oauth_client;

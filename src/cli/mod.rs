@@ -3,6 +3,7 @@
 mod cluster;
 pub mod crds;
 mod kubernetes;
+pub mod reference;
 mod run;
 mod signals;
 
@@ -33,6 +34,10 @@ enum Command {
     Run(Box<Flags>),
     /// Print the CRDs, for `kubectl apply --server-side -f -`
     Crds,
+    /// Print docs/reference.md
+    // For `make reference` only.
+    #[command(hide = true)]
+    Reference,
 }
 
 /// Why the program failed.
@@ -73,6 +78,9 @@ pub enum Error {
     /// Standard output.
     #[error("the CRDs cannot be written")]
     Crds(#[source] io::Error),
+    /// Standard output.
+    #[error("the reference cannot be written")]
+    Reference(#[source] io::Error),
 }
 
 /// Makes ring the one crypto provider. Comes first: kube and reqwest panic without one.
@@ -91,11 +99,16 @@ pub fn install_crypto_provider() -> Result<(), Error> {
 pub fn run(cli: Cli) -> Result<(), Error> {
     match cli.command {
         Command::Run(flags) => run::run(&flags),
-        Command::Crds => match crds::run(&mut io::stdout().lock()) {
-            // Whoever reads has seen enough.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            written => written.map_err(Error::Crds),
-        },
+        Command::Crds => read_enough(crds::run(&mut io::stdout().lock())).map_err(Error::Crds),
+        Command::Reference => read_enough(reference::run(&mut io::stdout().lock())).map_err(Error::Reference),
+    }
+}
+
+/// A reader who has seen enough closes the pipe, which is no failure.
+fn read_enough(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
     }
 }
 

@@ -7,6 +7,7 @@ mod calls;
 mod chaos;
 mod developer;
 mod ground;
+mod howto;
 mod on_call;
 mod platform;
 mod projects;

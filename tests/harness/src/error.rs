@@ -94,6 +94,14 @@ pub enum Error {
         /// Its name.
         process: String,
     },
+    /// A document cannot be tried.
+    #[error("reading {}", path.display())]
+    Document {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong in it.
+        source: crate::howto::Malformed,
+    },
     /// A condition did not come true in time.
     #[error("{what}: not within {within:?}; last seen: {last}")]
     NotInTime {

@@ -7,6 +7,7 @@ mod certificates;
 mod components;
 mod controlplane;
 mod error;
+pub mod howto;
 mod kubectl;
 mod ports;
 mod process;

@@ -1,0 +1,82 @@
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::api::names;
+
+fn in_repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn generated() -> String {
+    let mut out = Vec::new();
+    run(&mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn the_generated_reference_is_fresh() {
+    let written = std::fs::read_to_string(in_repository("docs/reference.md")).unwrap_or_default();
+    assert!(written == generated(), "docs/reference.md is stale; run: make reference");
+}
+
+#[test]
+fn every_row_of_a_table_has_the_cells_of_its_head() {
+    let text = generated();
+    let cells = |line: &str| line.replace("\\|", "").matches('|').count();
+    for block in text.split("\n\n").filter(|block| block.starts_with('|')) {
+        let head = block.lines().next().map(cells);
+        for line in block.lines() {
+            assert_eq!(Some(cells(line)), head, "{line}");
+        }
+    }
+}
+
+#[test]
+fn every_field_says_what_it_is() {
+    for definition in crds::all() {
+        let root = definition.spec.versions[0].schema.as_ref().unwrap().open_api_v3_schema.as_ref().unwrap();
+        for Field { path, text, .. } in fields::of(root) {
+            assert!(!text.is_empty(), "{path} of {}", definition.spec.names.kind);
+        }
+    }
+}
+
+#[test]
+fn names_are_read_from_their_source_with_their_values_and_texts() {
+    let names: Vec<Name> = borne_names();
+    let found = |value: &str| names.iter().find(|name| name.value == value).map(|name| (name.what, name.text.clone()));
+    let label = "Label on a Secret that says who writes it; its value is `meshagent-operator`.";
+    assert_eq!(found(names::MANAGED_BY_LABEL), Some(("label", label.to_owned())));
+    assert_eq!(found(names::FINALIZER).map(|(what, _)| what), Some("finalizer"));
+    assert_eq!(found(names::CLIENT_ID_ANNOTATION).map(|(what, _)| what), Some("annotation"));
+    assert_eq!(found(names::GROUP), None);
+    let declared = NAMES.lines().filter(|line| line.contains("_ANNOTATION: ") || line.contains("_LABEL: ")).count();
+    assert_eq!(names.len(), declared + 1, "a constant is not on one line");
+}
+
+#[test]
+fn every_metric_that_is_registered_is_shown() {
+    let registered = include_str!("../../metrics.rs").matches("registry.register").count();
+    assert_eq!(metrics().unwrap().matches("| `meshagent_operator_").count(), registered);
+}
+
+/// The words that follow `call` in a source, if they are a literal.
+fn literals(source: &str, call: &str) -> BTreeSet<String> {
+    let after = source.split(call).skip(1);
+    let literal = after.filter_map(|rest| rest.trim_start().strip_prefix('"')?.split_once('"'));
+    literal.map(|(word, _)| word.to_owned()).collect()
+}
+
+#[test]
+fn every_event_that_is_written_is_listed() {
+    let written = literals(include_str!("../../reconcile/note.rs"), "normal(");
+    let listed = EventReason::ALL.map(|reason| reason.as_str().to_owned()).into();
+    assert!(written.contains("Created"), "the events are no longer written where this test looks");
+    assert!(written.is_subset(&listed), "{written:?} in {listed:?}");
+}
+
+#[test]
+fn a_cell_cannot_be_ended_by_its_text() {
+    assert_eq!(in_a_cell("a | b\n\nc"), "a \\| b c");
+}
