@@ -16,6 +16,7 @@ fn defaults() -> Config {
         resync_interval: Duration::from_secs(600),
         cluster_id: None,
         watch_namespaces: vec![],
+        allowed_api_hosts: "api.meshagent.com".parse().unwrap(),
         max_concurrent: 32,
         namespace: None,
         http_address: SocketAddr::from(([0, 0, 0, 0], 8080)),
@@ -36,6 +37,7 @@ fn each_flag_is_read() {
         "--resync-interval=90s",
         "--cluster-id=arn:aws:eks:eu-1:1:cluster/a",
         "--watch-namespaces=shop, billing,shop",
+        "--allowed-api-hosts=api.example.com:8443, http://127.0.0.1:8080",
         "--max-concurrent=1",
         "--namespace=meshagent",
         "--http-address=[::1]:0",
@@ -47,6 +49,7 @@ fn each_flag_is_read() {
         resync_interval: Duration::from_secs(90),
         cluster_id: Some(ClusterId::new("arn:aws:eks:eu-1:1:cluster/a")),
         watch_namespaces: vec!["billing".to_owned(), "shop".to_owned()],
+        allowed_api_hosts: "http://127.0.0.1:8080,https://api.example.com:8443".parse().unwrap(),
         max_concurrent: 1,
         namespace: Some("meshagent".to_owned()),
         http_address: SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 0)),
@@ -59,7 +62,8 @@ fn each_flag_is_read() {
 
 #[test]
 fn an_optional_flag_that_is_empty_counts_as_absent() {
-    let read = read(&["--cluster-id=", "--watch-namespaces= ", "--namespace=", "--kubeconfig="]);
+    let read =
+        read(&["--cluster-id=", "--watch-namespaces= ", "--allowed-api-hosts=", "--namespace=", "--kubeconfig="]);
     assert_eq!(read, Ok(defaults()));
 }
 
@@ -77,6 +81,7 @@ fn each_value_that_cannot_be_used_is_refused_by_its_flag() {
         ("resync-interval", &["", "0s", "10", "10 m", "1h30m", "4000d", "-1s"]),
         ("cluster-id", &["two words", "ümlaut", "a\nb", &too_long]),
         ("watch-namespaces", &["a,,b", ",", "Shop", "a;b", "shop,-b", &long_name]),
+        ("allowed-api-hosts", &["a,,b", "*.meshagent.com", "a/b", "https://a/", "ftp://a", "u@a", "http://a:*"]),
         ("max-concurrent", &["", "0", "1001", "-1", "many", "99999"]),
         ("namespace", &["a,b", "UPPER", "-a", "a-", "a.b", &long_name]),
         ("http-address", &["", "8080", ":8080", "localhost:8080", "0.0.0.0", "0.0.0.0:99999"]),
@@ -111,7 +116,7 @@ fn each_flag_is_also_the_environment_variable_of_its_name() {
             (variable(flag), argument.get_env().unwrap().to_str().unwrap().to_owned())
         })
         .collect();
-    assert_eq!(pairs.len(), 9);
+    assert_eq!(pairs.len(), 10);
     for (wanted, is) in pairs {
         assert_eq!(is, wanted);
     }
