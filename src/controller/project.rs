@@ -149,8 +149,10 @@ impl<K: Declared> Context<K> {
         }
         match self.hold(object).await {
             Ok(held) => Action::requeue(self.look(held.as_ref().unwrap_or(object)).await),
-            // The newer version wakes this project again.
-            Err(error) if error.is_conflict() => Action::await_change(),
+            // Of its newer version, or of its end, the watch tells.
+            Err(error) if error.is_conflict() || error.proves_absence_of::<K>(&object.name_any()) => {
+                Action::await_change()
+            }
             Err(error) => {
                 tracing::warn!(project = %object.key(), "{}", error.of_object().message);
                 Action::requeue(self.look(object).await.min(WRITE_RETRY))
@@ -184,7 +186,7 @@ impl<K: Declared> Context<K> {
         }
         let outlook = match (&settings, &access) {
             (Ok(settings), Ok(access)) => self.list(&key, settings, access).await,
-            (Err(failure), _) | (_, Err(failure)) => self.out_of_reach(&key, failure.clone()),
+            (Err(failure), _) | (_, Err(failure)) => self.out_of_reach(&key, self.past_mending(object, failure)),
         };
         let known = Known {
             project: outlook.project.clone(),

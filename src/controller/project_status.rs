@@ -42,12 +42,13 @@ pub(super) fn status(present: &ProjectStatus, said: &Said<'_>) -> ProjectStatus 
     }
 }
 
-/// Whether the status says something new that people wait for: that the project is usable or not, and why, or that
-/// their edit was looked at. Numbers, orphans and wording can wait.
+/// Whether the status says something new that people wait for: that the project is usable or not, and why, that it cannot
+/// be deleted yet, or that their edit was looked at. Numbers, orphans and wording can wait.
 pub(super) fn is_urgent(present: &ProjectStatus, status: &ProjectStatus) -> bool {
     let verdict = |status: &ProjectStatus| {
-        let ready = condition::find(status.conditions.as_deref()?, ConditionType::Ready)?;
-        Some((ready.status.clone(), ready.reason.clone()))
+        let said = |type_| condition::find(status.conditions.as_deref().unwrap_or_default(), type_);
+        let words = |found: &Condition| (found.status.clone(), found.reason.clone());
+        [ConditionType::Ready, ConditionType::Reconciling].map(|type_| said(type_).map(words))
     };
     present.observed_generation != status.observed_generation || verdict(present) != verdict(status)
 }

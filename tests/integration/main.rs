@@ -9,5 +9,7 @@ mod developer;
 mod ground;
 mod on_call;
 mod platform;
+mod project_deletion;
 mod projects;
 mod security;
+mod tls;

@@ -95,6 +95,20 @@ impl<K: Declared> Context<K> {
         }
     }
 
+    /// What cannot be read, and in a namespace that is being deleted cannot be put there any more either.
+    pub(super) fn past_mending(&self, object: &K, failure: &Failure) -> Failure {
+        let mut failure = failure.clone();
+        let works = self.shared.projects.get(&object.key()).is_some_and(|known| known.project.is_some());
+        let deleted = object.meta().deletion_timestamp.is_some() && object.namespace().is_some();
+        if deleted && !works && failure.reason == Reason::CredentialsNotFound {
+            failure.message.push_str(
+                "; if the namespace is being deleted too, nothing can be created in it: then annotate each OAuthClient with \
+                 meshagent.com/force-release=<its uid>, which leaves its client behind in MeshAgent",
+            );
+        }
+        failure
+    }
+
     /// An object as the API server has it now; `None` if it says that there is none.
     async fn fetch<T>(&self, doing: &'static str, namespace: &str, name: &str) -> Result<Option<T>, Failure>
     where

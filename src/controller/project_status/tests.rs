@@ -68,6 +68,8 @@ fn numbers_and_wording_can_wait_and_a_verdict_cannot() {
     assert!(is_urgent(&ProjectStatus::default(), &ready));
     assert!(!is_urgent(&ready, &status(&ready, &Said { clients: 4, ..said(None, &swept) })));
     assert!(is_urgent(&ready, &status(&ready, &Said { generation: 3, ..said(None, &swept) })));
+    let held = Said { held: Some("it is used".to_owned()), ..said(None, &swept) };
+    assert!(is_urgent(&ready, &status(&ready, &held)));
     let down = status(&ready, &said(Some(&Failure::retry(Reason::APIUnavailable, "request 1")), &swept));
     assert!(is_urgent(&ready, &down));
     let still = status(&down, &said(Some(&Failure::retry(Reason::APIUnavailable, "request 2")), &swept));
