@@ -138,7 +138,7 @@ pub struct SecretKeyRef {
 #[serde(rename_all = "camelCase")]
 pub struct CaBundleRef {
     /// Kind of the object. Rule: required; `Secret` or `ConfigMap`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(required, schema_with = "schema::ca_bundle_kind")]
     pub kind: Option<String>,
 

@@ -58,6 +58,10 @@ fn all_that_is_wrong_is_said() {
              https://api.meshagent.com",
             "spec.apiKeySecretRef.name is not the name of a Kubernetes object; use lower case letters, digits, - and ., with a \
              letter or digit at both ends",
+            "spec.caBundleRef.kind is not a word that is known here; use one of Secret, ConfigMap",
+            "spec.caBundleRef.name is not the name of a Kubernetes object; use lower case letters, digits, - and ., with a \
+             letter or digit at both ends",
+            "spec.caBundleRef.key is not a data key of a Secret; use letters, digits, -, _ and . only, and no .. at its start",
             "spec.orphans.policy is not a word that is known here; use one of Delete, Report",
             "spec.orphans.minAge is not one whole number with a unit; write it like 30s, 15m, 12h or 90d",
         ]
