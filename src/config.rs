@@ -14,6 +14,8 @@ pub use flags::Flags;
 use crate::api::duration;
 use crate::decide::id::ClusterId;
 use crate::decide::marker::Policy;
+use crate::meshagent::AllowedHosts;
+use crate::meshagent::allowed_hosts::NotAHost;
 
 /// Below it a resync would hardly end before the next begins.
 const SHORTEST_RESYNC: Duration = Duration::from_secs(1);
@@ -33,6 +35,8 @@ pub struct Config {
     pub default_deletion_policy: Policy,
     /// The only namespaces that are looked at, sorted; empty means all.
     pub watch_namespaces: Vec<String>,
+    /// The servers that a MeshAgentProject may name.
+    pub allowed_api_hosts: AllowedHosts,
     /// How many objects of one kind are worked on at a time; at least one.
     pub max_concurrent: u16,
     /// The operator's own namespace, if it is given.
@@ -79,6 +83,7 @@ impl Config {
             cluster_id,
             default_deletion_policy,
             watch_namespaces,
+            allowed_api_hosts,
             max_concurrent,
             namespace,
             http_address,
@@ -91,6 +96,9 @@ impl Config {
             cluster_id: given(cluster_id.as_ref()).map(read_cluster_id).transpose()?,
             default_deletion_policy: read_deletion_policy(default_deletion_policy)?,
             watch_namespaces: given(watch_namespaces.as_ref()).map_or(Ok(vec![]), read_watch_namespaces)?,
+            allowed_api_hosts: read_allowed_api_hosts(
+                given(Some(allowed_api_hosts)).unwrap_or(Flags::DEFAULT_API_HOST),
+            )?,
             max_concurrent: read_max_concurrent(max_concurrent)?,
             namespace: given(namespace.as_ref()).map(|name| read_namespace("namespace", name)).transpose()?,
             http_address: read_http_address(http_address)?,
@@ -155,6 +163,18 @@ fn read_watch_namespaces(text: &str) -> Result<Vec<String>, ConfigError> {
     let names: BTreeSet<String> =
         text.split(',').map(|name| read_namespace("watch-namespaces", name.trim())).collect::<Result<_, _>>()?;
     Ok(names.into_iter().collect())
+}
+
+fn read_allowed_api_hosts(text: &str) -> Result<AllowedHosts, ConfigError> {
+    text.parse().map_err(|NotAHost(entry)| {
+        wrong(
+            "allowed-api-hosts",
+            &entry,
+            "names no server",
+            "write hosts separated by commas, like api.meshagent.com, api.example.com:8443 or http://127.0.0.1:8080; \
+             without paths and wildcards",
+        )
+    })
 }
 
 fn read_namespace(flag: &'static str, name: &str) -> Result<String, ConfigError> {

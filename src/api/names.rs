@@ -12,6 +12,9 @@ pub const PREFIX: &str = "meshagent.com/";
 /// Finalizer on an OAuthClient: its remote client is to be deleted, or released, first.
 pub const FINALIZER: &str = "meshagent.com/oauth-client";
 
+/// Finalizer on a project of either kind: it is not to vanish under the OAuthClients that use it.
+pub const PROJECT_FINALIZER: &str = "meshagent.com/project";
+
 /// Label on a Secret, and on pods that want its credential: the name of the OAuthClient.
 pub const OAUTH_CLIENT_LABEL: &str = "meshagent.com/oauth-client";
 

@@ -33,7 +33,9 @@ pub struct MeshAgentProjectSpec {
     pub project_id: Option<String>,
 
     /// Address of the MeshAgent API. Default: `https://api.meshagent.com`. Rule: an absolute `http` or `https` URL of up to
-    /// 2048 characters without user name, query and fragment; it may have a path.
+    /// 2048 characters without user name, query and fragment; it may have a path. Scheme, host and port of a
+    /// MeshAgentProject's are among those that whoever runs the operator allows by `--allowed-api-hosts`, of which
+    /// `https://api.meshagent.com` is the only one unless the flag says otherwise; a ClusterMeshAgentProject may name any.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = limits::URI))]
     #[x_kube(validation = schema::api_url())]
@@ -45,6 +47,12 @@ pub struct MeshAgentProjectSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(required)]
     pub api_key_secret_ref: Option<SecretKeyRef>,
+
+    /// Certificates in PEM that are trusted for apiUrl besides the public ones: a data key of a Secret or ConfigMap, in the
+    /// namespace of a MeshAgentProject, and for a ClusterMeshAgentProject in the operator's. Default: none. A changed
+    /// bundle is taken up within seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_bundle_ref: Option<CaBundleRef>,
 
     /// What becomes of clients that the operator made and whose OAuthClient is gone. Default: deleted after `24h`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -122,6 +130,29 @@ pub struct SecretKeyRef {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = limits::OBJECT_NAME))]
     #[x_kube(validation = schema::data_key("apiKeySecretRef.key"))]
+    pub key: Option<String>,
+}
+
+/// The Secret or ConfigMap that holds certificates.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CaBundleRef {
+    /// Kind of the object. Rule: required; `Secret` or `ConfigMap`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required, schema_with = "schema::ca_bundle_kind")]
+    pub kind: Option<String>,
+
+    /// Name of the object. Rule: required.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required, length(max = limits::OBJECT_NAME))]
+    #[x_kube(validation = schema::object_name("caBundleRef.name"))]
+    pub name: Option<String>,
+
+    /// The data key in it, with certificates one after the other. Default: `ca.crt`. Rule: letters, digits, `-`, `_` and
+    /// `.`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = limits::OBJECT_NAME))]
+    #[x_kube(validation = schema::data_key("caBundleRef.key"))]
     pub key: Option<String>,
 }
 

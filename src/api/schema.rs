@@ -103,6 +103,11 @@ pub(super) fn project_kind(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "enum": ["MeshAgentProject", "ClusterMeshAgentProject"]})
 }
 
+/// Kinds that hold a CA bundle.
+pub(super) fn ca_bundle_kind(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": ["Secret", "ConfigMap"]})
+}
+
 /// What to do with orphans.
 pub(super) fn orphan_policy(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "enum": ["Delete", "Report"]})

@@ -34,6 +34,17 @@ pub struct Flags {
     #[arg(long, value_name = "NAMESPACES", env = "MESHAGENT_OPERATOR_WATCH_NAMESPACES", hide_env_values = true)]
     pub watch_namespaces: Option<String>,
 
+    /// Servers that a MeshAgentProject may name in apiUrl, separated by commas: host or host:port for https,
+    /// http://host:port for a simulator; a ClusterMeshAgentProject may name any
+    #[arg(
+        long,
+        value_name = "HOSTS",
+        env = "MESHAGENT_OPERATOR_ALLOWED_API_HOSTS",
+        hide_env_values = true,
+        default_value = Self::DEFAULT_API_HOST
+    )]
+    pub allowed_api_hosts: String,
+
     /// How many objects of one kind are worked on at a time
     #[arg(
         long,
@@ -82,4 +93,9 @@ pub struct Flags {
         default_value = "info"
     )]
     pub log_level: String,
+}
+
+impl Flags {
+    /// The server that MeshAgentProjects may name unless the flag says otherwise.
+    pub(super) const DEFAULT_API_HOST: &str = "api.meshagent.com";
 }

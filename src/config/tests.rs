@@ -17,6 +17,7 @@ fn defaults() -> Config {
         cluster_id: None,
         default_deletion_policy: Policy::Delete,
         watch_namespaces: vec![],
+        allowed_api_hosts: "api.meshagent.com".parse().unwrap(),
         max_concurrent: 32,
         namespace: None,
         http_address: SocketAddr::from(([0, 0, 0, 0], 8080)),
@@ -38,6 +39,7 @@ fn each_flag_is_read() {
         "--cluster-id=arn:aws:eks:eu-1:1:cluster/a",
         "--default-deletion-policy=Retain",
         "--watch-namespaces=shop, billing,shop",
+        "--allowed-api-hosts=api.example.com:8443, http://127.0.0.1:8080",
         "--max-concurrent=1",
         "--namespace=meshagent",
         "--http-address=[::1]:0",
@@ -50,6 +52,7 @@ fn each_flag_is_read() {
         cluster_id: Some(ClusterId::new("arn:aws:eks:eu-1:1:cluster/a")),
         default_deletion_policy: Policy::Retain,
         watch_namespaces: vec!["billing".to_owned(), "shop".to_owned()],
+        allowed_api_hosts: "http://127.0.0.1:8080,https://api.example.com:8443".parse().unwrap(),
         max_concurrent: 1,
         namespace: Some("meshagent".to_owned()),
         http_address: SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 0)),
@@ -62,7 +65,8 @@ fn each_flag_is_read() {
 
 #[test]
 fn an_optional_flag_that_is_empty_counts_as_absent() {
-    let read = read(&["--cluster-id=", "--watch-namespaces= ", "--namespace=", "--kubeconfig="]);
+    let read =
+        read(&["--cluster-id=", "--watch-namespaces= ", "--allowed-api-hosts=", "--namespace=", "--kubeconfig="]);
     assert_eq!(read, Ok(defaults()));
 }
 
@@ -80,6 +84,7 @@ fn each_value_that_cannot_be_used_is_refused_by_its_flag() {
         ("resync-interval", &["", "0s", "10", "10 m", "1h30m", "4000d", "-1s"]),
         ("cluster-id", &["two words", "ümlaut", "a\nb", &too_long]),
         ("watch-namespaces", &["a,,b", ",", "Shop", "a;b", "shop,-b", &long_name]),
+        ("allowed-api-hosts", &["a,,b", "*.meshagent.com", "a/b", "https://a/", "ftp://a", "u@a", "http://a:*"]),
         ("max-concurrent", &["", "0", "1001", "-1", "many", "99999"]),
         ("namespace", &["a,b", "UPPER", "-a", "a-", "a.b", &long_name]),
         ("http-address", &["", "8080", ":8080", "localhost:8080", "0.0.0.0", "0.0.0.0:99999"]),
@@ -114,7 +119,7 @@ fn each_flag_is_also_the_environment_variable_of_its_name() {
             (variable(flag), argument.get_env().unwrap().to_str().unwrap().to_owned())
         })
         .collect();
-    assert_eq!(pairs.len(), 10);
+    assert_eq!(pairs.len(), 11);
     for (wanted, is) in pairs {
         assert_eq!(is, wanted);
     }

@@ -1,35 +1,45 @@
-//! The Secrets that hold API keys carry no label of ours, so each is watched by its name.
+//! What a project is reached with — its key, its CA bundle — is in objects that carry no label of ours, so each is watched
+//! by its name.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
 use super::declared::Declared;
+use crate::decide::desired::project::BundleKind;
 use crate::project::ProjectKey;
 
-/// One watch for each project, on the metadata of its key's Secret.
+/// An object that a project is reached with, by kind, namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Source {
+    pub(super) kind: BundleKind,
+    pub(super) namespace: String,
+    pub(super) name: String,
+}
+
+/// One watch for each source of each project, on metadata.
 #[derive(Clone)]
 pub(super) struct KeyWatches<K: Declared> {
-    watches: Arc<Mutex<HashMap<ProjectKey, Watch>>>,
+    watches: Arc<Mutex<HashMap<ProjectKey, BTreeMap<Source, Watch>>>>,
     wake: UnboundedSender<ObjectRef<K>>,
 }
 
-struct Watch {
-    secret: (String, String),
-    task: JoinHandle<()>,
-}
+struct Watch(JoinHandle<()>);
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.task.abort();
+        self.0.abort();
     }
 }
 
@@ -39,25 +49,35 @@ impl<K: Declared> KeyWatches<K> {
         Self { watches: Arc::default(), wake }
     }
 
-    /// From now on the project is woken when the Secret of this name changes.
-    pub(super) fn follow(&self, client: &Client, project: &K, namespace: &str, name: &str) {
-        let secret = (namespace.to_owned(), name.to_owned());
+    /// From now on the project is woken when one of these changes, and for no other.
+    pub(super) fn follow(&self, client: &Client, project: &K, sources: &BTreeSet<Source>) {
         let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
-        if watches.get(&project.key()).is_some_and(|watch| watch.secret == secret) {
-            return;
+        let own = watches.entry(project.key()).or_default();
+        own.retain(|source, _| sources.contains(source));
+        for source in sources {
+            own.entry(source.clone()).or_insert_with(|| match source.kind {
+                BundleKind::Secret => self.watch::<Secret>(client, project, source),
+                BundleKind::ConfigMap => self.watch::<ConfigMap>(client, project, source),
+            });
         }
-        let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(client.clone(), namespace);
+    }
+
+    fn watch<T>(&self, client: &Client, project: &K, Source { kind: _, namespace, name }: &Source) -> Watch
+    where
+        T: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Send + Sync + 'static,
+        PartialObjectMeta<T>: DeserializeOwned,
+    {
+        let objects: Api<PartialObjectMeta<T>> = Api::namespaced(client.clone(), namespace);
         let by_name = watcher::Config::default().fields(&format!("metadata.name={name}"));
         let (wake, reference) = (self.wake.clone(), ObjectRef::from_obj(project));
-        let changes = watcher(secrets, by_name).default_backoff().touched_objects();
-        let task = tokio::spawn(changes.for_each(move |change| {
+        let changes = watcher(objects, by_name).default_backoff().touched_objects();
+        Watch(tokio::spawn(changes.for_each(move |change| {
             if change.is_ok() {
                 // The receiver ends with the controller, at shutdown.
                 let _ = wake.send(reference.clone());
             }
             std::future::ready(())
-        }));
-        watches.insert(project.key(), Watch { secret, task });
+        })))
     }
 
     /// The project is gone.

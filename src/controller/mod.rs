@@ -35,7 +35,7 @@ use crate::http::Health;
 use crate::metrics::Metrics;
 use crate::project::{ProjectKey, Projects, Resolution};
 use crate::reconcile::held::Vault;
-use declared::Declared;
+use declared::{Declared, DeclaredProjects};
 use key_watch::KeyWatches;
 use memory::Memory;
 use oauth_client::Watches;
@@ -62,28 +62,6 @@ pub struct Inputs {
     pub health: Health,
     /// Becomes true when the process is to end.
     pub shutdown: watch::Receiver<bool>,
-}
-
-/// Projects as declared, so that one that was not looked at yet is not taken for one that is not there.
-#[derive(Debug)]
-struct DeclaredProjects {
-    cluster: Store<ClusterMeshAgentProject>,
-    namespaced: Vec<Store<MeshAgentProject>>,
-    filled: AtomicBool,
-}
-
-impl DeclaredProjects {
-    /// Whether there is such a project, or may be.
-    fn may_exist(&self, key: &ProjectKey) -> bool {
-        let found = match &key.namespace {
-            None => self.cluster.get(&ObjectRef::new(&key.name)).is_some(),
-            Some(namespace) => {
-                let reference = ObjectRef::new(&key.name).within(namespace);
-                self.namespaced.iter().any(|store| store.get(&reference).is_some())
-            }
-        };
-        found || !self.filled.load(Ordering::Acquire)
-    }
 }
 
 impl oauth_client::Shared {
@@ -132,8 +110,9 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
     let cluster_projects = ProjectScopes::<ClusterMeshAgentProject>::new([None]);
     let own_projects = ProjectScopes::<MeshAgentProject>::new(scopes.clone());
     let declared = Arc::new(DeclaredProjects {
-        cluster: cluster_projects.scopes[0].1.clone(),
+        cluster: cluster_projects.stores(),
         namespaced: own_projects.stores(),
+        wakes: (cluster_projects.wake.clone(), own_projects.wake.clone()),
         filled: AtomicBool::new(false),
     });
     let (clients, triggers) = client_scopes(&watches, scopes);
@@ -153,6 +132,7 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         watches: watches.clone(),
         namespace,
         watch_namespaces: config.watch_namespaces.clone(),
+        allowed_api_hosts: config.allowed_api_hosts,
         cluster,
         projects,
         triggers: triggers.clone(),
@@ -160,11 +140,10 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         metrics,
         looked: std::sync::Mutex::default(),
     });
-    let wakes = (cluster_projects.wake.clone(), own_projects.wake.clone());
     let mut tasks = JoinSet::new();
     tasks.spawn(until_shutdown(watch_namespaces(watches, namespace_writer, triggers.clone()), shutdown.clone()));
     tasks.spawn(until_shutdown(
-        take_stock(Arc::clone(&shared), triggers.clone(), Arc::clone(&declared), wakes),
+        take_stock(Arc::clone(&shared), triggers.clone(), Arc::clone(&declared)),
         shutdown.clone(),
     ));
     let mut filling = Filling::default();
@@ -199,7 +178,7 @@ fn client_scopes(client: &Client, scopes: Vec<Option<String>>) -> (Vec<(Watches,
         triggers.push(Scope { objects: watches.objects(), wake });
         clients.push((watches, woken));
     }
-    (clients, Triggers(triggers))
+    (clients, Triggers::new(triggers))
 }
 
 fn start_projects<K>(
@@ -273,20 +252,16 @@ async fn watch_namespaces(
 }
 
 /// Counts the clients now and then, for the metrics, and wakes projects whose number of clients changed.
-async fn take_stock(
-    shared: Arc<oauth_client::Shared>,
-    triggers: Triggers,
-    declared: Arc<DeclaredProjects>,
-    (cluster, own): (UnboundedSender<ObjectRef<ClusterMeshAgentProject>>, UnboundedSender<ObjectRef<MeshAgentProject>>),
-) {
+async fn take_stock(shared: Arc<oauth_client::Shared>, triggers: Triggers, declared: Arc<DeclaredProjects>) {
+    let (cluster, own) = &declared.wakes;
     let mut interval = tokio::time::interval(STOCK_INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
         oauth_client::take_stock(&triggers.stores(), &shared);
         let users = triggers.users_by_project();
-        wake_where_numbers_changed(std::slice::from_ref(&declared.cluster), &users, &cluster);
-        wake_where_numbers_changed(&declared.namespaced, &users, &own);
+        wake_where_numbers_changed(&declared.cluster, &users, cluster);
+        wake_where_numbers_changed(&declared.namespaced, &users, own);
     }
 }
 
@@ -323,6 +298,8 @@ async fn announce_readiness(filling: Filling, triggers: Triggers, declared: Arc<
     if join_all(filling.clients).await.iter().any(Result::is_err) {
         return;
     }
+    triggers.set_filled();
+    declared.wake_deleted();
     health.ready(true, "the caches are filled");
     // Those whose project was not known to be missing before.
     triggers.wake_all();

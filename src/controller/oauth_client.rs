@@ -22,7 +22,7 @@ use crate::decide::id::{ClusterId, Uid, Version};
 use crate::decide::marker::Policy;
 use crate::definition::Definitions;
 use crate::metrics::{Metrics, Outcome};
-use crate::project::Projects;
+use crate::project::{ProjectKey, Projects};
 use crate::reconcile::held::Vault;
 use crate::reconcile::{Ended, Hands, Start, former_secret_name, reconcile, secret_name};
 
@@ -84,12 +84,18 @@ impl Watches {
         mut shutdown: watch::Receiver<bool>,
     ) {
         let namespace = self.namespace.as_deref();
+        let declared = Arc::clone(&shared.declared);
         // Our own bookkeeping of who wrote which field is of no use here and is most of an object's size.
         let objects = watcher(scoped(self.watches.clone(), namespace), watcher::Config::default())
             .default_backoff()
             .modify(|object: &mut OAuthClient| object.managed_fields_mut().clear())
             .reflect(self.object_writer)
             .inspect(filled::tell(filled))
+            .inspect(move |event| {
+                if let Ok(watcher::Event::Delete(object)) = event {
+                    declared.lost_a_user(&ProjectKey::of(object));
+                }
+            })
             .touched_objects();
         let labelled = watcher::Config::default().labels(OAUTH_CLIENT_LABEL);
         let secrets = watcher(scoped::<PartialObjectMeta<Secret>>(self.watches.clone(), namespace), labelled)

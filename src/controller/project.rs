@@ -1,7 +1,9 @@
 //! The controller of projects, of either kind: key, connection, listing, status. One listing serves Ready, the resync of
 //! all OAuthClients, and the sweep.
 
+mod access;
 mod connect;
+mod hold;
 mod pace;
 
 use std::collections::HashMap;
@@ -32,17 +34,18 @@ use crate::api::names::MANAGER;
 use crate::decide::desired::project::{Orphans, ProjectSettings};
 use crate::decide::failure::{Disposition, Failure};
 use crate::decide::id::ClusterId;
+use crate::meshagent::AllowedHosts;
 use crate::metrics::{Metrics, Outcome};
 use crate::project::{Known, Listing, Project, ProjectKey, Projects};
 use crate::reconcile::failures::within;
-use crate::secret::ApiKey;
 use crate::sweep::{Sweep, Swept};
+use access::Access;
 use pace::{Edition, Looked};
 
 /// After a key that the Kubernetes API did not give out.
 const KEY_RETRY: Duration = Duration::from_secs(5);
-/// After a status that the Kubernetes API did not take.
-const STATUS_RETRY: Duration = Duration::from_secs(10);
+/// After a status or finalizer that the Kubernetes API did not take.
+const WRITE_RETRY: Duration = Duration::from_secs(10);
 /// After a panic.
 const PANIC_RETRY: Duration = Duration::from_secs(60);
 
@@ -53,6 +56,7 @@ pub(super) struct Shared {
     /// The operator's own namespace, where cluster projects have their keys.
     pub(super) namespace: String,
     pub(super) watch_namespaces: Vec<String>,
+    pub(super) allowed_api_hosts: AllowedHosts,
     pub(super) cluster: ClusterId,
     pub(super) projects: Projects,
     pub(super) triggers: Triggers,
@@ -122,7 +126,7 @@ struct Context<K: Declared> {
 struct Panicked;
 
 async fn wake<K: Declared>(object: Arc<K>, context: Arc<Context<K>>) -> Result<Action, Panicked> {
-    tokio::spawn(async move { context.look(&object).await }).await.map_err(|_| Panicked)
+    tokio::spawn(async move { context.attend(&object).await }).await.map_err(|_| Panicked)
 }
 
 fn after_panic<K: Declared>(object: Arc<K>, error: &Panicked, _: Arc<Context<K>>) -> Action {
@@ -138,31 +142,51 @@ struct Outlook {
 }
 
 impl<K: Declared> Context<K> {
-    async fn look(&self, object: &K) -> Action {
+    /// Holds or releases the object, and looks at it as long as it is there.
+    async fn attend(&self, object: &K) -> Action {
+        if self.is_free(object) {
+            return self.release(object).await;
+        }
+        match self.hold(object).await {
+            Ok(held) => Action::requeue(self.look(held.as_ref().unwrap_or(object)).await),
+            // Of its newer version, or of its end, the watch tells.
+            Err(error) if error.is_conflict() || error.proves_absence_of::<K>(&object.name_any()) => {
+                Action::await_change()
+            }
+            Err(error) => {
+                tracing::warn!(project = %object.key(), "{}", error.of_object().message);
+                Action::requeue(self.look(object).await.min(WRITE_RETRY))
+            }
+        }
+    }
+
+    /// Returns how long until the next look.
+    async fn look(&self, object: &K) -> Duration {
         let (shared, key, started) = (&self.shared, object.key(), Instant::now());
         if shared.projects.allow(&key, object.allowed(), object.adoption()) {
             shared.triggers.wake_users(&key);
         }
         let before = shared.looked().get(&key).cloned();
         let settings = ProjectSettings::read(object.settings())
-            .map_err(|invalid| Failure::stalled(Reason::InvalidSpec, invalid.to_string()));
-        let api_key = match &settings {
-            Ok(settings) => self.read_key(object, &settings.api_key).await,
+            .map_err(|invalid| Failure::stalled(Reason::InvalidSpec, invalid.to_string()))
+            .and_then(|settings| access::allowed_server(K::KIND, &shared.allowed_api_hosts, settings));
+        let access = match &settings {
+            Ok(settings) => self.read_access(object, settings).await,
             Err(invalid) => Err(invalid.clone()),
         };
-        let good_for = |before: &Looked| before.good_for(&Edition::of(object), api_key.as_ref().ok()?, Instant::now());
+        let good_for = |before: &Looked| before.good_for(&Edition::of(object), access.as_ref().ok()?, Instant::now());
         if let Some(wait) = before.as_ref().and_then(good_for) {
-            return Action::requeue(wait.min(self.say(object).await));
+            return wait.min(self.say(object).await);
         }
-        if let Err(failure) = &api_key
+        if let Err(failure) = &access
             && self.works_without(&key, failure)
         {
             tracing::warn!(project = %key, "the API key was not read again: {}", failure.message);
-            return Action::requeue(KEY_RETRY);
+            return KEY_RETRY;
         }
-        let outlook = match (&settings, &api_key) {
-            (Ok(settings), Ok(api_key)) => self.list(&key, settings, api_key).await,
-            (Err(failure), _) | (_, Err(failure)) => self.out_of_reach(&key, failure.clone()),
+        let outlook = match (&settings, &access) {
+            (Ok(settings), Ok(access)) => self.list(&key, settings, access).await,
+            (Err(failure), _) | (_, Err(failure)) => self.out_of_reach(&key, self.past_mending(object, failure)),
         };
         let known = Known {
             project: outlook.project.clone(),
@@ -182,8 +206,8 @@ impl<K: Declared> Context<K> {
         if let Some(failure) = &outlook.failure {
             tracing::warn!(project = %key, reason = failure.reason.as_str(), "{}", failure.message);
         }
-        let wait = self.remember(object, outlook.failure, api_key.ok(), swept, before);
-        Action::requeue(wait.min(self.say(object).await))
+        let wait = self.remember(object, outlook.failure, access.ok(), swept, before);
+        wait.min(self.say(object).await)
     }
 
     /// Whether the key in memory does, while the Kubernetes API cannot be asked for it: a hiccup there is no reason to
@@ -224,7 +248,7 @@ impl<K: Declared> Context<K> {
         &self,
         object: &K,
         failure: Option<Failure>,
-        api_key: Option<ApiKey>,
+        access: Option<Access>,
         swept: Swept,
         before: Option<Looked>,
     ) -> Duration {
@@ -232,7 +256,7 @@ impl<K: Declared> Context<K> {
         let wait = pace::wait(failure.as_ref(), failures, self.shared.resync_interval, swept.next);
         let looked = Looked {
             edition: Edition::of(object),
-            api_key,
+            access,
             failure,
             failures,
             until: Instant::now() + wait,
@@ -262,6 +286,7 @@ impl<K: Declared> Context<K> {
             project_id,
             clients: self.shared.triggers.users(&key),
             swept: &looked.swept,
+            held: self.why_held(object),
             now: Timestamp::now(),
         };
         let status = project_status::status(&present, &said);
@@ -289,7 +314,7 @@ impl<K: Declared> Context<K> {
             Err(error) if error.is_conflict() => Duration::MAX,
             Err(error) => {
                 tracing::warn!(project = %key, "{}", error.of_object().message);
-                STATUS_RETRY
+                WRITE_RETRY
             }
         }
     }

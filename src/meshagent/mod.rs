@@ -1,8 +1,9 @@
 //! MeshAgent's REST API for OAuth clients, with all that may go wrong with it.
 //!
-//! Pure: [`wire`] (the shapes), [`error`] (a failed call, classified once), [`api_url`], and the rules for messages,
-//! pauses and listings. IO: [`client`], one method per route, over `send` (one attempt) and `retry`.
+//! Pure: [`wire`] (the shapes), [`error`] (a failed call, classified once), [`api_url`], [`allowed_hosts`], and the rules
+//! for messages, pauses and listings. IO: [`client`], one method per route, over `send` (one attempt) and `retry`.
 
+pub mod allowed_hosts;
 pub mod api_url;
 pub mod client;
 pub mod connection;
@@ -16,6 +17,7 @@ mod send;
 mod testserver;
 pub mod wire;
 
+pub use allowed_hosts::{AllowedHosts, ApiHost};
 pub use api_url::{ApiUrl, ApiUrlError};
 pub use client::{MeshAgent, Posted};
 pub use connection::{BuildError, Connection, Observer, Timeouts};

@@ -63,6 +63,8 @@ pub struct Project {
     pub api: MeshAgent,
     /// That key.
     pub api_key: ApiKey,
+    /// The certificates that are trusted besides the public ones, as they were read.
+    pub ca_bundle: Option<Vec<u8>>,
     /// Its id at MeshAgent.
     pub project_id: String,
     /// Where users sign in.

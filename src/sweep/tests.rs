@@ -196,6 +196,7 @@ fn project(address: SocketAddr, listing: &Listing) -> Project {
     Project {
         api,
         api_key,
+        ca_bundle: None,
         project_id: "p1".to_owned(),
         authorize_url: String::new(),
         token_url: String::new(),

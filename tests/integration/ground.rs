@@ -84,13 +84,20 @@ async fn start_simulator() -> Simulator {
     Simulator::start(SimulatorOptions { binary: Some(binary), args: Vec::new() }).await.unwrap()
 }
 
+/// The flag by which projects of namespaces may name the simulator.
+fn allowing(simulator: &Simulator) -> [&str; 2] {
+    ["--allowed-api-hosts", simulator.api()]
+}
+
 impl Ground {
     /// On the control plane, operator and simulator that tests share.
     pub async fn shared(prefix: &str) -> Self {
         let common = COMMON
             .get_or_init(async || {
                 let plane = harness::shared(|| Options { manifests: manifests(), ..Options::default() }).unwrap();
-                Common { plane, simulator: start_simulator().await, operator: start_operator(plane, &[]) }
+                let simulator = start_simulator().await;
+                let operator = start_operator(plane, &allowing(&simulator));
+                Common { plane, simulator, operator }
             })
             .await;
         common.operator.process().check_running().unwrap();
@@ -108,7 +115,7 @@ impl Ground {
         options.manifests = manifests();
         let plane = ControlPlane::start(options).await.unwrap();
         let simulator = start_simulator().await;
-        let operator = start_operator(&plane, operator_args);
+        let operator = start_operator(&plane, &[&allowing(&simulator), operator_args].concat());
         let (api, admin) = (simulator.api().to_owned(), simulator.admin().to_owned());
         let mut ground = Self::lay(prefix, Plane::Own(Box::new(plane)), api, &admin, project_spec).await;
         (ground.operator, ground.simulator) = (Some(operator), Some(simulator));

@@ -10,5 +10,7 @@ mod ground;
 mod howto;
 mod on_call;
 mod platform;
+mod project_deletion;
 mod projects;
 mod security;
+mod tls;

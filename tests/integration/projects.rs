@@ -6,6 +6,7 @@ use simulator::fault::{Fault, FaultRule, RouteMatch};
 use simulator::state::Role;
 
 use super::ground::{Ground, SYSTEM, condition, message};
+use super::tls::{Terminator, authority};
 
 async fn until_project(ground: &Ground, wanted: &str) -> Value {
     let what = format!("the project is {wanted}");
@@ -229,38 +230,6 @@ async fn allowed_namespaces_left_out_means_none() {
 }
 
 #[tokio::test]
-async fn a_marked_client_whose_object_is_gone_is_an_orphan_and_goes_after_its_age() {
-    let ground = Ground::own_with(
-        "orphan",
-        &["--resync-interval", "2s"],
-        Default::default(),
-        &json!({ "orphans": { "minAge": "1h" } }),
-    )
-    .await;
-    ground.apply(&ground.client("web", &json!({}))).await;
-    ground.wait_ready("web").await;
-    let client_id = ground.remote_ids().await.remove(0);
-    // The finalizer taken off by hand: the object goes, its client stays.
-    ground.kubectl(&["delete", "maoc", "web", "--wait=false"]).await;
-    let patch = r#"{"metadata":{"finalizers":null}}"#;
-    let args = ["-n", ground.ns(), "patch", "maoc", "web", "--type=merge", "-p", patch];
-    ground.kubectl.try_run(&args, "").await.unwrap();
-    if ground.remote_ids().await.is_empty() {
-        // The operator was quicker than the hand.
-        return;
-    }
-    let listed = ground
-        .until("cmaproj", &ground.project_name, "the orphan is listed", |object| {
-            object["status"]["orphans"][0]["clientId"] == client_id.as_str()
-        })
-        .await;
-    assert_eq!(listed["status"]["orphans"][0]["name"], "web");
-    assert_eq!(ground.remote_ids().await, [client_id]);
-    ground.apply(&ground.project_manifest(&json!({ "orphans": { "minAge": "1s" } }))).await;
-    ground.until_remote("the orphan is deleted", <[String]>::is_empty).await;
-}
-
-#[tokio::test]
 async fn a_capped_or_lying_listing_hides_nothing_for_good() {
     let ground = Ground::own("paged", &["--resync-interval", "2s"]).await;
     let capped = Settings { max_count: Some(2), ..Settings::default() };
@@ -280,4 +249,90 @@ async fn a_capped_or_lying_listing_hides_nothing_for_good() {
     .unwrap();
     assert!(ground.calls().await.iter().all(|call| call.method == "GET"));
     assert_eq!(ground.remote_ids().await.len(), 5);
+}
+
+/// R6: a server that cannot prove who it is never sees the key.
+#[tokio::test]
+async fn a_server_of_an_unknown_ca_never_sees_the_key_until_the_ca_bundle_names_that_ca() {
+    let ground = Ground::shared("ca").await;
+    let server = Terminator::before(&ground.api_url);
+    let project = |more: Value| {
+        let mut fields = json!({ "apiUrl": server.url });
+        fields.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+        ground.project_manifest(&fields)
+    };
+    let bundle = |kind: &str, text: &str| {
+        json!({
+            "apiVersion": "v1",
+            "kind": kind,
+            "metadata": { "name": format!("{}-ca", ground.project_name), "namespace": SYSTEM },
+            (if kind == "Secret" { "stringData" } else { "data" }): { "ca.crt": text },
+        })
+    };
+    let reference =
+        |kind: &str| json!({ "caBundleRef": { "kind": kind, "name": format!("{}-ca", ground.project_name) } });
+    ground.apply(&project(json!({}))).await;
+    let said = message(&until_project(&ground, "False/APIUnavailable").await, "Ready");
+    assert!(said.contains("caBundleRef") && said.contains("UnknownIssuer"), "{said}");
+    ground.apply(&project(reference("ConfigMap"))).await;
+    let said = message(&until_project(&ground, "False/CredentialsNotFound").await, "Ready");
+    assert!(said.contains("kubectl create configmap") && said.contains(SYSTEM) && said.contains("ca.crt"), "{said}");
+    ground.apply(&bundle("ConfigMap", "-----BEGIN something that is no PEM")).await;
+    let project_now = until_project(&ground, "False/InvalidSpec").await;
+    assert_eq!(condition(&project_now, "Stalled"), "True/InvalidSpec");
+    let said = message(&project_now, "Ready");
+    assert!(said.contains("data key ca.crt of ConfigMap") && !said.contains("something"), "{said}");
+    ground.apply(&bundle("ConfigMap", &authority().pem())).await;
+    until_project(&ground, "False/APIUnavailable").await;
+    assert_eq!(server.requests(), 0, "the key was sent to a server that nobody vouches for");
+    ground.apply(&bundle("ConfigMap", &server.ca)).await;
+    until_project(&ground, "True/Ready").await;
+    ground.apply(&ground.client("web", &json!({}))).await;
+    ground.wait_ready("web").await;
+    ground.apply(&bundle("Secret", &authority().pem())).await;
+    ground.apply(&project(reference("Secret"))).await;
+    until_project(&ground, "False/APIUnavailable").await;
+    let before = server.requests();
+    ground.apply(&bundle("Secret", &format!("{}{}", authority().pem(), server.ca))).await;
+    until_project(&ground, "True/Ready").await;
+    assert!(server.requests() > before);
+    ground.kubectl(&["delete", "maoc", "web", "--timeout=60s"]).await;
+    ground.until_remote("no client is left", <[String]>::is_empty).await;
+}
+
+#[tokio::test]
+async fn a_project_of_a_namespace_that_names_a_server_which_is_not_allowed_is_refused_before_anything_is_read() {
+    let ground = Ground::shared("host").await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let host = format!("http://{}", listener.local_addr().unwrap());
+    let project = |api_url: &str| {
+        json!({
+            "apiVersion": "meshagent.com/v1alpha1",
+            "kind": "MeshAgentProject",
+            "metadata": { "name": "team", "namespace": ground.ns() },
+            "spec": { "apiUrl": api_url, "apiKeySecretRef": { "name": "meshagent" } },
+        })
+    };
+    let user_info = host.replace("http://", "http://user@");
+    assert!(ground.refused(&project(&user_info)).await.contains("without user name"));
+    // There is no key, which is not even noticed.
+    ground.apply(&project(&host)).await;
+    let object =
+        ground.until("maproj", "team", "it is refused", |o| condition(o, "Ready") == "False/InvalidSpec").await;
+    assert_eq!(condition(&object, "Stalled"), "True/InvalidSpec");
+    let said = message(&object, "Ready");
+    for part in ["spec.apiUrl", host.as_str(), "whoever runs the operator", "--allowed-api-hosts"] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    let key = ground.admin.create_key(ground.project, &Role::ALL).await.unwrap();
+    let data = format!("--from-literal=api-key={}", key.api_key.expose());
+    ground.kubectl(&["create", "secret", "generic", "meshagent", &data]).await;
+    let reference = json!({ "projectRef": { "kind": "MeshAgentProject", "name": "team" } });
+    ground.apply(&ground.client("web", &reference)).await;
+    ground.until("maoc", "web", "it waits", |o| condition(o, "Reconciling") == "True/ProjectNotReady").await;
+    let nobody = listener.accept().map(|_| ()).map_err(|error| error.kind());
+    assert_eq!(nobody, Err(std::io::ErrorKind::WouldBlock), "the server was called");
+    ground.apply(&project(&ground.api_url)).await;
+    ground.wait_ready("web").await;
 }

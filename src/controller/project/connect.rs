@@ -3,61 +3,22 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, ResourceExt};
-
+use super::access::Access;
 use super::{Context, Outlook};
 use crate::api::Reason;
 use crate::controller::declared::Declared;
-use crate::decide::desired::project::{ApiKeyRef, ProjectSettings};
+use crate::decide::desired::project::{BundleRef, ProjectSettings};
 use crate::decide::failure::Failure;
-use crate::meshagent::{ApiUrl, Connection, MeshAgent, Timeouts};
+use crate::meshagent::{ApiUrl, BuildError, Connection, MeshAgent, Timeouts};
 use crate::project::{Project, ProjectKey, Snapshot};
-use crate::reconcile::failures::{call_failure, within};
+use crate::reconcile::failures::call_failure;
 use crate::secret::ApiKey;
 
 impl<K: Declared> Context<K> {
-    /// Where a project's key is: its own namespace, or the operator's.
-    fn key_namespace(&self, object: &K) -> String {
-        object.namespace().unwrap_or_else(|| self.shared.namespace.clone())
-    }
-
-    pub(super) async fn read_key(&self, object: &K, reference: &ApiKeyRef) -> Result<ApiKey, Failure> {
-        let namespace = self.key_namespace(object);
-        let ApiKeyRef { secret, key } = reference;
-        self.key_watches.follow(&self.shared.watches, object, &namespace, secret);
-        let missing = |what: &str| {
-            let fix = format!(
-                "kubectl create secret generic {secret} -n {namespace} --from-literal={key}=\"$MESHAGENT_API_KEY\""
-            );
-            Failure::wait(Reason::CredentialsNotFound, format!("{what}; create it: {fix}"))
-        };
-        let secrets: Api<Secret> = Api::namespaced(self.shared.requests.clone(), &namespace);
-        let found = match within("read the API key", secrets.get(secret)).await {
-            Ok(found) => found,
-            Err(error) if error.proves_absence_of::<Secret>(secret) => {
-                return Err(missing(&format!("there is no Secret {secret} in namespace {namespace}")));
-            }
-            Err(error) => {
-                return Err(Failure { reason: Reason::ProjectNotReady, ..error.of_object() });
-            }
-        };
-        let value =
-            found.data.as_ref().and_then(|data| data.get(key)).ok_or_else(|| {
-                missing(&format!("the Secret {secret} in namespace {namespace} has no data key {key}"))
-            })?;
-        ApiKey::new(&value.0).map_err(|error| {
-            Failure::stalled(
-                Reason::AuthenticationFailed,
-                format!("the data key {key} of Secret {secret} in namespace {namespace} is no API key: {error}"),
-            )
-        })
-    }
-
-    /// Connects and lists. Until a new key has worked, the connection that worked last is kept.
-    pub(super) async fn list(&self, key: &ProjectKey, settings: &ProjectSettings, api_key: &ApiKey) -> Outlook {
+    /// Connects and lists. Until a new key or CA bundle has worked, the connection that worked last is kept.
+    pub(super) async fn list(&self, key: &ProjectKey, settings: &ProjectSettings, access: &Access) -> Outlook {
         let before = self.shared.projects.get(key).and_then(|known| known.project);
-        let project = match self.connect(settings, api_key, before.as_ref()) {
+        let project = match self.connect(settings, access, before.as_ref()) {
             Ok(project) => project,
             Err(failure) => return self.out_of_reach(key, failure),
         };
@@ -73,11 +34,11 @@ impl<K: Declared> Context<K> {
     }
 
     /// The connection as it was, if nothing of it has changed: it knows of a pause that the server asked for. With
-    /// another key, what is known of the project's clients stays.
+    /// another key or other certificates, what is known of the project's clients stays.
     fn connect(
         &self,
         settings: &ProjectSettings,
-        api_key: &ApiKey,
+        Access { api_key, ca_bundle }: &Access,
         before: Option<&Arc<Project>>,
     ) -> Result<Arc<Project>, Failure> {
         let invalid = |problem: String| Failure::stalled(Reason::InvalidSpec, problem);
@@ -85,20 +46,31 @@ impl<K: Declared> Context<K> {
         let base_url = ApiUrl::from_str(&settings.api_url).map_err(|error| invalid(format!("spec.apiUrl: {error}")))?;
         let (authorize_url, token_url) = (base_url.authorize_url(), base_url.token_url());
         let same = before.filter(|before| before.project_id == project_id && before.token_url == token_url);
-        if let Some(unchanged) = same.filter(|before| before.api_key == *api_key) {
+        if let Some(unchanged) = same.filter(|before| before.api_key == *api_key && before.ca_bundle == *ca_bundle) {
             return Ok(Arc::clone(unchanged));
         }
         let api = MeshAgent::new(Connection {
             base_url,
             project_id: project_id.clone(),
             key: api_key.clone(),
-            ca_bundle: None,
+            ca_bundle: ca_bundle.clone(),
             timeouts: Timeouts::default(),
             observer: self.shared.metrics.observer(),
         })
-        .map_err(|error| invalid(error.to_string()))?;
+        .map_err(|error| invalid(unusable(settings.ca_bundle.as_ref(), &error)))?;
         let snapshot = same.map_or_else(|| Arc::new(Snapshot::default()), |before| Arc::clone(&before.snapshot));
-        Ok(Arc::new(Project { api, api_key: api_key.clone(), project_id, authorize_url, token_url, snapshot }))
+        let (api_key, ca_bundle) = (api_key.clone(), ca_bundle.clone());
+        Ok(Arc::new(Project { api, api_key, ca_bundle, project_id, authorize_url, token_url, snapshot }))
+    }
+}
+
+/// Why there can be no connection, with the field that is to be corrected.
+fn unusable(bundle: Option<&BundleRef>, error: &BuildError) -> String {
+    match (error, bundle) {
+        (BuildError::CaBundle(_), Some(BundleRef { kind, name, key })) => {
+            format!("spec.caBundleRef: the data key {key} of {} {name}: {error}", kind.as_str())
+        }
+        (BuildError::CaBundle(_), None) | (BuildError::ProjectId | BuildError::Client(_), _) => error.to_string(),
     }
 }
 

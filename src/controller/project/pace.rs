@@ -5,8 +5,8 @@ use std::time::Duration;
 use kube::Resource;
 use tokio::time::Instant;
 
+use super::access::Access;
 use crate::decide::failure::{Disposition, Failure};
-use crate::secret::ApiKey;
 use crate::sweep::Swept;
 
 /// How often something stalled is tried again, besides on every change.
@@ -36,7 +36,7 @@ impl Edition {
 #[derive(Clone, Debug)]
 pub(in crate::controller) struct Looked {
     pub(super) edition: Edition,
-    pub(super) api_key: Option<ApiKey>,
+    pub(super) access: Option<Access>,
     pub(super) failure: Option<Failure>,
     /// Failures in a row.
     pub(super) failures: u32,
@@ -49,8 +49,8 @@ pub(in crate::controller) struct Looked {
 impl Looked {
     /// How long what is known is good enough, if nothing has changed since. After a failure too: the status that says
     /// it is a change of the object, and would else cause the next call, past all backoff.
-    pub(super) fn good_for(&self, edition: &Edition, api_key: &ApiKey, now: Instant) -> Option<Duration> {
-        let same = &self.edition == edition && self.api_key.as_ref() == Some(api_key);
+    pub(super) fn good_for(&self, edition: &Edition, access: &Access, now: Instant) -> Option<Duration> {
+        let same = &self.edition == edition && self.access.as_ref() == Some(access);
         let left = self.until.saturating_duration_since(now);
         (same && !left.is_zero()).then_some(left)
     }
@@ -83,11 +83,16 @@ pub(super) fn wait(failure: Option<&Failure>, failures: u32, resync: Duration, o
 mod tests {
     use super::*;
     use crate::api::Reason;
+    use crate::secret::ApiKey;
 
     const RESYNC: Duration = Duration::from_secs(600);
 
     fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
+    }
+
+    fn access(key: &str, ca_bundle: Option<&str>) -> Access {
+        Access { api_key: ApiKey::new(key).unwrap(), ca_bundle: ca_bundle.map(|bundle| bundle.as_bytes().to_vec()) }
     }
 
     fn edition(uid: &str, generation: i64) -> Edition {
@@ -97,7 +102,7 @@ mod tests {
     fn looked(now: Instant, failure: Option<Failure>) -> Looked {
         Looked {
             edition: edition("u", 1),
-            api_key: Some(ApiKey::new("one").unwrap()),
+            access: Some(access("one", None)),
             failures: failures(None, failure.as_ref()),
             failure,
             until: now + seconds(30),
@@ -108,14 +113,15 @@ mod tests {
 
     #[test]
     fn what_is_known_is_good_until_its_time_or_a_change_after_a_failure_too() {
-        let (now, key, other) = (Instant::now(), ApiKey::new("one").unwrap(), ApiKey::new("two").unwrap());
+        let (now, key) = (Instant::now(), access("one", None));
         for failure in [None, Some(Failure::retry(Reason::APIUnavailable, "down"))] {
             let looked = looked(now, failure);
             assert_eq!(looked.good_for(&edition("u", 1), &key, now + seconds(10)), Some(seconds(20)));
             assert_eq!(looked.good_for(&edition("u", 1), &key, now + seconds(30)), None);
             assert_eq!(looked.good_for(&edition("u", 2), &key, now), None, "edited");
             assert_eq!(looked.good_for(&edition("v", 1), &key, now), None, "deleted and created");
-            assert_eq!(looked.good_for(&edition("u", 1), &other, now), None, "another key");
+            assert_eq!(looked.good_for(&edition("u", 1), &access("two", None), now), None, "another key");
+            assert_eq!(looked.good_for(&edition("u", 1), &access("one", Some("ca")), now), None, "another CA bundle");
         }
     }
 

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::{InvalidSpec, Problems, syntax};
 use crate::api::duration;
-use crate::api::project::{MeshAgentProjectSpec, OrphansSpec, SecretKeyRef};
+use crate::api::project::{CaBundleRef, MeshAgentProjectSpec, OrphansSpec, SecretKeyRef};
 
 const DEFAULT_API_URL: &str = "https://api.meshagent.com";
 const DEFAULT_API_KEY: &str = "api-key";
+const DEFAULT_CA_KEY: &str = "ca.crt";
 const DEFAULT_MIN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How to reach a project, and what becomes of its orphans.
@@ -19,6 +20,8 @@ pub struct ProjectSettings {
     pub api_url: String,
     /// Where the API key is.
     pub api_key: ApiKeyRef,
+    /// Where certificates are that are trusted besides the public ones.
+    pub ca_bundle: Option<BundleRef>,
     /// What becomes of clients whose OAuthClient is gone.
     pub orphans: Orphans,
 }
@@ -30,6 +33,37 @@ pub struct ApiKeyRef {
     pub secret: String,
     /// The data key in it.
     pub key: String,
+}
+
+/// Where certificates are.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BundleRef {
+    /// The kind of the object.
+    pub kind: BundleKind,
+    /// Its name.
+    pub name: String,
+    /// The data key in it.
+    pub key: String,
+}
+
+/// What holds certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BundleKind {
+    /// A Secret.
+    Secret,
+    /// A ConfigMap.
+    ConfigMap,
+}
+
+impl BundleKind {
+    /// The kind as Kubernetes names it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Secret => "Secret",
+            Self::ConfigMap => "ConfigMap",
+        }
+    }
 }
 
 /// What becomes of clients whose OAuthClient is gone.
@@ -56,7 +90,7 @@ impl ProjectSettings {
     /// # Errors
     /// With all fields that cannot be carried out as they are written.
     pub fn read(spec: &MeshAgentProjectSpec) -> Result<Self, InvalidSpec> {
-        let MeshAgentProjectSpec { project_id, api_url, api_key_secret_ref, orphans } = spec;
+        let MeshAgentProjectSpec { project_id, api_url, api_key_secret_ref, ca_bundle_ref, orphans } = spec;
         let mut problems = Problems::default();
         if let Some(id) = project_id {
             problems.check("spec.projectId", syntax::project_id(id));
@@ -68,14 +102,27 @@ impl ProjectSettings {
         problems.check("spec.apiKeySecretRef.name", syntax::object_name(&secret));
         let key = key.unwrap_or_else(|| DEFAULT_API_KEY.to_owned());
         problems.check("spec.apiKeySecretRef.key", syntax::data_key(&key));
+        let ca_bundle = ca_bundle_ref.as_ref().map(|reference| read_bundle_ref(reference, &mut problems));
         let orphans = read_orphans(&orphans.clone().unwrap_or_default(), &mut problems);
         problems.or(Self {
             project_id: project_id.clone(),
             api_url: api_url.trim_end_matches('/').to_owned(),
             api_key: ApiKeyRef { secret, key },
+            ca_bundle,
             orphans,
         })
     }
+}
+
+fn read_bundle_ref(reference: &CaBundleRef, problems: &mut Problems) -> BundleRef {
+    let CaBundleRef { kind, name, key } = reference;
+    let (kind, name) = (kind.as_deref().unwrap_or_default(), name.clone().unwrap_or_default());
+    problems.one_of("spec.caBundleRef.kind", kind, &["Secret", "ConfigMap"]);
+    problems.check("spec.caBundleRef.name", syntax::object_name(&name));
+    let key = key.clone().unwrap_or_else(|| DEFAULT_CA_KEY.to_owned());
+    problems.check("spec.caBundleRef.key", syntax::data_key(&key));
+    let kind = if kind == "ConfigMap" { BundleKind::ConfigMap } else { BundleKind::Secret };
+    BundleRef { kind, name, key }
 }
 
 fn read_orphans(orphans: &OrphansSpec, problems: &mut Problems) -> Orphans {
@@ -92,62 +139,4 @@ fn read_orphans(orphans: &OrphansSpec, problems: &mut Problems) -> Orphans {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn spec(fields: serde_json::Value) -> MeshAgentProjectSpec {
-        serde_json::from_value(fields).unwrap()
-    }
-
-    #[test]
-    fn a_key_is_enough() {
-        let read = ProjectSettings::read(&spec(serde_json::json!({"apiKeySecretRef": {"name": "meshagent"}})));
-        let wanted = ProjectSettings {
-            project_id: None,
-            api_url: "https://api.meshagent.com".to_owned(),
-            api_key: ApiKeyRef { secret: "meshagent".to_owned(), key: "api-key".to_owned() },
-            orphans: Orphans { policy: OrphanPolicy::Delete, min_age: Duration::from_secs(86_400) },
-        };
-        assert_eq!(read, Ok(wanted));
-    }
-
-    #[test]
-    fn every_field_is_read() {
-        let read = ProjectSettings::read(&spec(serde_json::json!({
-            "projectId": "7f3c2e1a-0d5b-4c8e-9f6a-1b2c3d4e5f60",
-            "apiUrl": "http://localhost:8080/prefix//",
-            "apiKeySecretRef": {"name": "meshagent", "key": "MESHAGENT_API_KEY"},
-            "orphans": {"policy": "Report", "minAge": "90d"},
-        })));
-        let wanted = ProjectSettings {
-            project_id: Some("7f3c2e1a-0d5b-4c8e-9f6a-1b2c3d4e5f60".to_owned()),
-            api_url: "http://localhost:8080/prefix".to_owned(),
-            api_key: ApiKeyRef { secret: "meshagent".to_owned(), key: "MESHAGENT_API_KEY".to_owned() },
-            orphans: Orphans { policy: OrphanPolicy::Report, min_age: Duration::from_secs(7_776_000) },
-        };
-        assert_eq!(read, Ok(wanted));
-    }
-
-    #[test]
-    fn all_that_is_wrong_is_said() {
-        let refused = ProjectSettings::read(&spec(serde_json::json!({
-            "projectId": "../admin",
-            "apiUrl": "https://api.meshagent.com@evil.example",
-            "orphans": {"policy": "Keep", "minAge": "1w"},
-        })));
-        let sentences: Vec<String> = refused.unwrap_err().problems.iter().map(ToString::to_string).collect();
-        assert_eq!(
-            sentences,
-            [
-                "spec.projectId is not an id of a MeshAgent project; copy it from MeshAgent Studio, or leave the field out if the \
-                 key begins with ma-",
-                "spec.apiUrl is not an absolute http or https URL without user name, query and fragment; write it like \
-                 https://api.meshagent.com",
-                "spec.apiKeySecretRef.name is not the name of a Kubernetes object; use lower case letters, digits, - and ., with a \
-                 letter or digit at both ends",
-                "spec.orphans.policy is not a word that is known here; use one of Delete, Report",
-                "spec.orphans.minAge is not one whole number with a unit; write it like 30s, 15m, 12h or 90d",
-            ]
-        );
-    }
-}
+mod tests;

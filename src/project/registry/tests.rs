@@ -37,6 +37,7 @@ fn project() -> Arc<Project> {
     Arc::new(Project {
         api,
         api_key,
+        ca_bundle: None,
         project_id: "p1".to_owned(),
         authorize_url: "https://api.example/oauth/authorize".to_owned(),
         token_url: "https://api.example/oauth/token".to_owned(),
