@@ -10,6 +10,7 @@ pub mod config;
 pub mod controller;
 pub mod decide;
 pub mod http;
+pub mod leader;
 pub mod meshagent;
 pub mod metrics;
 pub mod project;

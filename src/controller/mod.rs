@@ -31,6 +31,7 @@ use crate::api::{ClusterMeshAgentProject, MeshAgentProject, OAuthClient};
 use crate::config::Config;
 use crate::decide::id::ClusterId;
 use crate::http::Health;
+use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::project::{ProjectKey, Projects, Resolution};
 use crate::reconcile::held::Vault;
@@ -57,6 +58,8 @@ pub struct Inputs {
     pub config: Config,
     /// What is measured.
     pub metrics: Metrics,
+    /// What every write depends on; that of `requests` is in its client.
+    pub leadership: Leadership,
     /// Told when the caches are filled.
     pub health: Health,
     /// Becomes true when the process is to end.
@@ -124,7 +127,7 @@ pub struct RunError(#[source] tokio::task::JoinError);
 /// # Errors
 /// If one of them panics.
 pub async fn run(inputs: Inputs) -> Result<(), RunError> {
-    let Inputs { requests, watches, cluster, namespace, config, metrics, health, shutdown } = inputs;
+    let Inputs { requests, watches, cluster, namespace, config, metrics, leadership, health, shutdown } = inputs;
     let scopes = scopes(&config.watch_namespaces);
     let (namespaces, namespace_writer) = reflector::store();
     let projects = Projects::new(namespaces);
@@ -155,6 +158,7 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         triggers: triggers.clone(),
         resync_interval: config.resync_interval,
         metrics,
+        leadership,
         looked: std::sync::Mutex::default(),
     });
     let wakes = (cluster_projects.wake.clone(), own_projects.wake.clone());

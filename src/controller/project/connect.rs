@@ -95,6 +95,7 @@ impl<K: Declared> Context<K> {
             ca_bundle: None,
             timeouts: Timeouts::default(),
             observer: self.shared.metrics.observer(),
+            gate: self.shared.leadership.gate(),
         })
         .map_err(|error| invalid(error.to_string()))?;
         let snapshot = same.map_or_else(|| Arc::new(Snapshot::default()), |before| Arc::clone(&before.snapshot));

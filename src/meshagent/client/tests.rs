@@ -36,6 +36,7 @@ fn connection(url: &str) -> Connection {
         ca_bundle: None,
         timeouts: Timeouts::default(),
         observer: Arc::new(|_| ()),
+        gate: Arc::new(|| true),
     }
 }
 
