@@ -7,6 +7,7 @@ mod calls;
 mod chaos;
 mod developer;
 mod ground;
+mod leader;
 mod on_call;
 mod platform;
 mod projects;
