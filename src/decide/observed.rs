@@ -310,7 +310,11 @@ impl Observed {
                 }
             }
             Answer::Conflict => self.absorb_conflict(),
-            Answer::Failed(failure) => self.failure = Some(failure),
+            Answer::Failed(failure) => {
+                // A record that failed ends the pass: to record the failure would fail as well, again and again.
+                self.stale |= matches!(step, Step::Record(_));
+                self.failure = Some(failure);
+            }
         }
     }
 

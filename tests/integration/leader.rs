@@ -32,8 +32,8 @@ async fn until_leads(ground: &Ground, replica: &Operator) {
         .unwrap();
 }
 
-/// A leader that is in the middle of many creates, and a replica that stands by.
-async fn in_the_middle_of_creates(prefix: &str) -> (Ground, Operator) {
+/// A leader, and a replica that stands by.
+async fn two_replicas(prefix: &str) -> (Ground, Operator) {
     let ground = Ground::own(prefix, &DURATION).await;
     let standby = start_operator(ground.control_plane.get(), &DURATION);
     standby
@@ -43,14 +43,23 @@ async fn in_the_middle_of_creates(prefix: &str) -> (Ground, Operator) {
         })
         .await
         .unwrap();
-    apply_many(&ground, CLIENTS).await;
-    eventually(LONG, "some creates are done and others under way", async || {
-        let posts = ground.count("POST").await;
-        if posts >= CLIENTS / 10 { Ok(()) } else { Err(posts.to_string()) }
-    })
-    .await
-    .unwrap();
     (ground, standby)
+}
+
+/// Declares many clients, and meanwhile does this to the leader, once some are created and others under way.
+async fn amid_creates(ground: &Ground, strike: impl AsyncFnOnce()) {
+    let struck = async {
+        eventually(LONG, "some creates are done and others under way", async || {
+            let posts = ground.count("POST").await;
+            if posts >= CLIENTS / 10 { Ok(()) } else { Err(posts.to_string()) }
+        })
+        .await
+        .unwrap();
+        leader(ground).check_running().unwrap();
+        strike().await;
+        assert!(ground.count("POST").await < CLIENTS, "nothing was left to do for the other one");
+    };
+    tokio::join!(apply_many(ground, CLIENTS), struck);
 }
 
 fn leader(ground: &Ground) -> &harness::Process {
@@ -71,14 +80,15 @@ async fn until_one_client_each(ground: &Ground) {
 
 #[tokio::test]
 async fn a_leader_killed_amid_two_hundred_creates_is_replaced_and_each_has_one_client() {
-    let (ground, standby) = in_the_middle_of_creates("failover").await;
-    leader(&ground).check_running().unwrap();
-    leader(&ground).kill().unwrap();
-    // What was POSTed and is in no Secret: nobody has seen its answer.
-    let secrets = ground.kubectl(&["get", "secrets", "-o", "name"]).await.lines().count();
-    let posts = ground.count("POST").await;
-    assert!(posts < CLIENTS, "nothing was left to do for the other one");
-    let unknown = posts - secrets;
+    let (ground, standby) = two_replicas("failover").await;
+    let mut unknown = 0;
+    amid_creates(&ground, async || {
+        leader(&ground).kill().unwrap();
+        // What was POSTed and is in no Secret: nobody has its answer.
+        let secrets = ground.kubectl(&["get", "secrets", "-o", "name"]).await.lines().count();
+        unknown = ground.count("POST").await - secrets;
+    })
+    .await;
     until_leads(&ground, &standby).await;
     until_one_client_each(&ground).await;
     let posts = ground.count("POST").await;
@@ -88,10 +98,8 @@ async fn a_leader_killed_amid_two_hundred_creates_is_replaced_and_each_has_one_c
 
 #[tokio::test]
 async fn a_leader_frozen_past_its_lease_writes_nothing_when_it_wakes_and_ends() {
-    let (ground, standby) = in_the_middle_of_creates("frozen").await;
-    leader(&ground).check_running().unwrap();
-    leader(&ground).freeze().unwrap();
-    assert!(ground.count("POST").await < CLIENTS, "nothing was left to do for the other one");
+    let (ground, standby) = two_replicas("frozen").await;
+    amid_creates(&ground, async || leader(&ground).freeze().unwrap()).await;
     until_leads(&ground, &standby).await;
     until_one_client_each(&ground).await;
     let everything = async || {

@@ -344,6 +344,20 @@ fn a_pass_gives_way_after_three_conflicts_and_records_nothing() {
     assert_eq!(seen.failure.map(|failure| failure.reason), Some(Reason::Updating));
 }
 
+/// Once it was tried again within the pass, which never ended while the API server was away.
+#[test]
+fn a_record_that_failed_ends_the_pass() {
+    let waiting = Failure::wait(Reason::ProjectNotFound, "create it");
+    for failure in [None, Some(waiting)] {
+        let mut seen = observed(fresh(), Secret::Foreign, &[], Held::Nothing);
+        seen.failure = failure;
+        let record = next(&present(), &seen);
+        assert!(matches!(record, Step::Record(_)), "{record:?}");
+        seen.absorb(&record, Answer::Failed(Failure::retry(Reason::Updating, "no API server")));
+        assert_eq!(next(&present(), &seen), Step::Rest);
+    }
+}
+
 #[test]
 fn a_converged_state_is_recorded_and_rests() {
     let mut seen = at_rest();
