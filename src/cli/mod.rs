@@ -69,7 +69,7 @@ pub enum Error {
     #[error(transparent)]
     Cluster(#[from] cluster::Error),
     /// Another replica leads now, or may.
-    #[error("stopped at once; start it again, and it waits for its turn")]
+    #[error("stopped at once, since this replica does not lead any more")]
     Leadership(#[source] leader::Lost),
     /// The controllers ended.
     #[error("the controllers ended")]
