@@ -19,6 +19,10 @@ use crate::meshagent::allowed_hosts::NotAHost;
 
 /// Below it a resync would hardly end before the next begins.
 const SHORTEST_RESYNC: Duration = Duration::from_secs(1);
+/// The Lease counts whole seconds.
+const SHORTEST_LEASE: Duration = Duration::from_secs(1);
+/// Nothing is done for so long after the leader has vanished.
+const LONGEST_LEASE: Duration = Duration::from_secs(60 * 60);
 /// An API server grows only slower past 64; far beyond that, memory and sockets are at risk.
 const MOST_CONCURRENT: u16 = 1000;
 /// A marker is metadata of a client; its keys and values are kept short.
@@ -41,6 +45,10 @@ pub struct Config {
     pub max_concurrent: u16,
     /// The operator's own namespace, if it is given.
     pub namespace: Option<String>,
+    /// Whether one of several replicas is elected to work.
+    pub leader_elect: bool,
+    /// How long a leader's Lease lasts without a renewal; whole seconds.
+    pub lease_duration: Duration,
     /// Where health and metrics are served.
     pub http_address: SocketAddr,
     /// The kubeconfig, if it is given.
@@ -86,6 +94,8 @@ impl Config {
             allowed_api_hosts,
             max_concurrent,
             namespace,
+            leader_elect,
+            lease_duration,
             http_address,
             kubeconfig,
             log_format,
@@ -101,6 +111,8 @@ impl Config {
             )?,
             max_concurrent: read_max_concurrent(max_concurrent)?,
             namespace: given(namespace.as_ref()).map(|name| read_namespace("namespace", name)).transpose()?,
+            leader_elect: read_leader_elect(leader_elect)?,
+            lease_duration: read_lease_duration(lease_duration)?,
             http_address: read_http_address(http_address)?,
             kubeconfig: kubeconfig.as_ref().filter(|path| !path.is_empty()).map(PathBuf::from),
             log_format: read_log_format(log_format)?,
@@ -123,12 +135,33 @@ fn wrong(flag: &'static str, value: &str, problem: &str, fix: &'static str) -> C
     ConfigError { flag, problem: format!("is {value:?}, which {problem}"), fix }
 }
 
+fn read_duration(flag: &'static str, text: &str) -> Result<Duration, ConfigError> {
+    duration::parse(text.trim()).map_err(|error| {
+        let (problem, fix) = error.problem_and_fix();
+        wrong(flag, text, problem, fix)
+    })
+}
+
+fn read_leader_elect(text: &str) -> Result<bool, ConfigError> {
+    const FIX: &str = "write true, or false if there is never more than one replica";
+    text.trim().parse().map_err(|_| wrong("leader-elect", text, "is neither true nor false", FIX))
+}
+
+fn read_lease_duration(text: &str) -> Result<Duration, ConfigError> {
+    const FLAG: &str = "lease-duration";
+    let duration = read_duration(FLAG, text)?;
+    if duration < SHORTEST_LEASE {
+        return Err(wrong(FLAG, text, "is too short", "write 1s or more; 15s is usual"));
+    }
+    if duration > LONGEST_LEASE {
+        return Err(wrong(FLAG, text, "is too long", "write 1h or less; 15s is usual"));
+    }
+    Ok(duration)
+}
+
 fn read_resync_interval(text: &str) -> Result<Duration, ConfigError> {
     const FLAG: &str = "resync-interval";
-    let interval = duration::parse(text.trim()).map_err(|error| {
-        let (problem, fix) = error.problem_and_fix();
-        wrong(FLAG, text, problem, fix)
-    })?;
+    let interval = read_duration(FLAG, text)?;
     if interval < SHORTEST_RESYNC {
         return Err(wrong(FLAG, text, "is too short", "write 1s or more; 10m is usual"));
     }

@@ -12,6 +12,7 @@ pub mod decide;
 pub mod definition;
 pub mod flight;
 pub mod http;
+pub mod leader;
 pub mod meshagent;
 pub mod metrics;
 pub mod project;

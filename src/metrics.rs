@@ -107,6 +107,7 @@ pub struct Metrics {
     orphans: Family<Project, Gauge>,
     credentials_held: Gauge,
     last_resync: Family<Project, Gauge>,
+    leader: Gauge,
 }
 
 impl Metrics {
@@ -124,6 +125,7 @@ impl Metrics {
             orphans: Family::default(),
             credentials_held: Gauge::default(),
             last_resync: Family::default(),
+            leader: Gauge::default(),
         };
         metrics.registry = Arc::new(metrics.registered());
         metrics
@@ -161,6 +163,7 @@ impl Metrics {
             "Credentials in memory that could not be written to their Secret yet",
             self.credentials_held.clone(),
         );
+        registry.register("leader", "1 in the replica that leads, 0 in one that waits", self.leader.clone());
         registry.register_with_unit(
             "last_successful_resync_timestamp",
             "When a project was last compared whole with what is declared",
@@ -224,6 +227,11 @@ impl Metrics {
     /// How many credentials are held in memory.
     pub fn credentials_held(&self, number: i64) {
         self.credentials_held.set(number);
+    }
+
+    /// Whether this replica leads.
+    pub fn leads(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
     }
 
     /// All metrics as OpenMetrics text.

@@ -1,11 +1,14 @@
-//! The two clients of the cluster.
+//! The clients of the cluster.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::http::{HeaderValue, header};
 use kube::Client;
+use kube::client::ClientBuilder;
 use kube::config::{Config, InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+
+use crate::leader::{Leadership, WriteGate};
 
 /// Name, connection and TLS handshake.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -54,11 +57,22 @@ async fn from_file(path: &Path) -> Result<Config, KubeconfigError> {
 }
 
 /// The client for everything but watches. It never sends a request twice, since a create that was answered 504 may have
-/// been carried out.
-pub(super) fn requests(cluster: &Config) -> Result<Client, Error> {
+/// been carried out, and it writes nothing while this replica does not lead.
+pub(super) fn requests(cluster: &Config, leadership: &Leadership) -> Result<Client, Error> {
+    let gate = WriteGate::new(leadership.clone());
+    Ok(ClientBuilder::try_from(once(cluster)).map_err(Error::Client)?.with_layer(&gate).build())
+}
+
+/// The client for the Lease by which replicas elect a leader, which one that does not lead must write. It never sends
+/// a request twice either.
+pub(super) fn leases(cluster: &Config) -> Result<Client, Error> {
+    Client::try_from(once(cluster)).map_err(Error::Client)
+}
+
+fn once(cluster: &Config) -> Config {
     let mut config = within(cluster, REQUEST_SILENCE);
     config.default_retry = false;
-    Client::try_from(config).map_err(Error::Client)
+    config
 }
 
 /// The client for watches, whose answers take their time. A listing or watch that is sent twice does no harm.

@@ -15,6 +15,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{ConfigError, Flags};
 use crate::controller;
+use crate::leader;
 use crate::telemetry;
 
 /// Keeps MeshAgent OAuth clients as declared, and their credentials in Secrets
@@ -72,6 +73,9 @@ pub enum Error {
     /// Which cluster this is.
     #[error(transparent)]
     Cluster(#[from] cluster::Error),
+    /// Another replica leads now, or may.
+    #[error("stopped at once, since this replica does not lead any more")]
+    Leadership(#[source] leader::Lost),
     /// The controllers ended.
     #[error("the controllers ended")]
     Controller(#[source] controller::RunError),

@@ -14,6 +14,7 @@ use crate::config::{Config, Flags};
 use crate::controller;
 use crate::decide::id::ClusterId;
 use crate::http::{self, Health};
+use crate::leader::{Candidate, Election, Leadership, Standing};
 use crate::metrics::Metrics;
 use crate::telemetry;
 
@@ -31,7 +32,9 @@ async fn operate(config: Config) -> Result<(), Error> {
     let signals = signals::to_stop().map_err(Error::Signals)?;
     let listener = listen(&config).await?;
     let found = kubernetes::cluster(config.kubeconfig.as_deref()).await?;
-    let (requests, watches) = (kubernetes::requests(&found)?, kubernetes::watches(&found)?);
+    let leadership = if config.leader_elect { Leadership::none() } else { Leadership::always() };
+    let (requests, watches) = (kubernetes::requests(&found, &leadership)?, kubernetes::watches(&found)?);
+    let leases = kubernetes::leases(&found)?;
     let namespace = config.namespace.clone().unwrap_or(found.default_namespace);
     let (metrics, health) = (Metrics::new(), Health::new());
     let (stop, shutdown) = watch::channel(false);
@@ -42,10 +45,26 @@ async fn operate(config: Config) -> Result<(), Error> {
             let Some(cluster) = identify(&config, &requests, &health, shutdown.clone()).await? else {
                 return Ok(());
             };
-            tracing::info!(%cluster, namespace, watch_namespaces = ?config.watch_namespaces, "controllers start");
-            let inputs =
-                controller::Inputs { requests, watches, cluster, namespace, config, metrics, health, shutdown };
-            controller::run(inputs).await.map_err(Error::Controller)
+            let election = config.leader_elect.then(|| {
+                let (namespace, leadership) = (namespace.clone(), leadership.clone());
+                let duration = config.lease_duration;
+                Election::new(Candidate { leases, namespace, hostname: hostname(), duration, leadership })
+            });
+            let inputs = controller::Inputs {
+                requests,
+                watches,
+                cluster,
+                namespace,
+                config,
+                metrics,
+                leadership,
+                health,
+                shutdown,
+            };
+            match election {
+                Some(election) => lead(election, inputs).await,
+                None => work(inputs).await,
+            }
         }
     };
     tokio::select! {
@@ -84,6 +103,64 @@ async fn identify(
         // An error means that nobody is left who could ask to stop, which asks for it too.
         _ = shutdown.wait_for(|stop| *stop) => Ok(None),
     }
+}
+
+/// Waits for its turn, works while it leads, and lets the next one lead when it is told to stop.
+async fn lead(mut election: Election, inputs: controller::Inputs) -> Result<(), Error> {
+    let (metrics, mut shutdown) = (inputs.metrics.clone(), inputs.shutdown.clone());
+    tokio::select! {
+        () = election.acquire(standing(&inputs.health)) => {}
+        // An error means that nobody is left who could ask to stop, which asks for it too.
+        _ = shutdown.wait_for(|stop| *stop) => {
+            // Its last try may have been carried out.
+            election.release().await;
+            return Ok(());
+        }
+    }
+    tracing::info!(identity = election.identity(), "this replica leads");
+    let ended = tokio::select! {
+        // First: whoever has lost does nothing more, and what is under way is dropped.
+        biased;
+        lost = election.hold() => Err(Error::Leadership(lost)),
+        ended = work(inputs) => ended,
+    };
+    metrics.leads(false);
+    if ended.is_ok() {
+        election.release().await;
+    }
+    ended
+}
+
+async fn work(inputs: controller::Inputs) -> Result<(), Error> {
+    inputs.metrics.leads(true);
+    let (cluster, namespaces) = (&inputs.cluster, &inputs.config.watch_namespaces);
+    tracing::info!(%cluster, inputs.namespace, watch_namespaces = ?namespaces, "controllers start");
+    controller::run(inputs).await.map_err(Error::Controller)
+}
+
+/// Says what a replica waits for. One that stands by is ready; only a change is logged.
+fn standing(health: &Health) -> impl FnMut(Standing) {
+    let mut said = None;
+    move |standing| {
+        if said.as_ref() == Some(&standing) {
+            return;
+        }
+        match &standing {
+            Standing::Standby { holder } => health.ready(true, format!("standing by; {holder} leads")),
+            Standing::Troubled(trouble) => {
+                tracing::warn!(problem = %trouble, "it cannot be found out who leads; trying again");
+                health.ready(false, trouble.to_string());
+            }
+        }
+        said = Some(standing);
+    }
+}
+
+/// The machine's name, by which people find the pod in a Lease.
+fn hostname() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "unnamed" } else { name }.to_owned()
 }
 
 /// Lets the work go on until a signal comes, and then gives it time to end. A second signal ends it at once.

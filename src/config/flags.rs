@@ -60,6 +60,26 @@ pub struct Flags {
     #[arg(long, value_name = "NAMESPACE", env = "MESHAGENT_OPERATOR_NAMESPACE", hide_env_values = true)]
     pub namespace: Option<String>,
 
+    /// Whether replicas elect one of them to work, by a Lease in the operator's own namespace: true or false
+    #[arg(
+        long,
+        value_name = "BOOLEAN",
+        env = "MESHAGENT_OPERATOR_LEADER_ELECT",
+        hide_env_values = true,
+        default_value = "true"
+    )]
+    pub leader_elect: String,
+
+    /// How long a leader that has vanished is waited for; one that cannot renew its Lease stops after two thirds of it
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "MESHAGENT_OPERATOR_LEASE_DURATION",
+        hide_env_values = true,
+        default_value = "15s"
+    )]
+    pub lease_duration: String,
+
     /// Where /healthz, /readyz and /metrics are served; port 0 takes a free one, which the log names
     #[arg(
         long,

@@ -20,6 +20,8 @@ fn defaults() -> Config {
         allowed_api_hosts: "api.meshagent.com".parse().unwrap(),
         max_concurrent: 32,
         namespace: None,
+        leader_elect: true,
+        lease_duration: Duration::from_secs(15),
         http_address: SocketAddr::from(([0, 0, 0, 0], 8080)),
         kubeconfig: None,
         log_format: LogFormat::Text,
@@ -42,6 +44,8 @@ fn each_flag_is_read() {
         "--allowed-api-hosts=api.example.com:8443, http://127.0.0.1:8080",
         "--max-concurrent=1",
         "--namespace=meshagent",
+        "--leader-elect=false",
+        "--lease-duration=1m",
         "--http-address=[::1]:0",
         "--kubeconfig=/etc/kubeconfig",
         "--log-format=json",
@@ -55,6 +59,8 @@ fn each_flag_is_read() {
         allowed_api_hosts: "http://127.0.0.1:8080,https://api.example.com:8443".parse().unwrap(),
         max_concurrent: 1,
         namespace: Some("meshagent".to_owned()),
+        leader_elect: false,
+        lease_duration: Duration::from_secs(60),
         http_address: SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 0)),
         kubeconfig: Some(PathBuf::from("/etc/kubeconfig")),
         log_format: LogFormat::Json,
@@ -87,6 +93,8 @@ fn each_value_that_cannot_be_used_is_refused_by_its_flag() {
         ("allowed-api-hosts", &["a,,b", "*.meshagent.com", "a/b", "https://a/", "ftp://a", "u@a", "http://a:*"]),
         ("max-concurrent", &["", "0", "1001", "-1", "many", "99999"]),
         ("namespace", &["a,b", "UPPER", "-a", "a-", "a.b", &long_name]),
+        ("leader-elect", &["", "yes", "TRUE", "1"]),
+        ("lease-duration", &["", "0s", "500ms", "15", "2h", "-1s"]),
         ("http-address", &["", "8080", ":8080", "localhost:8080", "0.0.0.0", "0.0.0.0:99999"]),
         ("log-format", &["", "yaml", "JSON"]),
         ("log-level", &["", "inof", "info,", "info,kube", "kube=loud", "=debug", "a b=info", "3"]),
@@ -119,7 +127,7 @@ fn each_flag_is_also_the_environment_variable_of_its_name() {
             (variable(flag), argument.get_env().unwrap().to_str().unwrap().to_owned())
         })
         .collect();
-    assert_eq!(pairs.len(), 11);
+    assert_eq!(pairs.len(), 13);
     for (wanted, is) in pairs {
         assert_eq!(is, wanted);
     }

@@ -32,6 +32,7 @@ use crate::config::Config;
 use crate::decide::id::ClusterId;
 use crate::definition::Definitions;
 use crate::http::Health;
+use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::project::{ProjectKey, Projects, Resolution};
 use crate::reconcile::held::Vault;
@@ -58,6 +59,8 @@ pub struct Inputs {
     pub config: Config,
     /// What is measured.
     pub metrics: Metrics,
+    /// What every write depends on; that of `requests` is in its client.
+    pub leadership: Leadership,
     /// Told when the caches are filled.
     pub health: Health,
     /// Becomes true when the process is to end.
@@ -103,7 +106,7 @@ pub struct RunError(#[source] tokio::task::JoinError);
 /// # Errors
 /// If one of them panics.
 pub async fn run(inputs: Inputs) -> Result<(), RunError> {
-    let Inputs { requests, watches, cluster, namespace, config, metrics, health, shutdown } = inputs;
+    let Inputs { requests, watches, cluster, namespace, config, metrics, leadership, health, shutdown } = inputs;
     let scopes = scopes(&config.watch_namespaces);
     let (namespaces, namespace_writer) = reflector::store();
     let projects = Projects::new(namespaces);
@@ -138,6 +141,7 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         triggers: triggers.clone(),
         resync_interval: config.resync_interval,
         metrics,
+        leadership,
         looked: std::sync::Mutex::default(),
     });
     let mut tasks = JoinSet::new();

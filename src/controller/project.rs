@@ -34,6 +34,7 @@ use crate::api::names::MANAGER;
 use crate::decide::desired::project::{Orphans, ProjectSettings};
 use crate::decide::failure::{Disposition, Failure};
 use crate::decide::id::ClusterId;
+use crate::leader::Leadership;
 use crate::meshagent::AllowedHosts;
 use crate::metrics::{Metrics, Outcome};
 use crate::project::{Known, Listing, Project, ProjectKey, Projects};
@@ -62,6 +63,7 @@ pub(super) struct Shared {
     pub(super) triggers: Triggers,
     pub(super) resync_interval: Duration,
     pub(super) metrics: Metrics,
+    pub(super) leadership: Leadership,
     pub(super) looked: Mutex<HashMap<ProjectKey, Looked>>,
 }
 

@@ -6,7 +6,7 @@ mod facts;
 use std::collections::BTreeMap;
 
 use super::failure::Failure;
-use super::id::{ClientId, Digest, Version};
+use super::id::{ClientId, Digest, Token, Version};
 use super::marker::Origin;
 use super::next::Step;
 use crate::api::Reason;
@@ -111,14 +111,7 @@ impl Observed {
         }
         match answer {
             Answer::Live(object, secret, leftover) => self.absorb_live(object, secret, leftover),
-            Answer::Intent(object, token) => {
-                self.object = object;
-                self.held = Held::Unspent(token);
-                self.intents += 1;
-                self.recorded = false;
-                self.rehearsed = false;
-                self.listing = None;
-            }
+            Answer::Intent(object, token) => self.absorb_intent(object, token),
             Answer::Object(object) => self.object = object,
             Answer::Released => self.object.finalizer = false,
             Answer::Stored(stored) => self.absorb_stored(step, stored),
@@ -151,23 +144,36 @@ impl Observed {
             Answer::Updated(client) => self.absorb_client(step, Remote::Read(client)),
             Answer::Deleted => self.absorb_client(step, Remote::Deleted),
             Answer::Forgotten => self.held = Held::Nothing,
-            Answer::Recorded(object) => {
-                self.object = object;
-                self.recorded = true;
-                // Clean goes by a listing begun later: until now others could POST under the tokens that it strikes.
-                self.listing = None;
-                if let Secret::Ours(Stored { credential, .. }) = &mut self.secret
-                    && let Credential::Other(digest) = credential
-                    && self.object.recorded.digest.as_ref() == Some(digest)
-                {
-                    *credential = Credential::AsRecorded;
-                }
-            }
+            Answer::Recorded(object) => self.absorb_recorded(object),
             Answer::Conflict => self.absorb_conflict(),
             Answer::Failed(failure) => {
+                // A record that failed ends the pass: to record the failure would fail as well, again and again.
+                self.stale |= matches!(step, Step::Record(_));
                 self.failure = Some(failure);
                 self.failed_remotely = step.is_remote();
             }
+        }
+    }
+
+    fn absorb_intent(&mut self, object: Object, token: Token) {
+        self.object = object;
+        self.held = Held::Unspent(token);
+        self.intents += 1;
+        self.recorded = false;
+        self.rehearsed = false;
+        self.listing = None;
+    }
+
+    fn absorb_recorded(&mut self, object: Object) {
+        self.object = object;
+        self.recorded = true;
+        // Clean goes by a listing begun later: until now others could POST under the tokens that it strikes.
+        self.listing = None;
+        if let Secret::Ours(Stored { credential, .. }) = &mut self.secret
+            && let Credential::Other(digest) = credential
+            && self.object.recorded.digest.as_ref() == Some(digest)
+        {
+            *credential = Credential::AsRecorded;
         }
     }
 

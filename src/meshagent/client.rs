@@ -55,10 +55,10 @@ impl MeshAgent {
     }
 
     fn over(http: reqwest::ClientBuilder, config: Connection) -> Result<Self, BuildError> {
-        let Connection { base_url, project_id, key, ca_bundle: _, timeouts, observer } = config;
+        let Connection { base_url, project_id, key, ca_bundle: _, timeouts, observer, gate } = config;
         base_url.join(&[&project_id]).ok_or(BuildError::ProjectId)?;
         let http = http.build().map_err(|error| BuildError::Client(message::root_cause(&error).to_string()))?;
-        let transport = Transport { http, key, timeouts, pause: Pause::default(), observer };
+        let transport = Transport { http, key, timeouts, pause: Pause::default(), observer, gate };
         Ok(Self(Arc::new(Inner { base_url, project_id, transport })))
     }
 

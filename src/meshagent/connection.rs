@@ -15,6 +15,9 @@ use crate::secret::ApiKey;
 /// Is told of each attempt that went out.
 pub type Observer = Arc<dyn Fn(CallObservation) + Send + Sync>;
 
+/// Is asked right before each attempt that would change something, and says whether it may go out.
+pub type Gate = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// Shorter than any usual keep-alive of a server (5 s), so that a POST is seldom written into a connection that the
 /// server is closing: its outcome would be unknown.
 const KEEP_IDLE: Duration = Duration::from_secs(4);
@@ -33,6 +36,8 @@ pub struct Connection {
     pub timeouts: Timeouts,
     /// For metrics.
     pub observer: Observer,
+    /// Closed when this process may not write any more.
+    pub gate: Gate,
 }
 
 /// How long anything may take.

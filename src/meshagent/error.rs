@@ -32,6 +32,14 @@ impl Route {
         }
     }
 
+    /// Whether it may change something.
+    pub(super) fn writes(self) -> bool {
+        match self {
+            Self::CreateClient | Self::UpdateClient | Self::DeleteClient => true,
+            Self::ListClients | Self::GetClient => false,
+        }
+    }
+
     /// Whether sending it twice leaves what sending it once leaves.
     pub(super) fn is_idempotent(self) -> bool {
         match self {
@@ -118,6 +126,9 @@ pub enum NotSent {
         /// When it ends.
         until: Instant,
     },
+    /// Only the leader may change something, and this process is it no longer.
+    #[error("this replica does not lead any more")]
+    NotLeader,
     /// The server's name has no address.
     #[error("the server's name could not be resolved; check apiUrl and the cluster's DNS")]
     NameNotResolved,
@@ -181,7 +192,7 @@ impl CallError {
         match &self.kind {
             Kind::NotSent(not_sent) => match not_sent {
                 NotSent::NameNotResolved | NotSent::NoConnection => true,
-                NotSent::Paused { .. } | NotSent::Tls | NotSent::UnusableRequest => false,
+                NotSent::Paused { .. } | NotSent::NotLeader | NotSent::Tls | NotSent::UnusableRequest => false,
             },
             Kind::Unavailable(unavailable) => match unavailable {
                 Unavailable::Status(status) => matches!(status, 502..=504),

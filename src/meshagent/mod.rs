@@ -20,5 +20,5 @@ pub mod wire;
 pub use allowed_hosts::{AllowedHosts, ApiHost};
 pub use api_url::{ApiUrl, ApiUrlError};
 pub use client::{MeshAgent, Posted};
-pub use connection::{BuildError, Connection, Observer, Timeouts};
+pub use connection::{BuildError, Connection, Gate, Observer, Timeouts};
 pub use error::{CallError, CallObservation, Kind, NotSent, Route, Unavailable};

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::connection::{Observer, Timeouts};
+use super::connection::{Gate, Observer, Timeouts};
 use super::error::{CallError, CallObservation, Kind, NotSent, Route, Unavailable, classify};
 use super::message;
 use super::pause::{Pause, pause_for};
@@ -29,6 +29,7 @@ pub(super) struct Transport {
     pub(super) timeouts: Timeouts,
     pub(super) pause: Pause,
     pub(super) observer: Observer,
+    pub(super) gate: Gate,
 }
 
 /// A request, ready to be sent.
@@ -59,11 +60,15 @@ struct Failure {
 }
 
 impl Transport {
-    /// Sends the request once, unless the project pauses.
+    /// Sends the request once, unless the project pauses, or it would write and this process may not.
     pub(super) async fn attempt(&self, call: &Call<'_>, deadline: Instant) -> Result<Answer, CallError> {
         let route = call.route;
         if let Some(until) = self.pause.until(Instant::now()) {
             let kind = Kind::NotSent(NotSent::Paused { until });
+            return Err(CallError { route, kind, detail: String::new() });
+        }
+        if route.writes() && !(self.gate)() {
+            let kind = Kind::NotSent(NotSent::NotLeader);
             return Err(CallError { route, kind, detail: String::new() });
         }
         let started = Instant::now();

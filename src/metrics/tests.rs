@@ -104,7 +104,8 @@ fn a_project_that_is_gone_is_forgotten() {
 fn clones_share_what_they_count() {
     let metrics = Metrics::new();
     metrics.clone().credentials_held(2);
-    assert_eq!(samples(&metrics), counted([("credentials_held", 2.0)]));
+    metrics.clone().leads(true);
+    assert_eq!(samples(&metrics), counted([("credentials_held", 2.0), ("leader", 1.0)]));
 }
 
 #[test]

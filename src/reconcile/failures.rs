@@ -123,9 +123,13 @@ pub fn call_failure(error: &CallError) -> Failure {
         }
         Kind::NotFound
         | Kind::Unavailable(_)
-        | Kind::NotSent(NotSent::NameNotResolved | NotSent::NoConnection | NotSent::Tls | NotSent::UnusableRequest) => {
-            Failure::retry(Reason::APIUnavailable, message)
-        }
+        | Kind::NotSent(
+            NotSent::NotLeader
+            | NotSent::NameNotResolved
+            | NotSent::NoConnection
+            | NotSent::Tls
+            | NotSent::UnusableRequest,
+        ) => Failure::retry(Reason::APIUnavailable, message),
     }
 }
 

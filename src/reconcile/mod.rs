@@ -21,6 +21,7 @@ use pass::Pass;
 use crate::api::OAuthClient;
 use crate::decide::failure::{Disposition, Failure};
 use crate::decide::next::{Record, Step, Verdict, next};
+use crate::decide::observed::Answer;
 use crate::decide::report::{report, requeue};
 
 /// How a pass ended.
@@ -65,11 +66,12 @@ pub async fn reconcile(hands: &Hands<'_>, start: Start<'_>, backoff: Duration) -
         let answer = hands.execute(&mut pass, &step).await;
         notes.extend(note::tell(&before, &pass, &step, &answer));
         let version = pass.secret_version();
+        let is_recorded = matches!(answer, Answer::Recorded(_));
         pass.observed.absorb(&step, answer);
         if pass.secret_version() != version {
             pass.left_behind.secrets.insert(version);
         }
-        if let Step::Record(record) = step {
+        if let (Step::Record(record), true) = (step, is_recorded) {
             recorded = Some(record);
         }
     }

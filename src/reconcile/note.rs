@@ -1,6 +1,7 @@
 //! What happened in a pass, in words for people: the Events.
 
 use super::pass::Pass;
+use crate::api::event::EventReason;
 use crate::api::{ConditionType, OAuthClient, condition};
 use crate::decide::id::ClientId;
 use crate::decide::next::{Desired, Record, Removal, Step};
@@ -32,7 +33,7 @@ pub(super) struct Before {
     client_id: Option<ClientId>,
     complaint: Option<(String, String)>,
     cause: &'static str,
-    reason: &'static str,
+    reason: EventReason,
     rotation_refused: bool,
 }
 
@@ -51,18 +52,18 @@ impl Before {
 }
 
 /// Why a client that is published now takes the place of another: the Event's reason, and the words.
-fn why_replaced(observed: &Observed) -> (&'static str, &'static str) {
+fn why_replaced(observed: &Observed) -> (EventReason, &'static str) {
     let recorded = observed.object.recorded.client_id.as_ref();
     let gone = recorded.is_some_and(|client_id| observed.remote.get(client_id) == Some(&Remote::Absent));
     if observed.object.rotation_asked {
-        return ("Rotated", "a rotation was asked for");
+        return (EventReason::Rotated, "a rotation was asked for");
     }
     let lost = match &observed.secret {
         _ if gone => "the former client was deleted at MeshAgent",
         Secret::Absent => "its Secret was gone",
         Secret::Foreign(_) | Secret::Ours(_) => "the credential in its Secret was altered",
     };
-    ("CredentialReplaced", lost)
+    (EventReason::CredentialReplaced, lost)
 }
 
 /// Reason and message of what the object complains of.
@@ -72,8 +73,8 @@ fn complaint(object: &OAuthClient) -> Option<(String, String)> {
     (synced.status != "True").then(|| (synced.reason.clone(), synced.message.clone()))
 }
 
-fn normal(reason: &str, text: String) -> Note {
-    Note { kind: NoteKind::Normal, reason: reason.to_owned(), text }
+fn normal(reason: EventReason, text: String) -> Note {
+    Note { kind: NoteKind::Normal, reason: reason.as_str().to_owned(), text }
 }
 
 fn warning(reason: &str, text: String) -> Note {
@@ -86,23 +87,31 @@ pub(super) fn tell(before: &Before, pass: &Pass<'_>, step: &Step, answer: &Answe
     match (step, answer) {
         (Step::Publish { client_id, .. }, Answer::Stored(_)) => vec![published(before, pass, client_id)],
         (Step::TakeOver { client_id, .. }, Answer::Stored(_)) => {
-            vec![normal("Updated", format!("took over client {client_id} with Secret {secret}"))]
+            vec![normal(EventReason::Updated, format!("took over client {client_id} with Secret {secret}"))]
         }
         (Step::Put { client_id, change, .. }, Answer::Updated(_)) => {
-            vec![normal("Updated", format!("updated {} of client {client_id}", change.fields().join(", ")))]
+            vec![normal(EventReason::Updated, format!("updated {} of client {client_id}", change.fields().join(", ")))]
         }
-        (Step::Reshape { .. }, Answer::Stored(_)) => vec![normal("Updated", format!("repaired Secret {secret}"))],
+        (Step::Reshape { .. }, Answer::Stored(_)) => {
+            vec![normal(EventReason::Updated, format!("repaired Secret {secret}"))]
+        }
         (Step::Relocate { .. }, Answer::Stored(_)) => {
-            vec![normal("Updated", format!("wrote the credential to Secret {secret}; the former Secret goes"))]
+            vec![normal(
+                EventReason::Updated,
+                format!("wrote the credential to Secret {secret}; the former Secret goes"),
+            )]
         }
         (Step::Delete { client_id, because }, Answer::Deleted) => vec![deleted(client_id, *because)],
         (Step::Abandon { client_ids }, Answer::Abandoned) => {
             let clients = client_ids.iter().map(ClientId::as_str).collect::<Vec<_>>().join(", ");
-            vec![warning("Released", format!("gave up on {clients}, which may still exist at MeshAgent"))]
+            vec![warning(
+                EventReason::Released.as_str(),
+                format!("gave up on {clients}, which may still exist at MeshAgent"),
+            )]
         }
         (Step::LeaveSecret { retained: true, .. }, Answer::Stored(_)) => {
             vec![normal(
-                "Released",
+                EventReason::Released,
                 format!("left the client and Secret {secret} behind; the same YAML takes them back"),
             )]
         }
@@ -116,10 +125,13 @@ fn published(before: &Before, pass: &Pass<'_>, client_id: &ClientId) -> Note {
     let Some(former) = &before.client_id else {
         let adopts = matches!(&pass.desired, Desired::Present(wanted) if wanted.adopts(client_id));
         let did = if adopts { "took over" } else { "created" };
-        return normal("Created", format!("{did} client {client_id}; its credential is in Secret {secret}"));
+        return normal(EventReason::Created, format!("{did} client {client_id}; its credential is in Secret {secret}"));
     };
     if former == client_id {
-        return normal("Updated", format!("wrote the credential of client {client_id} to Secret {secret} again"));
+        return normal(
+            EventReason::Updated,
+            format!("wrote the credential of client {client_id} to Secret {secret} again"),
+        );
     }
     let end = jiff::Timestamp::from_second(overlap_ends(&pass.object, pass.now).as_second()).unwrap_or(pass.now);
     let cause = before.cause;
@@ -134,7 +146,7 @@ fn published(before: &Before, pass: &Pass<'_>, client_id: &ClientId) -> Note {
 
 fn deleted(client_id: &ClientId, because: Removal) -> Note {
     normal(
-        "Deleted",
+        EventReason::Deleted,
         match because {
             Removal::ObjectDeleted => format!("deleted client {client_id}"),
             Removal::Retired => format!("deleted former client {client_id}: its overlap has ended"),
@@ -150,7 +162,7 @@ fn recorded(before: &Before, pass: &Pass<'_>, record: &Record) -> Vec<Note> {
     if before.rotation_refused && record.published.is_some() {
         let text = "no rotation: the client was adopted, and an adopted client is never replaced. For a new one, delete this \
                     OAuthClient and create it without spec.adopt";
-        notes.push(warning("Rotated", text.to_owned()));
+        notes.push(warning(EventReason::Rotated.as_str(), text.to_owned()));
     }
     match complaint(&pass.object) {
         Some((reason, text)) if before.complaint.as_ref() != Some(&(reason.clone(), text.clone())) => {

@@ -187,6 +187,7 @@ fn project(address: SocketAddr, listing: &Listing) -> Project {
         ca_bundle: None,
         timeouts: Timeouts::default(),
         observer: Arc::new(|_| ()),
+        gate: Arc::new(|| true),
     })
     .unwrap();
     let snapshot = crate::project::Snapshot::default();

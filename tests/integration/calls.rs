@@ -6,21 +6,17 @@ use std::fs;
 use harness::Options;
 use serde_json::{Value, json};
 
-use super::ground::{Ground, LONG, condition, start_operator};
+use super::ground::{Ground, LONG, OPERATOR, condition, start_operator};
 
 /// Writes of the operator that the API server has carried out, by verb and resource, from its audit log.
 fn writes(log: &str, namespace: &str) -> BTreeMap<String, usize> {
     let mut counted = BTreeMap::new();
     for event in log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
         let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let agent = text("/userAgent");
         let verb = text("/verb");
         let is_write = matches!(verb.as_str(), "create" | "update" | "patch" | "delete");
         let dry = text("/requestURI").contains("dryRun");
-        if agent.starts_with("kubectl") || !is_write || text("/objectRef/namespace") != namespace {
-            continue;
-        }
-        if !text("/user/username").starts_with("admin") && !text("/user/groups/0").starts_with("system:masters") {
+        if text("/user/username") != OPERATOR || !is_write || text("/objectRef/namespace") != namespace {
             continue;
         }
         let subresource = text("/objectRef/subresource");
@@ -120,7 +116,7 @@ async fn create_update_replace_and_delete_cost_exactly_the_budget() {
 }
 
 /// Applies so many clients at once.
-async fn apply_many(ground: &Ground, count: usize) {
+pub async fn apply_many(ground: &Ground, count: usize) {
     let items: Vec<Value> = (0..count).map(|n| ground.client(&format!("web{n}"), &json!({}))).collect();
     let list = json!({ "apiVersion": "v1", "kind": "List", "items": items });
     ground.kubectl.run_with_input(&["create", "-f", "-"], &list.to_string()).await.unwrap();
@@ -132,7 +128,7 @@ async fn objects(ground: &Ground) -> Vec<Value> {
     list["items"].as_array().cloned().unwrap_or_default()
 }
 
-async fn until_all_ready(ground: &Ground, count: usize) {
+pub async fn until_all_ready(ground: &Ground, count: usize) {
     harness::eventually(4 * LONG, "all are Ready", async || {
         let ready = objects(ground).await.iter().filter(|object| condition(object, "Ready") == "True/Ready").count();
         if ready == count { Ok(()) } else { Err(format!("{ready} are")) }
@@ -184,7 +180,7 @@ async fn a_restart_with_a_thousand_converged_clients_costs_ten_gets_and_no_write
     apply_many(&ground, 1000).await;
     until_all_ready(&ground, 1000).await;
     ground.until("cmaproj", &ground.project_name, "all are counted", |o| o["status"]["clients"] == 1000).await;
-    ground.operator.take();
+    ground.stop_operator().await;
     let before = versions(&ground).await;
     ground.admin.clear_calls().await.unwrap();
     ground.operator = Some(start_operator(ground.control_plane.get(), &[]));

@@ -14,6 +14,9 @@ use uuid::Uuid;
 
 /// The operator's own namespace.
 pub const SYSTEM: &str = "meshagent-system";
+/// The operator's service account, as the API server names its user.
+pub const OPERATOR: &str = "system:serviceaccount:meshagent-system:meshagent-operator";
+const OPERATOR_GROUPS: [&str; 2] = ["system:serviceaccounts", "system:serviceaccounts:meshagent-system"];
 /// How long anything may take on a loaded machine.
 pub const LONG: Duration = Duration::from_secs(60);
 
@@ -63,17 +66,46 @@ pub fn crds() -> String {
 
 fn manifests() -> String {
     let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": SYSTEM } });
-    format!("{}\n---\n{namespace}\n", crds())
+    format!("{}\n---\n{namespace}\n---\n{}", crds(), rights().join("\n---\n"))
 }
 
-/// Starts the operator as a user would.
+/// The rights that the chart gives to the operator and to users.
+fn rights() -> Vec<String> {
+    let mut role: Value =
+        serde_saphyr::from_str(include_str!("../../charts/meshagent-operator/files/role.yaml")).unwrap();
+    role["metadata"]["namespace"] = json!(SYSTEM);
+    let name = "meshagent-operator";
+    let binding = |kind: &str, role: &str, metadata: Value| {
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": kind,
+            "metadata": metadata,
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": role, "name": name },
+            "subjects": [{ "kind": "ServiceAccount", "name": name, "namespace": SYSTEM }],
+        })
+    };
+    vec![
+        include_str!("../../charts/meshagent-operator/files/cluster-role.yaml").to_owned(),
+        include_str!("../../charts/meshagent-operator/files/aggregate-roles.yaml").to_owned(),
+        role.to_string(),
+        binding("ClusterRoleBinding", "ClusterRole", json!({ "name": name })).to_string(),
+        binding("RoleBinding", "Role", json!({ "name": name, "namespace": SYSTEM })).to_string(),
+    ]
+}
+
+/// Starts the operator as its chart would: with its own rights, and no others.
 pub fn start_operator(plane: &ControlPlane, args: &[&str]) -> Operator {
     let address = format!("127.0.0.1:{}", free_port().unwrap());
-    let common = ["--namespace", SYSTEM, "--http-address", &address, "--log-level", "meshagent_operator=debug,info"];
+    let common = ["--http-address", &address, "--log-level", "meshagent_operator=debug,info"];
+    start_operator_with(plane, &[&common, args].concat())
+}
+
+/// The same, without flags that tests usually want.
+pub fn start_operator_with(plane: &ControlPlane, args: &[&str]) -> Operator {
     Operator::start(OperatorOptions {
         binary: env!("CARGO_BIN_EXE_meshagent-operator").into(),
-        kubeconfig: plane.admin_kubeconfig().unwrap(),
-        args: common.iter().chain(args).map(|arg| (*arg).to_owned()).collect(),
+        kubeconfig: plane.kubeconfig_for(OPERATOR, &OPERATOR_GROUPS).unwrap(),
+        args: ["--namespace", SYSTEM].iter().chain(args).map(|arg| (*arg).to_owned()).collect(),
         env: Vec::new(),
     })
     .unwrap()
@@ -180,6 +212,14 @@ impl Ground {
             "metadata": { "name": name, "namespace": self.ns() },
             "spec": spec,
         })
+    }
+
+    /// Lets this ground's operator end as a user would, so that the next one leads at once.
+    pub async fn stop_operator(&mut self) -> Operator {
+        let operator = self.operator.take().unwrap();
+        let status = operator.process().terminate(LONG).await.unwrap();
+        assert!(status.success(), "{status}: {}", operator.process().log_tail());
+        operator
     }
 
     pub fn ns(&self) -> &str {

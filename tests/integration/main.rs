@@ -8,6 +8,7 @@ mod chaos;
 mod developer;
 mod ground;
 mod howto;
+mod leader;
 mod on_call;
 mod platform;
 mod project_deletion;

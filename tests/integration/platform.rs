@@ -81,7 +81,7 @@ async fn without_an_operator_what_was_applied_is_in_progress_for_kstatus_and_nev
         }
         found
     };
-    drop(ground.operator.take());
+    ground.stop_operator().await;
     ground.apply(&ground.client("edited", &json!({ "redirectUris": address }))).await;
     ground.apply(&ground.client("fresh", &json!({}))).await;
     assert_eq!(statuses(&ground).await, ["InProgress", "InProgress"]);

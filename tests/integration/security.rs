@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use base64::Engine;
-use harness::{Operator, OperatorOptions, free_port};
+use harness::{Operator, free_port};
 use serde_json::{Value, json};
 use simulator::admin::{Fault, FaultRule, Malformed, Route};
 
-use super::ground::{Ground, SYSTEM, condition, datum, message};
+use super::ground::{Ground, LONG, OPERATOR, SYSTEM, condition, datum, message, start_operator_with};
 
 #[tokio::test]
 async fn a_foreign_secret_is_a_conflict_and_never_touched() {
@@ -45,6 +45,48 @@ async fn metadata_that_is_the_operators_is_refused_as_extra_metadata() {
     }
     assert_eq!(ground.kubectl(&["get", "maoc", "-o", "name"]).await, "");
     assert_eq!(ground.calls().await, calls);
+}
+
+#[tokio::test]
+async fn the_operator_has_no_right_to_everything() {
+    let ground = Ground::shared("rights").await;
+    for namespace in [SYSTEM, ground.ns()] {
+        let listed = ground.kubectl.run(&["auth", "can-i", "--list", "-n", namespace, "--as", OPERATOR]).await.unwrap();
+        // Lines that begin with a space are about URLs, which everybody may read.
+        let rules: Vec<_> = listed.lines().skip(1).filter(|line| !line.starts_with(' ')).collect();
+        assert!(rules.iter().any(|rule| rule.starts_with("oauthclients.meshagent.com/status")), "{listed}");
+        assert_eq!(rules.iter().filter(|rule| rule.contains('*')).count(), 0, "{listed}");
+        assert_eq!(rules.iter().any(|rule| rule.starts_with("leases")), namespace == SYSTEM, "{listed}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_edits_a_namespace_declares_clients_and_whoever_views_it_reads_them() {
+    let ground = Ground::shared("roles").await;
+    let bind = async |user: &str, role: &str| {
+        let (user, role) = (format!("--user={user}"), format!("--clusterrole={role}"));
+        ground.kubectl(&["create", "rolebinding", role.trim_start_matches("--clusterrole="), &user, &role]).await;
+    };
+    bind("dev", "edit").await;
+    bind("viewer", "view").await;
+    let can = async |user: &str, verb: &str, what: &str, namespace: &str| {
+        let args = ["auth", "can-i", verb, what, "-n", namespace, "--as", user];
+        ground.kubectl.try_run(&args, "").await.unwrap().stdout.trim() == "yes"
+    };
+    harness::eventually(LONG, "the roles are aggregated", async || {
+        if can("dev", "create", "maoc", ground.ns()).await { Ok(()) } else { Err("they are not") }
+    })
+    .await
+    .unwrap();
+    for verb in ["get", "list", "watch", "update", "patch", "delete"] {
+        assert!(can("dev", verb, "maoc", ground.ns()).await, "{verb}");
+    }
+    assert!(can("dev", "create", "maproj", ground.ns()).await);
+    assert!(can("viewer", "get", "maoc", ground.ns()).await);
+    assert!(!can("viewer", "create", "maoc", ground.ns()).await);
+    for user in ["dev", "viewer"] {
+        assert!(!can(user, "get", &format!("secret/{}", ground.project_name), SYSTEM).await, "{user} reads the key");
+    }
 }
 
 /// Values that must be in one place only. Not `Debug`: a failing test must not print them.
@@ -140,14 +182,8 @@ async fn strike(ground: &Ground, fault: Fault) {
 /// An operator that logs all that it can, as JSON, and the address of its metrics.
 fn start_talkative_operator(ground: &Ground) -> (Operator, String) {
     let address = format!("127.0.0.1:{}", free_port().unwrap());
-    let args = ["--namespace", SYSTEM, "--http-address", &address, "--log-level", "trace", "--log-format", "json"];
-    let operator = Operator::start(OperatorOptions {
-        binary: env!("CARGO_BIN_EXE_meshagent-operator").into(),
-        kubeconfig: ground.control_plane.get().admin_kubeconfig().unwrap(),
-        args: args.map(str::to_owned).to_vec(),
-        env: Vec::new(),
-    });
-    (operator.unwrap(), address)
+    let args = ["--http-address", &address, "--log-level", "trace", "--log-format", "json"];
+    (start_operator_with(ground.control_plane.get(), &args), address)
 }
 
 /// The key of the project, as its Secret has it.
@@ -189,7 +225,7 @@ async fn secret_and_key_are_in_the_secrets_data_and_nowhere_else() {
     let (mut secrets, key) = (Secrets::default(), key(&ground).await);
     secrets.add(key.clone());
     let first_refused = a_whole_life(&ground, "text", &key, &mut secrets).await;
-    let first_log = ground.operator.take().unwrap().process().log();
+    let first_log = ground.stop_operator().await.process().log();
     let (operator, address) = start_talkative_operator(&ground);
     let second_refused = a_whole_life(&ground, "json", &key, &mut secrets).await;
     revoke_the_key(&ground, &mut secrets).await;

@@ -56,6 +56,7 @@ impl<K: Declared> Context<K> {
             ca_bundle: ca_bundle.clone(),
             timeouts: Timeouts::default(),
             observer: self.shared.metrics.observer(),
+            gate: self.shared.leadership.gate(),
         })
         .map_err(|error| invalid(unusable(settings.ca_bundle.as_ref(), &error)))?;
         let snapshot = same.map_or_else(|| Arc::new(Snapshot::default()), |before| Arc::clone(&before.snapshot));

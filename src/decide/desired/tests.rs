@@ -57,6 +57,22 @@ fn usual() -> Lifecycle {
     }
 }
 
+/// A spec that says something else of each.
+fn unusual() -> Lifecycle {
+    let credential = CredentialRef {
+        secret: "old-login".to_owned(),
+        client_id_key: "id".to_owned(),
+        client_secret_key: "CLIENT_SECRET".to_owned(),
+    };
+    Lifecycle {
+        adopt: Some(Adopt { client_id: ClientId::new("c-1"), credential: Some(credential) }),
+        policy: Some(Policy::Retain),
+        on_loss: OnLoss::Block,
+        suspended: true,
+        overlap: Duration::ZERO,
+    }
+}
+
 #[test]
 fn a_redirect_uri_is_enough() {
     let wanted = Present {
@@ -105,20 +121,7 @@ fn every_field_is_read() {
             type_: "kubernetes.io/basic-auth".to_owned(),
         },
         project: ProjectRef { kind: ProjectKind::MeshAgentProject, name: "shop".to_owned() },
-        lifecycle: Lifecycle {
-            adopt: Some(Adopt {
-                client_id: ClientId::new("c-1"),
-                credential: Some(CredentialRef {
-                    secret: "old-login".to_owned(),
-                    client_id_key: "id".to_owned(),
-                    client_secret_key: "CLIENT_SECRET".to_owned(),
-                }),
-            }),
-            policy: Some(Policy::Retain),
-            on_loss: OnLoss::Block,
-            suspended: true,
-            overlap: Duration::from_secs(0),
-        },
+        lifecycle: unusual(),
     };
     let given = json!({
         "projectRef": {"kind": "MeshAgentProject", "name": "shop"},

@@ -383,6 +383,20 @@ fn a_pass_gives_way_after_three_conflicts_and_records_nothing() {
     assert_eq!(seen.failure.map(|failure| failure.reason), Some(Reason::Updating));
 }
 
+/// Once it was tried again within the pass, which never ended while the API server was away.
+#[test]
+fn a_record_that_failed_ends_the_pass() {
+    let waiting = Failure::wait(Reason::ProjectNotFound, "create it");
+    for failure in [None, Some(waiting)] {
+        let mut seen = observed(fresh(), foreign(None, Content::Other), &[], Held::Nothing);
+        seen.failure = failure;
+        let record = next(&present(), &seen);
+        assert!(matches!(record, Step::Record(_)), "{record:?}");
+        seen.absorb(&record, Answer::Failed(Failure::retry(Reason::Updating, "no API server")));
+        assert_eq!(next(&present(), &seen), Step::Rest);
+    }
+}
+
 #[test]
 fn a_converged_state_is_recorded_and_rests() {
     let mut seen = at_rest();
@@ -445,12 +459,9 @@ fn any_observed() -> impl Strategy<Value = Observed> {
     })
 }
 
-/// A plausible answer to a step: `luck` decides which.
-fn answer(step: &Step, seen: &Observed, luck: u8) -> Answer {
-    let object = seen.object.clone();
-    let fresh_token = token(&format!("fresh{}", seen.tick));
-    let stored = |random: &Token, client_id: &ClientId| Stored {
-        version: Version::new(seen.tick.to_string()),
+fn stored_at(tick: u32, random: &Token, client_id: &ClientId) -> Stored {
+    Stored {
+        version: Version::new(tick.to_string()),
         token: Some(random.clone()),
         client_id: Some(client_id.clone()),
         credential: Credential::Other(Digest::new("d")),
@@ -458,7 +469,14 @@ fn answer(step: &Step, seen: &Observed, luck: u8) -> Answer {
         misplaced: false,
         owned: true,
         retained: false,
-    };
+    }
+}
+
+/// A plausible answer to a step: `luck` decides which.
+fn answer(step: &Step, seen: &Observed, luck: u8) -> Answer {
+    let object = seen.object.clone();
+    let fresh_token = token(&format!("fresh{}", seen.tick));
+    let stored = |random: &Token, client_id: &ClientId| stored_at(seen.tick, random, client_id);
     match step {
         Step::ReadLive => Answer::Live((luck != 1).then_some(object), seen.secret.clone(), None),
         Step::ReadSecret => {
@@ -482,7 +500,7 @@ fn answer(step: &Step, seen: &Observed, luck: u8) -> Answer {
             Secret::Ours(before) => Answer::Stored(Stored { token: Some(token.clone()), ..before.clone() }),
             Secret::Absent | Secret::Foreign(_) => Answer::Conflict,
         },
-        Step::Reshape { client_id, .. } => {
+        Step::Reshape { client_id, .. } | Step::Relocate { client_id, .. } => {
             Answer::Stored(stored(object.token.as_ref().unwrap_or(&fresh_token), client_id))
         }
         Step::Put { result, .. } => Answer::Updated((**result).clone()),
@@ -491,16 +509,12 @@ fn answer(step: &Step, seen: &Observed, luck: u8) -> Answer {
             Answer::Taken { client_id: client_id.clone(), digest: Digest::new("d") }
         }
         Step::TakeOver { client_id, token, .. } => Answer::Stored(stored(token, client_id)),
-        Step::Relocate { client_id, .. } => {
-            Answer::Stored(stored(object.token.as_ref().unwrap_or(&fresh_token), client_id))
-        }
         Step::LeaveSecret { retained, .. } => match &seen.secret {
             Secret::Ours(before) => Answer::Stored(Stored { owned: false, retained: *retained, ..before.clone() }),
             Secret::Absent | Secret::Foreign(_) => Answer::Conflict,
         },
         Step::DeleteSecret { .. } => Answer::SecretGone,
-        Step::AskDefinition if luck == 4 => Answer::Definition(Definition::Away),
-        Step::AskDefinition => Answer::Definition(Definition::Established),
+        Step::AskDefinition => Answer::Definition(if luck == 4 { Definition::Away } else { Definition::Established }),
         Step::Abandon { .. } => Answer::Abandoned,
         Step::Forget | Step::Rest => Answer::Forgotten,
         Step::Record(record) => {

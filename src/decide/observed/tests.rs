@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::decide::id::{Token, Uid};
+use crate::decide::id::Uid;
 use crate::decide::next::{Record, Verdict};
 
 fn object(version: &str) -> Object {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::meshagent::connection::{Observer, Timeouts};
+use crate::meshagent::connection::{Gate, Observer, Timeouts};
 use crate::meshagent::error::CallObservation;
 use crate::meshagent::testserver::{Reply, TestServer, json as answer, status};
 use crate::secret::ApiKey;
@@ -36,6 +36,7 @@ fn connection(url: &str) -> Connection {
         ca_bundle: None,
         timeouts: Timeouts::default(),
         observer: Arc::new(|_| ()),
+        gate: Arc::new(|| true),
     }
 }
 
@@ -126,6 +127,19 @@ async fn what_the_server_says_is_shown_without_the_key() {
     let shown = at(server.address).get_client("c1").await.unwrap_err().to_string();
     assert!(shown.starts_with("GET /oauth/clients/{client_id}: refused with status 400: cannot use Bearer"), "{shown}");
     assert!(!shown.contains("the-key"), "the key is shown");
+}
+
+#[tokio::test]
+async fn whoever_may_not_write_sends_reads_only_and_knows_that_nothing_was_sent() {
+    let server = TestServer::script(vec![|| status(404)]);
+    let gate: Gate = Arc::new(|| false);
+    let agent = MeshAgent::new(Connection { gate, ..connection(&format!("http://{}", server.address)) }).unwrap();
+    let refused = Kind::NotSent(NotSent::NotLeader);
+    assert_eq!(rejected(post(&agent).await), refused);
+    assert_eq!(agent.update_client("c1", &wire::ClientPatch::default()).await.unwrap_err().kind, refused);
+    assert_eq!(agent.delete_client("c1").await.unwrap_err().kind, refused);
+    assert_eq!(agent.get_client("c1").await, Ok(None));
+    assert_eq!(server.lines(), [format!("GET {CLIENTS}/c1")]);
 }
 
 #[tokio::test]

@@ -56,6 +56,7 @@ fn what_was_not_sent_is_definite() {
         NotSent::NoConnection,
         NotSent::Tls,
         NotSent::UnusableRequest,
+        NotSent::NotLeader,
         NotSent::Paused { until: Instant::now() },
     ] {
         assert!(failed(Kind::NotSent(not_sent)).is_definite());

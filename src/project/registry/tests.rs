@@ -32,6 +32,7 @@ fn project() -> Arc<Project> {
         ca_bundle: None,
         timeouts: Timeouts::default(),
         observer: Arc::new(|_| ()),
+        gate: Arc::new(|| true),
     })
     .unwrap();
     Arc::new(Project {

@@ -72,7 +72,7 @@ fn recorded(client_id: &str, value: &str) -> Recorded {
 fn stored(secret: &Secret, recorded: &Recorded, shape: &Shape) -> observed::Stored {
     match view(Some(secret), &Uid::new("u"), recorded, Some(shape)) {
         observed::Secret::Ours(stored) => stored,
-        other => panic!("it is not ours: {other:?}"),
+        other @ (observed::Secret::Absent | observed::Secret::Foreign(_)) => panic!("it is not ours: {other:?}"),
     }
 }
 
@@ -179,7 +179,7 @@ fn a_foreign_secret_tells_whether_it_holds_the_client_to_be_adopted() {
     let content =
         |secret: &Secret, shape: &Shape| match view(Some(secret), &Uid::new("u"), &Recorded::default(), Some(shape)) {
             observed::Secret::Foreign(foreign) => foreign.content,
-            other => panic!("it is ours: {other:?}"),
+            other @ (observed::Secret::Absent | observed::Secret::Ours(_)) => panic!("it is ours: {other:?}"),
         };
     let secret = |id: &str| Secret { data: Some(data(id)), ..Secret::default() };
     assert_eq!(content(&secret("c"), &adopt("web-oauth")), Content::Adoptable);

@@ -7,8 +7,10 @@ use std::{env, path::Path, time::Duration};
 
 use harness::{Error, Result, eventually};
 use serde_json::Value;
-use stage::{NAMESPACE, Stage, explain};
+use stage::{ACCOUNT, NAMESPACE, Stage, explain};
 
+/// Where the operator's rights are declared.
+const RIGHTS: &str = "charts/meshagent-operator/files";
 const REDIRECT_URI: &str = "https://shop.example.com/oauth/callback";
 const ANOTHER_REDIRECT_URI: &str = "https://www.example.com/oauth/callback";
 
@@ -39,12 +41,19 @@ async fn main() -> Result<()> {
 async fn install(stage: &mut Stage) -> Result<()> {
     let crds = "meshagent-operator crds | kubectl apply --server-side -f -";
     stage.run("Teach the cluster the new types.", crds).await?;
+    let namespace = format!("kubectl create namespace {NAMESPACE}");
+    stage.run("A namespace that only administrators read.", &namespace).await?;
+    let rights = format!(
+        "kubectl apply -f {RIGHTS}/cluster-role.yaml -f {RIGHTS}/aggregate-roles.yaml && \
+         kubectl apply -n {NAMESPACE} -f {RIGHTS}/role.yaml && \
+         kubectl create clusterrolebinding {ACCOUNT} --clusterrole={ACCOUNT} --serviceaccount={NAMESPACE}:{ACCOUNT} && \
+         kubectl create rolebinding {ACCOUNT} -n {NAMESPACE} --role={ACCOUNT} --serviceaccount={NAMESPACE}:{ACCOUNT}"
+    );
+    stage.run("What the operator may do there and elsewhere, and what users may.", &rights).await?;
     stage.start_operator()
 }
 
 async fn declare(stage: &Stage) -> Result<()> {
-    let namespace = format!("kubectl create namespace {NAMESPACE}");
-    stage.run("A namespace that only administrators read.", &namespace).await?;
     let key = format!(
         "kubectl create secret generic meshagent-api-key -n {NAMESPACE} --from-literal=apiKey=\"$MESHAGENT_API_KEY\""
     );

@@ -12,6 +12,9 @@ use tokio::process::Command;
 /// Where the operator keeps projects' keys.
 pub(crate) const NAMESPACE: &str = "meshagent-operator";
 
+/// The operator's service account.
+pub(crate) const ACCOUNT: &str = "meshagent-operator";
+
 /// The running programs, and the environment of the commands shown.
 pub(crate) struct Stage {
     // Dropped in this order: the operator is not to see the others vanish.
@@ -39,13 +42,15 @@ impl Stage {
         Ok(Self { operator: None, simulator, control_plane, kubeconfig, path })
     }
 
-    /// Starts the operator as a user would: with a kubeconfig and no flag that is not needed.
+    /// Starts the operator with its own rights and no flag that is not needed.
     pub(crate) fn start_operator(&mut self) -> Result<()> {
         explain("Starting the operator. In a cluster, the Helm chart does this.");
         println!("$ meshagent-operator run &");
+        let user = format!("system:serviceaccount:{NAMESPACE}:{ACCOUNT}");
+        let groups = ["system:serviceaccounts", &format!("system:serviceaccounts:{NAMESPACE}")];
         self.operator = Some(Operator::start(OperatorOptions {
             binary: harness::built_binary("meshagent-operator")?,
-            kubeconfig: self.kubeconfig.clone(),
+            kubeconfig: self.control_plane.kubeconfig_for(&user, &groups)?,
             args: vec![],
             env: vec![("MESHAGENT_OPERATOR_NAMESPACE".to_owned(), NAMESPACE.to_owned())],
         })?);
