@@ -49,6 +49,9 @@ pub struct Shape {
     adopt: Option<Adopt>,
 }
 
+/// What the data keys hold, by the fields of the spec that name them.
+const DATA_KEYS: [&str; 6] = ["clientId", "clientSecret", "projectId", "authorizeUrl", "tokenUrl", "scopes"];
+
 /// The data keys of a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct KeyPair {
@@ -155,6 +158,7 @@ impl Shape {
                 "annotations": annotations,
                 "ownerReferences": owners,
             },
+            "type": self.layout.type_,
             "data": data,
         }))
     }
@@ -195,20 +199,23 @@ impl Shape {
     fn keys_text(&self) -> String {
         let SecretKeys { client_id, client_secret, project_id, authorize_url, token_url, scopes } = &self.layout.keys;
         let named = [
-            ("clientId", Some(client_id)),
-            ("clientSecret", Some(client_secret)),
-            ("projectId", project_id.as_ref()),
-            ("authorizeUrl", authorize_url.as_ref()),
-            ("tokenUrl", token_url.as_ref()),
-            ("scopes", scopes.as_ref()),
+            Some(client_id),
+            Some(client_secret),
+            project_id.as_ref(),
+            authorize_url.as_ref(),
+            token_url.as_ref(),
+            scopes.as_ref(),
         ];
+        let named = DATA_KEYS.into_iter().zip(named);
         let mut keys: Map<String, Value> =
-            named.into_iter().filter_map(|(field, key)| Some((field.to_owned(), json!(key?)))).collect();
+            named.filter_map(|(field, key)| Some((field.to_owned(), json!(key?)))).collect();
         for (field, entries) in [("labels", &self.layout.labels), ("annotations", &self.layout.annotations)] {
             if !entries.is_empty() {
                 keys.insert(field.to_owned(), json!(entries.keys().collect::<Vec<_>>()));
             }
         }
+        // Kubernetes refuses another type, and says so only if it is asked.
+        keys.insert("type".to_owned(), json!(self.layout.type_));
         Value::Object(keys).to_string()
     }
 
@@ -310,7 +317,7 @@ impl Written {
         let pair = key("clientId").zip(key("clientSecret"));
         Self {
             pair: pair.map(|(client_id, client_secret)| KeyPair { client_id, client_secret }),
-            keys: written.values().filter_map(|value| value.as_str().map(str::to_owned)).collect(),
+            keys: DATA_KEYS.into_iter().filter_map(key).collect(),
             labels: list("labels"),
             annotations: list("annotations"),
         }

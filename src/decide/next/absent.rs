@@ -126,6 +126,11 @@ fn mark(observed: &Observed, definition: Definition) -> Option<Step> {
         let waste = !published && definition == Definition::Established;
         return Some(if waste { own_waste(client_id) } else { Step::Forget });
     }
+    if definition == Definition::Established
+        && let Some(step) = clean(observed)
+    {
+        return Some(step);
+    }
     let stays = recorded.client_id.iter().map(|client_id| (client_id, true));
     // Pods may still hold a former client; when its overlap ends, nobody is left to delete it but the sweep.
     let goes = recorded.retiring.iter().map(|former| (&former.client_id, false));
@@ -134,6 +139,26 @@ fn mark(observed: &Observed, definition: Definition) -> Option<Step> {
         Some(Remote::Read(client)) => say(observed, client_id, client, stays),
         Some(Remote::Missing(_) | Remote::Absent | Remote::Deleted) => None,
     })
+}
+
+/// Removes what POSTs of unknown outcome left beside the client that stays: under its policy nobody would later.
+fn clean(observed: &Observed) -> Option<Step> {
+    let object = &observed.object;
+    if object.unknown.is_empty() {
+        return None;
+    }
+    let Some(listed) = observed.listing else {
+        return Some(Step::List);
+    };
+    if observed.live.is_none_or(|live| live <= listed) {
+        return Some(Step::ReadLive);
+    }
+    let is_waste = |client_id: &ClientId, client: &RemoteClient| {
+        let doubtful = client.marker.as_ref().is_some_and(|marker| object.unknown.contains(&marker.token));
+        doubtful && !object.recorded.names(client_id) && !holds(&observed.secret, client_id)
+    };
+    let (client_id, _) = of_this_uid(observed).find(|(client_id, client)| is_waste(client_id, client))?;
+    Some(Step::Delete { client_id: client_id.clone(), because: Removal::Disowned })
 }
 
 /// Marks a client as left behind, or as one that is to go.

@@ -102,6 +102,15 @@ fn keys_are_renamed_and_dropped_with_the_credential_kept_and_what_others_added_t
 }
 
 #[test]
+fn another_type_is_put_to_kubernetes_which_refuses_it() {
+    let secret = written(&shape(json!({}), true), "c", "s");
+    let after = shape(json!({ "secret": { "type": "example.com/login" } }), true);
+    assert!(!stored(&secret, &recorded("c", "s"), &after).in_shape);
+    let patch = after.reshaping(&Version::new("7"), None, &ClientId::new("c"), &secret).unwrap();
+    assert_eq!(patch["type"], "example.com/login");
+}
+
+#[test]
 fn labels_and_annotations_that_are_no_longer_wanted_go_and_those_of_others_stay() {
     let asked = json!({ "secret": { "labels": { "tier": "web" }, "annotations": { "note": "x" } } });
     let mut secret = written(&shape(asked, true), "c", "s");

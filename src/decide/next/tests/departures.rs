@@ -91,6 +91,22 @@ fn a_former_client_of_a_retained_one_is_left_to_the_sweep() {
 }
 
 #[test]
+fn what_lost_answers_left_beside_a_retained_client_is_removed_before_the_object_goes() {
+    let mut seen = with_secret(Object { unknown: [token("lost")].into(), ..recorded() }, false, true);
+    assert_eq!(next(&kept(), &seen), Step::List);
+    let clients =
+        BTreeMap::from([(id("c"), wanted().client(&token("t"))), (id("waste"), wanted().client(&token("lost")))]);
+    seen.absorb(&Step::List, Answer::Listing(clients));
+    assert_eq!(next(&kept(), &seen), Step::ReadLive);
+    let (object, secret) = (seen.object.clone(), seen.secret.clone());
+    seen.absorb(&Step::ReadLive, Answer::Live(Some(object), secret, None));
+    let delete = Step::Delete { client_id: id("waste"), because: Removal::Disowned };
+    assert_eq!(next(&kept(), &seen), delete);
+    seen.absorb(&delete, Answer::Deleted);
+    assert_eq!(next(&kept(), &seen), Step::Get { client_id: id("c") }, "the client that stays is marked");
+}
+
+#[test]
 fn force_gives_up_on_what_cannot_be_deleted_once_it_is_known_to_others() {
     let forced = going(Policy::Delete, true);
     let mut seen = established(at_rest());
