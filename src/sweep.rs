@@ -169,7 +169,8 @@ impl Sweep<'_> {
         if round.blind {
             return Verdict::Unknown;
         }
-        let haste = match look_for(&marker.owner, self.requests).await {
+        let haste = match look_for(client_id, &marker.owner, self.requests).await {
+            Found::Inherited => None,
             Found::Present(object, secret) => self.weigh(client_id, marker, &object, secret.as_deref()),
             Found::Absent => {
                 // Before a deletion it is asked after the object, since a CRD that goes takes its objects along.

@@ -236,7 +236,7 @@ fn of_this_uid(observed: &Observed) -> impl Iterator<Item = (&ClientId, &RemoteC
 fn secret_conflict() -> Failure {
     Failure::stalled(
         Reason::SecretConflict,
-        "a Secret of that name exists and is not this OAuthClient's; delete that Secret, or create the OAuthClient anew with another spec.secret.name",
+        "a Secret of that name exists and is not this OAuthClient's; delete that Secret, or set another spec.secret.name",
     )
 }
 

@@ -17,6 +17,8 @@ pub(super) enum Found {
     /// The API server itself says that it is not, or one of another uid is. Proves something only while the definition
     /// is [`Definition::Established`](crate::decide::observed::Definition).
     Absent,
+    /// Another of its name is there, and adopts or has adopted the client.
+    Inherited,
     /// It is; with its Secret, if there is one.
     Present(Box<OAuthClient>, Option<Box<Secret>>),
     /// Not known.
@@ -27,7 +29,7 @@ pub(super) enum Found {
 }
 
 /// Looks for the object, and then for its Secret.
-pub(super) async fn look_for(owner: &Owner, requests: &Client) -> Found {
+pub(super) async fn look_for(client_id: &ClientId, owner: &Owner, requests: &Client) -> Found {
     let Owner { cluster: _, namespace, name, uid } = owner;
     // The marker is text from outside, and stands in a path.
     if !is_name(namespace) || !is_name(name) {
@@ -38,10 +40,17 @@ pub(super) async fn look_for(owner: &Owner, requests: &Client) -> Found {
         Ok(object) if object.metadata.uid.as_deref() == Some(uid.as_str()) => {
             with_secret(object, owner, requests).await
         }
+        Ok(another) if speaks_for(&another, client_id) => Found::Inherited,
         Ok(_) => Found::Absent,
         Err(error) if error.proves_absence_of::<OAuthClient>(name) => Found::Absent,
         Err(error) => unknown(&error),
     }
+}
+
+fn speaks_for(object: &OAuthClient, client_id: &ClientId) -> bool {
+    let adopted = object.spec.adopt.as_ref().and_then(|adopt| adopt.client_id.as_deref());
+    let recorded = object.status.as_ref().and_then(|status| status.client_id.as_deref());
+    [adopted, recorded].contains(&Some(client_id.as_str()))
 }
 
 async fn with_secret(object: OAuthClient, owner: &Owner, requests: &Client) -> Found {

@@ -296,6 +296,18 @@ async fn an_object_of_another_uid_is_not_the_one_of_the_marker() {
 }
 
 #[tokio::test]
+async fn what_the_next_object_of_that_name_adopts_or_has_is_no_orphan() {
+    let mut adopting = object("another", "current");
+    adopting["spec"]["adopt"] = json!({ "clientId": "lost" });
+    for heir in [adopting, object("another", "lost")] {
+        let world = without_object().says(OBJECT, 200, heir);
+        let found = sweep(&world, &listing([("lost", marker("r"))]), &[orphan("lost", 0)]).await;
+        assert_eq!(found, Swept::default());
+        assert!(!world.calls().contains(&delete("lost")));
+    }
+}
+
+#[tokio::test]
 async fn beside_an_object_at_rest_a_lost_answers_client_goes_at_once_and_others_when_of_age() {
     let world = at_rest();
     let clients = [("current", marker("new")), ("late", marker("lost")), ("strange", marker("other"))];

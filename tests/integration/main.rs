@@ -13,5 +13,6 @@ mod on_call;
 mod platform;
 mod project_deletion;
 mod projects;
+mod restored;
 mod security;
 mod tls;

@@ -75,7 +75,7 @@ impl Reason {
                 "Nothing; it is tried again by itself, and clients keep working."
             }
             Self::InvalidSpec => "Correct the field that the message names.",
-            Self::SecretConflict => "Delete that Secret, or create the OAuthClient anew with another `secret.name`.",
+            Self::SecretConflict => "Delete that Secret, or set another `secret.name`.",
             Self::SecretRejected => {
                 "Remove the obstacle that the message quotes: raise the quota, or correct the policy."
             }

@@ -17,6 +17,9 @@ use crate::{
 /// How long a component may take to start on a loaded machine.
 pub(crate) const START: Duration = Duration::from_secs(90);
 
+/// The folder of etcd's data, in the control plane's.
+pub(crate) const ETCD_DATA: &str = "etcd";
+
 /// How often a start is tried when another process takes a port first.
 const ATTEMPTS: usize = 5;
 
@@ -59,7 +62,7 @@ async fn try_etcd(workdir: &Workdir, path: &Path, options: &Options) -> Result<(
     let client = format!("http://127.0.0.1:{}", free_port()?);
     let peer = format!("http://127.0.0.1:{}", free_port()?);
     let mut args = vec![
-        format!("--data-dir={}", workdir.path().join("etcd").display()),
+        format!("--data-dir={}", workdir.path().join(ETCD_DATA).display()),
         format!("--listen-client-urls={client}"),
         format!("--advertise-client-urls={client}"),
         format!("--listen-peer-urls={peer}"),

@@ -1,12 +1,16 @@
 //! etcd, kube-apiserver and kube-controller-manager as processes.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{Api, Client};
 
 use crate::{
-    Kubectl, Process, Result, Workdir,
+    Error, Kubectl, Process, Result, Workdir,
     access::Access,
     certificates::Authority,
     components::{self, Files, START},
@@ -24,6 +28,8 @@ pub struct Options {
     /// YAML or JSON applied before kube-controller-manager starts. Custom resource definitions belong here: its garbage
     /// collector looks for new types only every 30 seconds.
     pub manifests: String,
+    /// The data of an etcd that was down when they were copied: the control plane holds what that one held.
+    pub etcd_data: Option<PathBuf>,
     /// Leaves kube-controller-manager out: nothing is garbage-collected, namespaces are never emptied and pods are
     /// refused for want of service accounts.
     pub without_controller_manager: bool,
@@ -49,6 +55,9 @@ impl ControlPlane {
         let workdir = Workdir::create("controlplane")?;
         let authority = Authority::create()?;
         let files = Files::write(&workdir, &authority)?;
+        if let Some(data) = &options.etcd_data {
+            copy(data, &etcd_data(&workdir))?;
+        }
         let (etcd, etcd_url) = components::start_etcd(&workdir, &options).await?;
         let (apiserver, access) = components::start_apiserver(&workdir, &files, authority, &etcd_url, &options).await?;
         let mut control_plane = Self { controller_manager: None, apiserver, etcd, access, workdir };
@@ -114,6 +123,39 @@ impl ControlPlane {
     /// # Errors
     /// One does not end within a minute.
     pub async fn stop(self) -> Result<()> {
+        self.go_down().await
+    }
+
+    /// Copies what etcd holds into an empty folder. All components end for it and start again.
+    ///
+    /// # Errors
+    /// One does not end or start, or the data cannot be copied.
+    pub async fn back_up(&self, to: &Path) -> Result<()> {
+        self.go_down().await?;
+        copy(&etcd_data(&self.workdir), to)?;
+        self.come_up().await
+    }
+
+    /// Brings back what etcd held when it was backed up. All components end for it and start again.
+    ///
+    /// # Errors
+    /// One does not end or start, or the data cannot be copied.
+    pub async fn restore(&self, from: &Path) -> Result<()> {
+        self.go_down().await?;
+        let data = etcd_data(&self.workdir);
+        fs::remove_dir_all(&data).map_err(Error::io(format!("removing {}", data.display())))?;
+        copy(from, &data)?;
+        self.come_up().await
+    }
+
+    async fn come_up(&self) -> Result<()> {
+        self.etcd.restart()?;
+        self.apiserver.restart()?;
+        self.ready(START).await?;
+        self.controller_manager.as_ref().map_or(Ok(()), Process::restart)
+    }
+
+    async fn go_down(&self) -> Result<()> {
         let minute = Duration::from_secs(60);
         let processes = self.controller_manager.iter().chain([&self.apiserver, &self.etcd]);
         for process in processes.filter(|process| process.pid().is_some()) {
@@ -173,6 +215,25 @@ impl ControlPlane {
             .await
             .map(|_| ())
     }
+}
+
+fn etcd_data(workdir: &Workdir) -> PathBuf {
+    workdir.path().join(components::ETCD_DATA)
+}
+
+/// Copies a folder and all that is in it.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let failed = || Error::io(format!("copying {} to {}", from.display(), to.display()));
+    fs::create_dir_all(to).map_err(failed())?;
+    for entry in fs::read_dir(from).map_err(failed())? {
+        let (source, target) = entry.map(|entry| (entry.path(), to.join(entry.file_name()))).map_err(failed())?;
+        if source.is_dir() {
+            copy(&source, &target)?;
+        } else {
+            fs::copy(&source, &target).map_err(failed())?;
+        }
+    }
+    Ok(())
 }
 
 impl fmt::Debug for ControlPlane {
