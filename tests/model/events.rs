@@ -30,6 +30,23 @@ pub enum Event {
     Person(Deed),
 }
 
+impl Event {
+    /// The operator that it is of.
+    pub fn operator(&self) -> Option<usize> {
+        match self {
+            Self::RefreshObject(who)
+            | Self::RefreshSecrets(who)
+            | Self::RefreshListing(who)
+            | Self::RefreshSecretsAndListing(who)
+            | Self::StartPass(who)
+            | Self::Carry(who, _)
+            | Self::Crash(who) => Some(*who),
+            Self::CommitLate(_) | Self::CollectGarbage(_) | Self::StripOwners | Self::OwnerOffLate => None,
+            Self::OverlapEnds | Self::SweepBegins | Self::SweepJudges | Self::SweepActs | Self::Person(_) => None,
+        }
+    }
+}
+
 /// All that may happen in this state of the world.
 pub fn possible(world: &World, events: &mut Vec<Event>) {
     for who in 0..2 {

@@ -145,6 +145,8 @@ pub struct World {
     pub deleted_on_purpose: bool,
     /// How often a person, or foreground deletion, took or altered the object's Secret.
     pub tampered: u8,
+    /// The garbage collector took ownership off a Secret, so that it may stay if the operator sees that too late.
+    pub orphaned: bool,
     /// With the fence `OwnerOffFirst` out: the object whose ownership is still to be taken off.
     pub owner_stays: Option<Uid>,
     /// POSTs whose answer reached nobody who could publish or delete what they made.
@@ -180,6 +182,7 @@ impl World {
             left: None,
             deleted_on_purpose: false,
             tampered: 0,
+            orphaned: false,
             owner_stays: None,
             astray: 0,
             object_writes: 0,

@@ -90,6 +90,7 @@ impl World {
                 secret.owners.remove(&uid);
                 secret.version = version.clone();
             });
+            self.orphaned = true;
         }
         self.touch(|declared| declared.object.orphaning = false);
     }

@@ -165,7 +165,7 @@ fn left_rightly(world: &World) -> bool {
         // An adopted client's Secret stays.
         let adopted = |secret: &super::StoredSecret| secret.client_id.as_ref().is_none_or(|it| it.as_str() == FOREIGN);
         return others(world, &[]).next().is_none()
-            && world.secrets.iter().flatten().all(|secret| adopted(secret) && secret.owners.is_empty());
+            && world.secrets.iter().flatten().all(|it| (adopted(it) || world.orphaned) && it.owners.is_empty());
     };
     if others(world, &[Some(client_id)]).next().is_some() {
         return false;

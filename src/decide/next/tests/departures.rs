@@ -121,3 +121,25 @@ fn what_the_garbage_collector_was_told_to_leave_is_deleted_by_the_operator() {
     assert_eq!(next(&leaving(), &orphaning), delete);
     assert_eq!(next(&leaving(), &gone(with_secret(recorded(), true, false))), let_go());
 }
+
+// Found by the model: such a pass sent the same write again and again, for ever.
+#[test]
+fn after_a_failed_call_a_write_that_meets_a_newer_version_is_looked_into_and_after_three_the_pass_ends() {
+    for leaving in [kept(), going(Policy::Delete, true)] {
+        let mut seen = with_secret(recorded(), false, true);
+        seen.absorb(&Step::Get { client_id: id("c") }, Answer::Failed(away()));
+        if let Desired::Absent(Leaving { policy: Policy::Delete, .. }) = leaving {
+            seen.abandoned = true;
+            seen.secret = Secret::Absent;
+        }
+        for _ in 0..2 {
+            assert_eq!(next(&leaving, &seen), let_go());
+            seen.absorb(&let_go(), Answer::Conflict);
+            assert_eq!(next(&leaving, &seen), Step::ReadLive);
+            seen.absorb(&Step::ReadLive, Answer::Live(Some(recorded()), seen.secret.clone(), None));
+        }
+        assert_eq!(next(&leaving, &seen), let_go());
+        seen.absorb(&let_go(), Answer::Conflict);
+        assert_eq!(next(&leaving, &seen), Step::Rest);
+    }
+}
