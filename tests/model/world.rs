@@ -259,7 +259,8 @@ impl World {
         let Declared { object, deletion, spec } = Declared::clone(&cached);
         let (secret, place, leftover) = locate(&operator.cached_secrets, &object, &spec, false);
         let held = operator.held.take().map_or(Held::Nothing, |held| Held::clone(&held));
-        let remote = remote::of_interest(&operator.cached_remote, &object, &spec, &secret);
+        let cached_remote = operator.cached_remote.clone();
+        let remote = self.listed(&cached_remote, &object, &spec, &secret);
         let mut observed = Observed::begin(object, secret, remote, held);
         observed.leftover = leftover;
         observed.may_adopt = true;

@@ -13,7 +13,7 @@ use super::spec::{Adoption, Spec};
 use super::{Clients, FOREIGN, Fence, Pass, World};
 
 /// The clients of a listing that matter to a pass: those that it or its Secret names, and those that bear its uid.
-pub fn of_interest(clients: &Clients, object: &Object, spec: &Spec, secret: &Secret) -> Clients {
+fn of_interest(clients: &Clients, object: &Object, spec: &Spec, secret: &Secret) -> Clients {
     let stored = match secret {
         Secret::Absent => None,
         Secret::Foreign(foreign) => foreign.former.as_ref().map(|(client_id, _)| client_id),
@@ -28,36 +28,50 @@ pub fn of_interest(clients: &Clients, object: &Object, spec: &Spec, secret: &Sec
 }
 
 impl World {
-    /// What MeshAgent shows to a pass. With a fence out, a client passes for one that our marker vouches for.
+    /// What MeshAgent shows to a pass.
     pub fn shown(&self, pass: &Pass, client_id: &ClientId) -> Option<RemoteClient> {
         let client = self.remote.get(client_id)?.clone();
-        let object = &pass.observed.object;
-        let vouched = || pass.spec.wanted(&object.uid, false).marker(&Token::mint(&object.uid, "vouched"));
-        let stored = match &pass.observed.secret {
-            Secret::Ours(stored) => stored.client_id.as_ref() == Some(client_id),
-            Secret::Foreign(_) | Secret::Absent => false,
-        };
-        let left = match &pass.observed.secret {
-            Secret::Foreign(foreign) => foreign.former.clone().filter(|(named, _)| named == client_id),
-            Secret::Ours(_) | Secret::Absent => None,
-        };
-        let marker = match left {
-            Some((_, uid)) if !self.intact(Fence::Consent) => {
-                let mut marker = vouched();
-                marker.owner.uid = uid;
-                marker.retained = true;
-                Some(marker)
+        Some(self.with_fences(client, client_id, &pass.observed.object, &pass.spec, &pass.observed.secret))
+    }
+
+    /// With a fence out, a client that the Secret names passes for one that our marker vouches for.
+    fn with_fences(
+        &self,
+        client: RemoteClient,
+        client_id: &ClientId,
+        object: &Object,
+        spec: &Spec,
+        secret: &Secret,
+    ) -> RemoteClient {
+        let mut vouched = spec.wanted(&object.uid, false).marker(&Token::mint(&object.uid, "vouched"));
+        match secret {
+            Secret::Ours(stored) if !self.intact(Fence::SecretVouches) => {
+                let named = stored.client_id.as_ref() == Some(client_id) && !object.recorded.names(client_id);
+                if named { RemoteClient { marker: Some(vouched), ..client } } else { client }
             }
-            _ if !self.intact(Fence::SecretVouches) && stored && !object.recorded.names(client_id) => Some(vouched()),
-            _ => client.marker,
+            Secret::Foreign(foreign) if !self.intact(Fence::Consent) => match &foreign.former {
+                Some((named, uid)) if named == client_id => {
+                    vouched.owner.uid = uid.clone();
+                    vouched.retained = true;
+                    RemoteClient { marker: Some(vouched), ..client }
+                }
+                Some(_) | None => client,
+            },
+            Secret::Ours(_) | Secret::Foreign(_) | Secret::Absent => client,
+        }
+    }
+
+    /// The clients of a listing that matter, as they are shown.
+    pub fn listed(&self, clients: &Clients, object: &Object, spec: &Spec, secret: &Secret) -> Clients {
+        let shown = |(client_id, client): (ClientId, RemoteClient)| {
+            let client = self.with_fences(client, &client_id, object, spec, secret);
+            (client_id, client)
         };
-        Some(RemoteClient { marker, ..client })
+        of_interest(clients, object, spec, secret).into_iter().map(shown).collect()
     }
 
     pub fn listing(&self, pass: &Pass) -> Clients {
-        let Pass { observed, spec, .. } = pass;
-        let listed = of_interest(&self.remote, &observed.object, spec, &observed.secret);
-        listed.into_keys().filter_map(|client_id| Some((client_id.clone(), self.shown(pass, &client_id)?))).collect()
+        self.listed(&self.remote, &pass.observed.object, &pass.spec, &pass.observed.secret)
     }
 
     /// Notes that the POST of this token was sent.
