@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use meshagent_operator::decide::id::{ClientId, Token};
 use meshagent_operator::decide::marker::{Marker, Origin, Policy};
-use meshagent_operator::decide::observed::RemoteClient;
+use meshagent_operator::decide::observed::{Definition, RemoteClient};
 
 use super::{Adoption, Budget, Declared, FOREIGN, Left, NAMES, Sweep, World};
 use crate::checks;
@@ -173,7 +173,9 @@ fn left_rightly(world: &World) -> bool {
     let client = world.remote.get(client_id);
     let stays = client.is_some() || world.deleted_in_studio.contains(client_id) || !certain;
     let marked = client.and_then(|client| client.marker.as_ref());
-    let says_so = marked.is_none_or(|marker| marker.retained || marker.policy == Policy::Retain);
+    let says_so = marked.is_none_or(|marker| marker.retained || marker.policy == Policy::Retain)
+        // While the definition is away the Secret alone may say so: the sweep waits.
+        || world.definition == Definition::Away;
     let secret = world.secrets.iter().flatten().any(|secret| {
         secret.client_id.as_ref() == Some(client_id) && secret.owners.is_empty() && secret.retained
     });

@@ -77,7 +77,9 @@ impl World {
             Deed::Create => false,
             Deed::Delete | Deed::DeleteInForeground | Deed::DeleteAndOrphan => declared.deletion.is_none(),
             Deed::DeleteDefinition => self.definition == Definition::Established,
-            Deed::Replace | Deed::Edit | Deed::ChangePolicy | Deed::Suspend | Deed::RenameSecret => true,
+            // Whoever changes the policy while the object goes may get either.
+            Deed::ChangePolicy | Deed::Suspend => declared.deletion.is_none(),
+            Deed::Replace | Deed::Edit | Deed::RenameSecret => true,
             Deed::AskForRotation => recorded.is_some(),
             Deed::DeleteSecret | Deed::AlterSecret | Deed::AlterAnnotation | Deed::AlterBoth => {
                 self.secrets.iter().flatten().any(|secret| secret.uid.as_ref() == Some(&declared.object.uid))

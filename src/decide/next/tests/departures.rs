@@ -143,3 +143,18 @@ fn after_a_failed_call_a_write_that_meets_a_newer_version_is_looked_into_and_aft
         assert_eq!(next(&leaving, &seen), Step::Rest);
     }
 }
+
+// Found by the model: a pass that did not know of the deletion gave the Secret back to the object, and the garbage
+// collector took it.
+#[test]
+fn a_secret_that_says_it_was_left_behind_is_not_repaired_before_the_object_was_read_live() {
+    let mut seen = with_secret(recorded(), false, true);
+    if let Secret::Ours(ours) = &mut seen.secret {
+        ours.in_shape = false;
+    }
+    seen.remote = BTreeMap::from([(id("c"), Remote::Listed(wanted().client(&token("t"))))]);
+    assert_eq!(next(&present(), &seen), Step::ReadLive);
+    seen.absorb(&Step::ReadLive, Answer::Live(Some(recorded()), seen.secret.clone(), None));
+    let reshape = Step::Reshape { client_id: id("c"), version: Version::new("4") };
+    assert_eq!(next(&present(), &seen), reshape);
+}
