@@ -145,7 +145,8 @@ pub struct World {
     pub deleted_on_purpose: bool,
     /// How often a person, or foreground deletion, took or altered the object's Secret.
     pub tampered: u8,
-    /// The garbage collector took ownership off a Secret, so that it may stay if the operator sees that too late.
+    /// The garbage collector, or a pass on a suspended object, took ownership off a Secret: it may stay if the pass that
+    /// lets the object go sees that too late.
     pub orphaned: bool,
     /// With the fence `OwnerOffFirst` out: the object whose ownership is still to be taken off.
     pub owner_stays: Option<Uid>,

@@ -71,7 +71,9 @@ impl Deed {
 impl World {
     /// Whether a deed has something to be done to.
     pub fn allows(&self, deed: Deed) -> bool {
-        let Some(declared) = &self.declared else { return deed == Deed::Create };
+        let Some(declared) = &self.declared else {
+            return deed == Deed::Create && !self.is_behind_the_definition();
+        };
         let recorded = declared.object.recorded.client_id.as_ref();
         match deed {
             Deed::Create => false,
@@ -88,6 +90,18 @@ impl World {
                 recorded.is_some_and(|client_id| self.remote.contains_key(client_id))
             }
         }
+    }
+
+    /// Whether an operator may still ask for the definition because of an object that went with a former one. Nobody
+    /// brings the definition back so soon.
+    fn is_behind_the_definition(&self) -> bool {
+        let gone = |uid: &Uid| self.uid() != Some(uid);
+        let behind = |operator: &super::Operator| {
+            let cached = operator.cached.as_ref().map(|declared| &declared.object.uid);
+            let at_work = operator.pass.as_ref().map(|pass| &pass.observed.object.uid);
+            cached.into_iter().chain(at_work).any(gone)
+        };
+        self.definition == Definition::Away && self.operators.iter().any(behind)
     }
 
     pub fn do_deed(&mut self, deed: Deed) {

@@ -272,6 +272,7 @@ impl World {
                 Secret::Absent | Secret::Foreign(_) => Answer::Conflict,
             };
         }
+        self.orphaned |= !retained;
         self.patch_secret(pass, version, |secret| {
             secret.owners.remove(&uid);
             secret.retained |= retained;
