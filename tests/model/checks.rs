@@ -11,14 +11,16 @@ pub fn accepted(world: &World) -> bool {
     let Some(declared) = world.declared.as_ref().filter(|declared| declared.deletion.is_none()) else {
         return true;
     };
-    let lives = |client_id: &ClientId| world.remote.contains_key(client_id) || world.deleted_in_studio.contains(client_id);
+    let lives =
+        |client_id: &ClientId| world.remote.contains_key(client_id) || world.deleted_in_studio.contains(client_id);
     let recorded = &declared.object.recorded;
     let Some(recorded_id) = &recorded.client_id else {
         return true;
     };
     let ours = || world.secrets.iter().flatten().filter(|secret| secret.uid.as_ref() == Some(&declared.object.uid));
     let is_there = recorded.secret_name.is_none() || world.tampered > 0 || {
-        let at = |name: usize| world.secrets[name].as_ref().is_some_and(|it| it.uid.as_ref() == Some(&declared.object.uid));
+        let at =
+            |name: usize| world.secrets[name].as_ref().is_some_and(|it| it.uid.as_ref() == Some(&declared.object.uid));
         let former = NAMES.iter().position(|name| Some(*name) == recorded.secret_name.as_deref());
         at(declared.spec.name) || former.is_some_and(at)
     };

@@ -22,7 +22,7 @@ use meshagent_operator::decide::id::{ClientId, Uid};
 use stateright::{Checker, Model, Property};
 
 use events::Event;
-use scenarios::{From, PLAIN, QUIET, Scenario, USUAL};
+use scenarios::{DEEP, From, PLAIN, QUIET, Scenario, USUAL};
 use world::{Budget, Deed, FOREIGN, Fence, Rests, Spec, World};
 
 /// A scenario as it is checked.
@@ -146,6 +146,12 @@ fn every_interleaving_keeps_the_invariants() {
     let only = std::env::var("MODEL_ONLY").unwrap_or_default();
     let chosen: Vec<Scenario> = USUAL.iter().filter(|scenario| scenario.name.contains(&only)).copied().collect();
     explore_all(&chosen, if only.is_empty() { 2_000_000 } else { 0 });
+}
+
+#[test]
+#[ignore = "takes many minutes; `make model` runs it"]
+fn deeper_bounds_keep_the_invariants() {
+    explore_all(DEEP, 0);
 }
 
 /// Without the fence some scenario must break an invariant: this is how the model is known to look.

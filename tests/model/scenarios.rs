@@ -29,6 +29,7 @@ pub const QUIET: Budget =
     Budget { passes: 2, crashes: 0, lost_answers: 0, sweeps: 0, deeds: [0; Deed::COUNT], limit: None, apart: false };
 pub const THREE: Budget = Budget { passes: 3, ..QUIET };
 const CRASH: Budget = Budget { crashes: 1, ..QUIET };
+const APART: Budget = Budget { apart: true, ..QUIET };
 const LOST: Budget = Budget { lost_answers: 1, ..QUIET };
 
 pub const PLAIN: Spec = Spec { variant: 0, policy: None, adopts: Adoption::No, suspended: false, name: 0 };
@@ -42,12 +43,12 @@ const fn scenario(name: &'static str, from: From, spec: Spec, budget: Budget) ->
     Scenario { name, from, spec, budget }
 }
 
+use self::From::{AtRest, Forged, New};
 use Deed::{
     AlterAnnotation, AlterBoth, AlterSecret, AskForRotation, ChangePolicy, Create, Delete, DeleteAndOrphan,
-    DeleteDefinition, DeleteInForeground, DeleteInStudio, DeleteSecret, Edit, EditInStudio, EraseInStudio, RenameSecret,
-    Replace, Suspend,
+    DeleteDefinition, DeleteInForeground, DeleteInStudio, DeleteSecret, Edit, EditInStudio, EraseInStudio,
+    RenameSecret, Replace, Suspend,
 };
-use self::From::{AtRest, Forged, New};
 
 /// What every run explores.
 pub const USUAL: &[Scenario] = &[
@@ -56,10 +57,20 @@ pub const USUAL: &[Scenario] = &[
     scenario("new; two answers lost", New, PLAIN, Budget { lost_answers: 2, ..QUIET }),
     scenario("new; a sweep", New, PLAIN, Budget { sweeps: 1, ..QUIET }),
     scenario("new; deleted, created again", New, PLAIN, QUIET.with(Delete, 1).with(Create, 1)),
-    scenario("new; a limit of three, three answers lost", New, PLAIN, Budget { lost_answers: 3, limit: Some(3), ..QUIET }),
+    scenario(
+        "new; a limit of three, three answers lost",
+        New,
+        PLAIN,
+        Budget { lost_answers: 3, limit: Some(3), ..QUIET },
+    ),
     scenario("new; its Secret points at a foreign client", New, PLAIN, QUIET.with(AlterBoth, 1)),
     scenario("new; a forged Secret in the way", Forged, PLAIN, QUIET.with(Delete, 1)),
-    scenario("at rest; deleted, created again, a sweep", AtRest, PLAIN, Budget { sweeps: 1, ..THREE }.with(Delete, 1).with(Create, 1)),
+    scenario(
+        "at rest; deleted, created again, a sweep",
+        AtRest,
+        PLAIN,
+        Budget { sweeps: 1, ..THREE }.with(Delete, 1).with(Create, 1),
+    ),
     scenario("at rest; edited twice, an answer lost", AtRest, PLAIN, Budget { lost_answers: 1, ..THREE }.with(Edit, 2)),
     scenario("at rest; kubectl replace, a crash", AtRest, PLAIN, Budget { crashes: 1, ..THREE }.with(Replace, 1)),
     scenario("at rest; rotated, an answer lost", AtRest, PLAIN, LOST.with(AskForRotation, 1)),
@@ -67,27 +78,150 @@ pub const USUAL: &[Scenario] = &[
     scenario("at rest; Secret deleted, then deleted", AtRest, PLAIN, QUIET.with(DeleteSecret, 1).with(Delete, 1)),
     scenario("at rest; Secret deleted, a crash", AtRest, PLAIN, CRASH.with(DeleteSecret, 1)),
     scenario("at rest; Secret's data altered, an answer lost", AtRest, PLAIN, LOST.with(AlterSecret, 1)),
-    scenario("at rest; Secret's annotation altered, deleted", AtRest, PLAIN, CRASH.with(AlterAnnotation, 1).with(Delete, 1)),
-    scenario("at rest; Secret points at a foreign client", AtRest, PLAIN, CRASH.with(AlterBoth, 1).with(Delete, 1)),
+    scenario(
+        "at rest; Secret's annotation altered, deleted",
+        AtRest,
+        PLAIN,
+        CRASH.with(AlterAnnotation, 1).with(Delete, 1),
+    ),
     scenario("at rest; deleted in Studio, an answer lost", AtRest, PLAIN, LOST.with(DeleteInStudio, 1)),
-    scenario("at rest; edited in Studio, edited, an answer lost", AtRest, PLAIN, LOST.with(EditInStudio, 2).with(Edit, 1)),
-    scenario("at rest; marker erased, deleted, an answer lost", AtRest, PLAIN, LOST.with(EraseInStudio, 1).with(Delete, 1)),
-    scenario("at rest; deleted in the foreground, an answer lost", AtRest, PLAIN, LOST.with(DeleteInForeground, 1).with(Create, 1)),
-    scenario("at rest; deleted with --cascade=orphan, created", AtRest, PLAIN, LOST.with(DeleteAndOrphan, 1).with(Create, 1)),
-    scenario("at rest; definition deleted, created, a sweep", AtRest, PLAIN, Budget { sweeps: 1, lost_answers: 1, ..QUIET }.with(DeleteDefinition, 1).with(Create, 1)),
+    scenario(
+        "at rest; edited in Studio, edited, an answer lost",
+        AtRest,
+        PLAIN,
+        LOST.with(EditInStudio, 2).with(Edit, 1),
+    ),
+    scenario(
+        "at rest; marker erased, deleted, an answer lost",
+        AtRest,
+        PLAIN,
+        LOST.with(EraseInStudio, 1).with(Delete, 1),
+    ),
+    scenario(
+        "at rest; deleted in the foreground, an answer lost",
+        AtRest,
+        PLAIN,
+        LOST.with(DeleteInForeground, 1).with(Create, 1),
+    ),
+    scenario(
+        "at rest; deleted with --cascade=orphan, created",
+        AtRest,
+        PLAIN,
+        LOST.with(DeleteAndOrphan, 1).with(Create, 1),
+    ),
+    scenario(
+        "at rest; definition deleted, created, a sweep",
+        AtRest,
+        PLAIN,
+        Budget { sweeps: 1, lost_answers: 1, ..QUIET }.with(DeleteDefinition, 1).with(Create, 1),
+    ),
     scenario("at rest; suspended twice, deleted", AtRest, PLAIN, CRASH.with(Suspend, 2).with(Delete, 1)),
     scenario("at rest; Secret renamed, a crash", AtRest, PLAIN, Budget { crashes: 1, ..THREE }.with(RenameSecret, 1)),
-    scenario("at rest; Secret renamed, rotated", AtRest, PLAIN, QUIET.with(RenameSecret, 1).with(AskForRotation, 1)),
     scenario("at rest; Secret renamed, deleted", AtRest, PLAIN, LOST.with(RenameSecret, 1).with(Delete, 1)),
-    scenario("retain; deleted, created, a crash", AtRest, RETAIN, Budget { crashes: 1, ..THREE }.with(Delete, 1).with(Create, 1)),
-    scenario("retain; deleted, created, an answer lost, a sweep", AtRest, RETAIN, Budget { sweeps: 1, lost_answers: 1, ..QUIET }.with(Delete, 1).with(Create, 1)),
-    scenario("retain; deleted in the foreground, created", AtRest, RETAIN, LOST.with(DeleteInForeground, 1).with(Create, 1)),
-    scenario("retain; policy changed, deleted, created", AtRest, PLAIN, LOST.with(ChangePolicy, 1).with(Delete, 1).with(Create, 1)),
+    scenario(
+        "retain; deleted, created, a crash",
+        AtRest,
+        RETAIN,
+        Budget { crashes: 1, ..THREE }.with(Delete, 1).with(Create, 1),
+    ),
+    scenario(
+        "retain; deleted, created, an answer lost, a sweep",
+        AtRest,
+        RETAIN,
+        Budget { sweeps: 1, lost_answers: 1, ..QUIET }.with(Delete, 1).with(Create, 1),
+    ),
+    scenario(
+        "retain; deleted in the foreground, created",
+        AtRest,
+        RETAIN,
+        LOST.with(DeleteInForeground, 1).with(Create, 1),
+    ),
+    scenario(
+        "retain; policy changed, deleted, created",
+        AtRest,
+        PLAIN,
+        LOST.with(ChangePolicy, 1).with(Delete, 1).with(Create, 1),
+    ),
     scenario("adopt; an answer lost", New, ADOPT, LOST),
     scenario("adopt; deleted, created, a crash", New, ADOPT, CRASH.with(Delete, 1).with(Create, 1)),
-    scenario("adopted; deleted, created, a sweep", AtRest, ADOPT, Budget { sweeps: 1, ..THREE }.with(Delete, 1).with(Create, 1)),
+    scenario(
+        "adopted; deleted, created, a sweep",
+        AtRest,
+        ADOPT,
+        Budget { sweeps: 1, ..THREE }.with(Delete, 1).with(Create, 1),
+    ),
     scenario("adopt without credential; deleted, created, lost", New, ADOPT_BARE, LOST.with(Delete, 1).with(Create, 1)),
-    scenario("adopt in place; deleted, created, an answer lost", New, ADOPT_IN_PLACE, LOST.with(Delete, 1).with(Create, 1)),
-    scenario("adopt, policy Delete; deleted, an answer lost", New, ADOPT_AND_DELETE, LOST.with(Delete, 1).with(Create, 1)),
-    scenario("adopted; its Secret altered or its client deleted", AtRest, ADOPT, LOST.with(DeleteSecret, 1).with(DeleteInStudio, 1)),
+    scenario(
+        "adopt in place; deleted, created, an answer lost",
+        New,
+        ADOPT_IN_PLACE,
+        LOST.with(Delete, 1).with(Create, 1),
+    ),
+    scenario(
+        "adopt, policy Delete; deleted, an answer lost",
+        New,
+        ADOPT_AND_DELETE,
+        LOST.with(Delete, 1).with(Create, 1),
+    ),
+    scenario(
+        "adopted; its Secret altered or its client deleted",
+        AtRest,
+        ADOPT,
+        LOST.with(DeleteSecret, 1).with(DeleteInStudio, 1),
+    ),
+    scenario(
+        "at rest; Secret renamed, rotated, one pass",
+        AtRest,
+        PLAIN,
+        Budget { passes: 1, ..CRASH }.with(RenameSecret, 1).with(AskForRotation, 1),
+    ),
+    scenario(
+        "at rest; Secret points at a foreign client, deleted",
+        AtRest,
+        PLAIN,
+        QUIET.with(AlterBoth, 1).with(Delete, 1),
+    ),
+];
+
+/// What `make model` explores besides: minutes.
+pub const DEEP: &[Scenario] = &[
+    scenario("at rest; Secret renamed, rotated", AtRest, PLAIN, QUIET.with(RenameSecret, 1).with(AskForRotation, 1)),
+    scenario("at rest; Secret points at a foreign client", AtRest, PLAIN, CRASH.with(AlterBoth, 1).with(Delete, 1)),
+    scenario("at rest; caches apart, Secret deleted", AtRest, PLAIN, APART.with(DeleteSecret, 1)),
+    scenario(
+        "at rest; caches apart, rotated, an answer lost",
+        AtRest,
+        PLAIN,
+        Budget { lost_answers: 1, ..APART }.with(AskForRotation, 1),
+    ),
+    scenario(
+        "retain; caches apart, three passes, deleted, created",
+        AtRest,
+        RETAIN,
+        Budget { passes: 3, lost_answers: 1, ..APART }.with(Delete, 1).with(Create, 1),
+    ),
+    scenario(
+        "definition deleted, created; three passes",
+        AtRest,
+        PLAIN,
+        Budget { sweeps: 1, lost_answers: 1, ..THREE }.with(DeleteDefinition, 1).with(Create, 1),
+    ),
+    scenario(
+        "foreground; three passes, a crash",
+        AtRest,
+        PLAIN,
+        Budget { lost_answers: 1, crashes: 1, ..THREE }.with(DeleteInForeground, 1).with(Create, 1),
+    ),
+    scenario(
+        "adopt; deleted, created, an answer lost, a crash",
+        New,
+        ADOPT,
+        Budget { lost_answers: 1, ..CRASH }.with(Delete, 1).with(Create, 1),
+    ),
+    scenario(
+        "new; a limit of three, four answers lost, three passes",
+        New,
+        PLAIN,
+        Budget { lost_answers: 4, limit: Some(3), ..THREE },
+    ),
 ];

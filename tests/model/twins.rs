@@ -175,8 +175,16 @@ fn explore(twins: Twins) -> Result<usize, String> {
 fn a_snapshot_restored_beside_the_original_does_the_original_no_harm_at_once() {
     let one = Budget { passes: 1, ..QUIET };
     let scenarios = [
-        ("both rotate, an answer lost", one.with(Deed::AskForRotation, 1), Budget { lost_answers: 1, sweeps: 1, ..QUIET }.with(Deed::AskForRotation, 1)),
-        ("one rotates, the other loses its Secret", Budget { lost_answers: 1, ..QUIET }.with(Deed::AskForRotation, 1), Budget { sweeps: 1, ..one }.with(Deed::DeleteSecret, 1)),
+        (
+            "both rotate, an answer lost",
+            one.with(Deed::AskForRotation, 1),
+            Budget { lost_answers: 1, sweeps: 1, ..QUIET }.with(Deed::AskForRotation, 1),
+        ),
+        (
+            "one rotates, the other loses its Secret",
+            Budget { lost_answers: 1, ..QUIET }.with(Deed::AskForRotation, 1),
+            Budget { sweeps: 1, ..one }.with(Deed::DeleteSecret, 1),
+        ),
     ];
     for (name, original, twin) in scenarios {
         let states = explore(Twins { snapshot: Snapshot::AtRest, original, twin });

@@ -73,7 +73,8 @@ impl World {
     }
 
     pub fn collect(&mut self, name: usize) {
-        let owner_lives = self.secrets[name].as_ref().is_some_and(|it| it.owners.iter().any(|uid| self.uid() == Some(uid)));
+        let owner_lives =
+            self.secrets[name].as_ref().is_some_and(|it| it.owners.iter().any(|uid| self.uid() == Some(uid)));
         if owner_lives {
             // Foreground deletion.
             self.tampered += 1;

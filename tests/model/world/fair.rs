@@ -176,9 +176,11 @@ fn left_rightly(world: &World) -> bool {
     let says_so = marked.is_none_or(|marker| marker.retained || marker.policy == Policy::Retain)
         // While the definition is away the Secret alone may say so: the sweep waits.
         || world.definition == Definition::Away;
-    let secret = world.secrets.iter().flatten().any(|secret| {
-        secret.client_id.as_ref() == Some(client_id) && secret.owners.is_empty() && secret.retained
-    });
+    let secret = world
+        .secrets
+        .iter()
+        .flatten()
+        .any(|secret| secret.client_id.as_ref() == Some(client_id) && secret.owners.is_empty() && secret.retained);
     stays && (says_so || !with_secret) && (secret || !with_secret || !certain || world.tampered > 0)
 }
 

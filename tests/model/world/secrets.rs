@@ -80,11 +80,7 @@ pub fn view(secret: Option<&StoredSecret>, object: &Object, spec: &Spec, whole: 
             (true, true) => Content::Adoptable,
             (true, false) => Content::Other,
         };
-        return Secret::Foreign(Foreign {
-            version,
-            former: secret.client_id.clone().zip(secret.uid.clone()),
-            content,
-        });
+        return Secret::Foreign(Foreign { version, former: secret.client_id.clone().zip(secret.uid.clone()), content });
     }
     let named = secret.client_id.as_ref().or(object.recorded.client_id.as_ref());
     let fits_data = secret.data.as_ref().is_some_and(|data| Some(&data.client_id) == named);

@@ -76,7 +76,10 @@ impl World {
             if left_behind && self.intact(Fence::RetainedSecret) {
                 return Some(Verdict::MarkRetained(marker.clone()));
             }
-            return disowned(client_id, marker, Evidence::Gone).map(Verdict::Remove);
+            // What is old enough was an orphan in an earlier round too, and is so by this round's listing. Something that
+            // was marked and taken back since that listing was begun is not: it would be its first round.
+            let moved = self.remote.get(client_id).is_some_and(|client| client.marker.as_ref() != Some(marker));
+            return disowned(client_id, marker, Evidence::Gone).filter(|_| !moved).map(Verdict::Remove);
         };
         if declared.deletion.is_some() {
             return None;
