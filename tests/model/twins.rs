@@ -71,19 +71,18 @@ impl Pair {
 /// The clients that are removed at once by an event, although nobody deleted an object or waited for an overlap.
 fn removed_at_once(world: &World, event: &Event) -> Vec<ClientId> {
     let step = |who: usize| world.operators[who].pass.as_ref().map(|pass| pass.step.clone());
-    match event {
-        Event::Carry(who, _) => match step(*who) {
-            Some(Step::Delete { client_id, because: Removal::Disowned | Removal::OwnWaste }) => vec![client_id],
-            _ => vec![],
-        },
-        // Whatever it removes, it removes at once.
-        Event::SweepActs => {
-            let mut after = world.clone();
-            after.sweep_acts();
-            world.remote.keys().filter(|client_id| !after.remote.contains_key(*client_id)).cloned().collect()
-        }
-        _ => vec![],
+    if let Event::Carry(who, _) = event
+        && let Some(Step::Delete { client_id, because: Removal::Disowned | Removal::OwnWaste }) = step(*who)
+    {
+        return vec![client_id];
     }
+    if event != &Event::SweepActs {
+        return vec![];
+    }
+    // Whatever it removes, it removes at once.
+    let mut after = world.clone();
+    after.sweep_acts();
+    world.remote.keys().filter(|client_id| !after.remote.contains_key(*client_id)).cloned().collect()
 }
 
 /// Lets something happen in one cluster; what it does to the other's client.
