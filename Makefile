@@ -11,7 +11,7 @@ GO := CGO_ENABLED=0 go
 
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help demo test tools fmt clippy deny crds reference docs controlplane go build unit integration
+.PHONY: help demo test tools fmt clippy deny crds reference docs controlplane go build unit integration model
 
 help: ## print this
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1|\2/' | \
@@ -75,6 +75,10 @@ unit: ## unit, property and model tests, and examples in documentation
 integration: build ## tests against the real control plane, the how-tos as written, and that generated files are fresh
 	$(call say,integration: the operator on a real control plane; the how-tos as written; generated files are fresh)
 	@cargo test --locked --workspace --test '*'
+
+model: ## explore the model to deeper bounds than the tests do; takes many minutes
+	$(call say,model: the deciding core under every interleaving; what is explored is in docs/model.md)
+	@cargo test -q --locked -p meshagent-operator --test model -- --include-ignored --nocapture
 
 crds: ## write crds/ anew from the Rust types
 	@cargo run -q --locked --bin meshagent-operator -- crds > crds/meshagent.com.yaml

@@ -208,6 +208,7 @@ impl Observed {
         self.rehearsed = false;
         if self.conflicts >= MOST_CONFLICTS {
             self.failure = Some(Failure::retry(Reason::Updating, "others change it at the same time; trying again"));
+            self.failed_remotely = false;
         }
     }
 

@@ -3,38 +3,48 @@
 use meshagent_operator::decide::id::ClientId;
 
 use crate::checks;
-use crate::world::{Fault, Step, Sweep, World};
+use crate::world::{Deed, Fault, NAMES, Step, Sweep, World};
 
 /// One thing that happens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
     /// A cache catches up.
     RefreshObject(usize),
-    /// So do the others.
-    RefreshSecretAndListing(usize),
+    RefreshSecrets(usize),
+    RefreshListing(usize),
+    RefreshSecretsAndListing(usize),
     StartPass(usize),
     Carry(usize, Option<Fault>),
     CommitLate(ClientId),
     Crash(usize),
-    CollectGarbage,
+    /// The garbage collector takes the Secret of that name.
+    CollectGarbage(usize),
+    /// `--cascade=orphan`: the garbage collector takes ownership off the Secret.
+    StripOwners,
+    /// With a fence out: the operator takes ownership off the Secret too late.
+    OwnerOffLate,
     OverlapEnds,
     SweepBegins,
     SweepJudges,
-    SweepDeletes,
+    SweepActs,
     Person(Deed),
 }
 
-/// What people do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Deed {
-    Delete,
-    Create,
-    Replace,
-    /// Asks for a rotation, or takes the request back.
-    AskForRotation,
-    Edit,
-    DeleteSecret,
-    DeleteInStudio,
+impl Event {
+    /// The operator that it is of.
+    pub fn operator(&self) -> Option<usize> {
+        match self {
+            Self::RefreshObject(who)
+            | Self::RefreshSecrets(who)
+            | Self::RefreshListing(who)
+            | Self::RefreshSecretsAndListing(who)
+            | Self::StartPass(who)
+            | Self::Carry(who, _)
+            | Self::Crash(who) => Some(*who),
+            Self::CommitLate(_) | Self::CollectGarbage(_) | Self::StripOwners | Self::OwnerOffLate => None,
+            Self::OverlapEnds | Self::SweepBegins | Self::SweepJudges | Self::SweepActs | Self::Person(_) => None,
+        }
+    }
 }
 
 /// All that may happen in this state of the world.
@@ -43,7 +53,8 @@ pub fn possible(world: &World, events: &mut Vec<Event>) {
         of_operator(world, who, events);
     }
     of_surroundings(world, events);
-    of_people(world, events);
+    let offered = Deed::ALL.into_iter().filter(|deed| world.budget.has(*deed) && world.allows(*deed));
+    events.extend(offered.map(Event::Person));
 }
 
 fn of_operator(world: &World, who: usize, events: &mut Vec<Event>) {
@@ -55,8 +66,14 @@ fn of_operator(world: &World, who: usize, events: &mut Vec<Event>) {
         if operator.cached != world.declared {
             events.push(Event::RefreshObject(who));
         }
-        if operator.cached_secret != world.secret || operator.cached_remote != world.remote {
-            events.push(Event::RefreshSecretAndListing(who));
+        let (secrets, listing) = (operator.cached_secrets != world.secrets, operator.cached_remote != world.remote);
+        match (world.budget.apart, secrets, listing) {
+            (false, true, _) | (false, _, true) => events.push(Event::RefreshSecretsAndListing(who)),
+            (true, true, _) => events.push(Event::RefreshSecrets(who)),
+            (_, false, false) | (true, false, true) => {}
+        }
+        if world.budget.apart && listing {
+            events.push(Event::RefreshListing(who));
         }
         if operator.cached.is_some() {
             events.push(Event::StartPass(who));
@@ -67,56 +84,52 @@ fn of_operator(world: &World, who: usize, events: &mut Vec<Event>) {
     if world.budget.crashes > 0 {
         events.push(Event::Crash(who));
     }
-    if world.budget.lost_answers > 0 && checks::has_effect(&pass.step) {
+    if world.budget.lost_answers == 0 {
+        return;
+    }
+    if checks::has_effect(&pass.step) {
         let mut faults = vec![Fault::Unheard, Fault::Uncommitted];
         if matches!(pass.step, Step::Post { .. }) {
             faults.extend([Fault::Late, Fault::Refused, Fault::Keyless]);
         }
         events.extend(faults.into_iter().map(|fault| Event::Carry(who, Some(fault))));
+    } else if pass.deleting && pass.step.is_remote() {
+        // MeshAgent is away while the object goes.
+        events.push(Event::Carry(who, Some(Fault::Uncommitted)));
     }
 }
 
 fn of_surroundings(world: &World, events: &mut Vec<Event>) {
     events.extend(world.late.keys().cloned().map(Event::CommitLate));
-    if world.secret_is_garbage() {
-        events.push(Event::CollectGarbage);
+    events.extend((0..NAMES.len()).filter(|name| world.is_garbage(*name)).map(Event::CollectGarbage));
+    let declared = world.declared.as_ref();
+    if declared.is_some_and(|declared| declared.deletion.is_some() && declared.object.orphaning) {
+        events.push(Event::StripOwners);
     }
-    if world.declared.as_ref().is_some_and(|declared| declared.object.recorded.retiring.iter().any(|old| !old.due)) {
+    if world.owner_stays.as_ref().is_some_and(|uid| world.uid() != Some(uid)) {
+        events.push(Event::OwnerOffLate);
+    }
+    if declared.is_some_and(|declared| declared.object.recorded.retiring.iter().any(|old| !old.due)) {
         events.push(Event::OverlapEnds);
     }
     match &world.sweep {
         Sweep::Idle if world.budget.sweeps > 0 => events.push(Event::SweepBegins),
         Sweep::Idle => {}
         Sweep::Listed(_) | Sweep::ReadTooEarly(..) => events.push(Event::SweepJudges),
-        Sweep::Judged(_) => events.push(Event::SweepDeletes),
+        Sweep::Judged(_) => events.push(Event::SweepActs),
     }
-}
-
-fn of_people(world: &World, events: &mut Vec<Event>) {
-    let budget = &world.budget;
-    let Some(declared) = &world.declared else {
-        if budget.creates > 0 {
-            events.push(Event::Person(Deed::Create));
-        }
-        return;
-    };
-    let recorded = declared.object.recorded.client_id.is_some();
-    let offers = [
-        (budget.deletes > 0 && !declared.deleting, Deed::Delete),
-        (budget.replaces > 0, Deed::Replace),
-        (budget.rotations > 0 && recorded, Deed::AskForRotation),
-        (budget.edits > 0, Deed::Edit),
-        (budget.secret_deletes > 0 && world.secret.is_some(), Deed::DeleteSecret),
-        (budget.studio_deletes > 0 && recorded, Deed::DeleteInStudio),
-    ];
-    events.extend(offers.into_iter().filter_map(|(offered, deed)| offered.then_some(Event::Person(deed))));
 }
 
 /// Lets it happen.
 pub fn happen(world: &mut World, event: &Event) {
     match event {
         Event::RefreshObject(who) => world.refresh_object(*who),
-        Event::RefreshSecretAndListing(who) => world.refresh_secret_and_listing(*who),
+        Event::RefreshSecrets(who) => world.refresh_secrets(*who),
+        Event::RefreshListing(who) => world.refresh_listing(*who),
+        Event::RefreshSecretsAndListing(who) => {
+            world.refresh_secrets(*who);
+            world.refresh_listing(*who);
+        }
         Event::StartPass(who) => {
             world.budget.passes -= 1;
             world.start_pass(*who);
@@ -133,48 +146,16 @@ pub fn happen(world: &mut World, event: &Event) {
             world.budget.crashes -= 1;
             world.crash(*who);
         }
-        Event::CollectGarbage => world.secret = None,
+        Event::CollectGarbage(name) => world.collect(*name),
+        Event::StripOwners => world.strip_owners(),
+        Event::OwnerOffLate => world.owner_off_late(),
         Event::OverlapEnds => world.overlap_ends(),
         Event::SweepBegins => {
             world.budget.sweeps -= 1;
             world.sweep_begins();
         }
         Event::SweepJudges => world.sweep_judges(),
-        Event::SweepDeletes => world.sweep_deletes(),
-        Event::Person(deed) => do_deed(world, *deed),
-    }
-}
-
-fn do_deed(world: &mut World, deed: Deed) {
-    let budget = &mut world.budget;
-    match deed {
-        Deed::Delete => {
-            budget.deletes -= 1;
-            world.touch(|declared| declared.deleting = true);
-        }
-        Deed::Create => {
-            budget.creates -= 1;
-            world.create();
-        }
-        Deed::Replace => {
-            budget.replaces -= 1;
-            world.replace();
-        }
-        Deed::AskForRotation => {
-            budget.rotations -= 1;
-            world.touch(|declared| declared.object.rotation_asked = !declared.object.rotation_asked);
-        }
-        Deed::Edit => {
-            budget.edits -= 1;
-            world.touch(|declared| declared.variant = 1 - declared.variant);
-        }
-        Deed::DeleteSecret => {
-            budget.secret_deletes -= 1;
-            world.secret = None;
-        }
-        Deed::DeleteInStudio => {
-            budget.studio_deletes -= 1;
-            world.delete_in_studio();
-        }
+        Event::SweepActs => world.sweep_acts(),
+        Event::Person(deed) => world.do_deed(*deed),
     }
 }

@@ -1,50 +1,48 @@
 //! The product's own `next`, `absorb` and `disowned` in a world where everything interleaves.
 //!
 //! Two operators whose views are stale and whose passes overlap, crashes between any two effects, answers lost and
-//! late, a user who creates, deletes, recreates, replaces, edits and rotates, and the sweep. Always: I1, I3, I4, I7, no
-//! token POSTed twice; and from *every* reachable state, faults stopped and all going on fairly, it comes to rest with
-//! exactly the declared clients (I2, I6). The fences are tested too: with one taken out, a property must fall.
+//! late, people who create, delete, recreate, replace, edit, rotate and tamper, the garbage collector and the sweep.
+//! Always: I1, I3, I4, I7, no token POSTed twice; and from *every* reachable state, faults stopped and all going on
+//! fairly, it comes to rest with exactly the declared clients (I2, I6). The fences are tested too: with one taken out, a
+//! property must fall. `docs/model.md` tells what is modelled and what is not.
 
 mod checks;
 mod events;
+mod scenarios;
 mod shared;
+mod twins;
 mod world;
 
 use std::io::Write as _;
-
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Instant;
 
-use events::Event;
+use meshagent_operator::decide::id::{ClientId, Uid};
 use stateright::{Checker, Model, Property};
-use world::{Budget, Fence, Rests, World};
 
-/// Where a scenario begins.
-#[derive(Clone, Copy, Debug)]
-enum From {
-    /// The object is new, and nothing was done for it yet.
-    New,
-    /// Its client exists and is recorded; both operators' caches show it so.
-    AtRest,
-}
+use events::Event;
+use scenarios::{DEEP, From, PLAIN, QUIET, RETAIN, Scenario, THREE, USUAL};
+use world::{Budget, Deed, FOREIGN, Fence, Rests, Spec, World};
 
-struct Scenario {
-    from: From,
-    budget: Budget,
+/// A scenario as it is checked.
+struct Play {
+    scenario: Scenario,
     fence_out: Option<Fence>,
     rests: Rests,
 }
 
-impl Model for Scenario {
+impl Model for Play {
     type State = World;
     type Action = Event;
 
     fn init_states(&self) -> Vec<World> {
-        let mut world = World::begin(self.budget, self.fence_out);
-        match self.from {
+        let Scenario { from, spec, budget, .. } = self.scenario;
+        let mut world = World::begin(budget, spec, self.fence_out);
+        match from {
             From::New => {}
             From::AtRest => world.come_to_rest(),
+            From::Forged => world.write_by_hand(Some(Uid::new("u0")), Some(ClientId::new(FOREIGN))),
         }
         vec![world]
     }
@@ -66,8 +64,9 @@ impl Model for Scenario {
             Property::always("nothing forbidden is done (I4, tokens)", |_, world: &World| world.violation.is_none()),
             Property::always("what is recorded is published and lives (I1, I7)", |_, world| checks::accepted(world)),
             Property::always("clients are bounded (I3)", |_, world| checks::bounded(world)),
-            Property::always("it can always come to rest rightly (I2, I6)", |scenario: &Self, world| {
-                scenario.rests.from(world)
+            Property::always("waste is bounded (I3)", |_, world| checks::wastes_little(world)),
+            Property::always("it can always come to rest rightly (I2, I6)", |play: &Self, world| {
+                play.rests.from(world)
             }),
         ]
     }
@@ -92,20 +91,14 @@ fn tell(path: Vec<(World, Option<Event>)>) -> String {
             break;
         }
     }
-    story
-        + &format!(
-            "  and rests with {:?} {:#?}\n{:#?}\n{:#?}",
-            world.violation,
-            world.declared,
-            world.secret,
-            world.remote.keys()
-        )
+    let World { violation, declared, secrets, remote, left, .. } = world;
+    story + &format!("  and rests with {violation:?} {declared:#?}\n{secrets:#?}\n{remote:#?}\n{left:?}")
 }
 
 /// Checks one scenario exhaustively; the number of states, or the first property that fell.
-fn explore(from: From, budget: Budget, fence_out: Option<Fence>) -> Result<usize, String> {
-    let scenario = Scenario { from, budget, fence_out, rests: Rests::default() };
-    let checker = scenario.checker().finish_when(stateright::HasDiscoveries::AnyFailures);
+fn explore(scenario: Scenario, fence_out: Option<Fence>) -> Result<usize, String> {
+    let play = Play { scenario, fence_out, rests: Rests::default() };
+    let checker = play.checker().finish_when(stateright::HasDiscoveries::AnyFailures);
     let checker = checker.spawn_dfs().join();
     match checker.discoveries().into_iter().next() {
         None => Ok(checker.unique_state_count()),
@@ -113,57 +106,27 @@ fn explore(from: From, budget: Budget, fence_out: Option<Fence>) -> Result<usize
     }
 }
 
-/// Two passes, which may be one operator's or both's, overlap or not, and nothing else.
-const QUIET: Budget = Budget {
-    passes: 2,
-    crashes: 0,
-    lost_answers: 0,
-    sweeps: 0,
-    deletes: 0,
-    creates: 0,
-    replaces: 0,
-    rotations: 0,
-    edits: 0,
-    secret_deletes: 0,
-    studio_deletes: 0,
-};
-const THREE: Budget = Budget { passes: 3, ..QUIET };
+/// Past the test runner's capture: the numbers are what a reader of the run wants to see.
+fn say(line: &str) {
+    let _written = writeln!(std::io::stdout().lock(), "{line}");
+}
 
-#[test]
-fn every_interleaving_keeps_the_invariants() {
-    let scenarios = [
-        ("new; three passes", From::New, THREE),
-        ("new; an answer lost, a crash", From::New, Budget { lost_answers: 1, crashes: 1, ..QUIET }),
-        ("new; two answers lost", From::New, Budget { lost_answers: 2, ..QUIET }),
-        ("new; a sweep", From::New, Budget { sweeps: 1, ..QUIET }),
-        ("new; deleted, created again", From::New, Budget { deletes: 1, creates: 1, ..QUIET }),
-        (
-            "at rest; deleted, created again, a sweep",
-            From::AtRest,
-            Budget { deletes: 1, creates: 1, sweeps: 1, ..THREE },
-        ),
-        ("at rest; edited twice, an answer lost", From::AtRest, Budget { edits: 2, lost_answers: 1, ..THREE }),
-        ("at rest; kubectl replace, a crash", From::AtRest, Budget { replaces: 1, crashes: 1, ..THREE }),
-        ("at rest; rotated, an answer lost", From::AtRest, Budget { rotations: 1, lost_answers: 1, ..QUIET }),
-        ("at rest; Secret deleted, then deleted", From::AtRest, Budget { secret_deletes: 1, deletes: 1, ..QUIET }),
-        ("at rest; Secret deleted, a crash", From::AtRest, Budget { secret_deletes: 1, crashes: 1, ..QUIET }),
-        (
-            "at rest; deleted in Studio, an answer lost",
-            From::AtRest,
-            Budget { studio_deletes: 1, lost_answers: 1, ..QUIET },
-        ),
-    ];
+/// Checks scenarios, and prints how many states each has.
+fn explore_all(scenarios: &[Scenario], least: usize) {
     // One thread for each of two scenarios: two threads on one scenario wait for each other most of the time.
-    let (next, total) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let (next, total, fallen) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
     let explore_more = || {
-        while let Some((name, from, budget)) = scenarios.get(next.fetch_add(1, Relaxed)) {
+        while let Some(scenario) = scenarios.get(next.fetch_add(1, Relaxed)) {
             let started = Instant::now();
-            match explore(*from, *budget, None) {
+            match explore(*scenario, None) {
                 Ok(states) => {
-                    println!("{states:>8} states, {:>5.1} s: {name}", started.elapsed().as_secs_f32());
+                    say(&format!("{states:>9} states, {:>5.1} s: {}", started.elapsed().as_secs_f32(), scenario.name));
                     total.fetch_add(states, Relaxed);
                 }
-                Err(fallen) => panic!("{name}: {fallen}"),
+                Err(story) => {
+                    say(&format!("{}: {story}", scenario.name));
+                    fallen.fetch_add(1, Relaxed);
+                }
             }
         }
     };
@@ -172,39 +135,94 @@ fn every_interleaving_keeps_the_invariants() {
         scope.spawn(explore_more);
     });
     let total = total.load(Relaxed);
-    // Past the test runner's capture: the number is what a reader of the run wants to see.
-    writeln!(std::io::stdout().lock(), "\n{total} states").expect("standard output is open");
-    assert!(total >= 1_000_000, "the model covers too little: {total} states");
+    say(&format!("\n{total} states"));
+    assert_eq!(fallen.load(Relaxed), 0, "scenarios fell; their stories are above");
+    assert!(total >= least, "the model covers too little: {total} states");
+}
+
+/// While the model is worked on: only the scenarios whose name holds the text in `MODEL_ONLY`.
+fn chosen(scenarios: &[Scenario]) -> Vec<Scenario> {
+    let only = std::env::var("MODEL_ONLY").unwrap_or_default();
+    scenarios.iter().filter(|scenario| scenario.name.contains(&only)).copied().collect()
+}
+
+#[test]
+fn every_interleaving_keeps_the_invariants() {
+    let chosen = chosen(USUAL);
+    explore_all(&chosen, if chosen.len() == USUAL.len() { 2_000_000 } else { 0 });
+}
+
+#[test]
+#[ignore = "takes many minutes; `make model` runs it"]
+fn deeper_bounds_keep_the_invariants() {
+    explore_all(&chosen(DEEP), 0);
 }
 
 /// Without the fence some scenario must break an invariant: this is how the model is known to look.
-fn assert_falls_without(fence: Fence, from: From, budget: Budget) {
-    let fallen = explore(from, budget, Some(fence)).err();
+fn assert_falls_without(fence: Fence, from: From, spec: Spec, budget: Budget) {
+    let fallen = explore(Scenario { name: "without a fence", from, spec, budget }, Some(fence)).err();
     println!("without {fence:?}: {:?}", fallen.as_deref().and_then(|story| story.lines().next()));
     assert!(fallen.is_some(), "no property falls without {fence:?}");
 }
 
 #[test]
 fn without_the_resource_version_on_the_record_a_property_falls() {
-    assert_falls_without(Fence::RecordVersion, From::New, QUIET);
+    assert_falls_without(Fence::RecordVersion, From::New, PLAIN, QUIET);
 }
 
 #[test]
 fn without_the_resource_version_on_the_intent_a_property_falls() {
-    assert_falls_without(Fence::IntentVersion, From::New, QUIET);
+    assert_falls_without(Fence::IntentVersion, From::New, PLAIN, QUIET);
 }
 
 #[test]
 fn with_the_listing_after_the_read_a_property_falls() {
-    assert_falls_without(Fence::ListBeforeRead, From::AtRest, Budget { rotations: 1, sweeps: 1, ..QUIET });
+    let budget = Budget { sweeps: 1, ..QUIET }.with(Deed::AskForRotation, 1);
+    assert_falls_without(Fence::ListBeforeRead, From::AtRest, PLAIN, budget);
 }
 
 #[test]
 fn with_a_secret_that_is_applied_and_not_created_a_property_falls() {
-    assert_falls_without(Fence::CreateNotApply, From::New, QUIET);
+    assert_falls_without(Fence::CreateNotApply, From::New, PLAIN, QUIET);
 }
 
 #[test]
 fn with_the_old_token_put_back_after_a_withdrawal_a_property_falls() {
-    assert_falls_without(Fence::FreshToken, From::AtRest, Budget { rotations: 2, ..QUIET });
+    assert_falls_without(Fence::FreshToken, From::AtRest, PLAIN, QUIET.with(Deed::AskForRotation, 2));
+}
+
+#[test]
+fn without_the_sweeps_look_at_what_secrets_say_was_left_a_property_falls() {
+    let budget = Budget { lost_answers: 1, sweeps: 1, ..QUIET }.with(Deed::DeleteDefinition, 1).with(Deed::Create, 1);
+    assert_falls_without(Fence::RetainedSecret, From::AtRest, PLAIN, budget);
+}
+
+#[test]
+fn with_a_client_taken_back_without_its_markers_consent_a_property_falls() {
+    assert_falls_without(Fence::Consent, From::Forged, PLAIN, QUIET);
+}
+
+#[test]
+fn with_a_client_used_that_only_the_secret_vouches_for_a_property_falls() {
+    assert_falls_without(Fence::SecretVouches, From::AtRest, PLAIN, QUIET.with(Deed::AlterBoth, 1));
+}
+
+#[test]
+fn with_the_finalizer_gone_before_the_secrets_owner_a_property_falls() {
+    assert_falls_without(Fence::OwnerOffFirst, From::AtRest, PLAIN, QUIET.with(Deed::DeleteDefinition, 1));
+}
+
+#[test]
+fn without_asking_for_the_definition_before_a_deletion_a_property_falls() {
+    assert_falls_without(Fence::AskDefinition, From::AtRest, PLAIN, QUIET.with(Deed::DeleteDefinition, 1));
+}
+
+/// The limit of what is promised: two operators that take back at once may each give the Secret a token that is not the
+/// object's any more, and then replace what was left behind.
+#[test]
+fn two_operators_that_take_back_at_once_may_replace_what_was_left_behind() {
+    let budget = THREE.with(Deed::Delete, 1).with(Deed::Create, 1);
+    let fallen = explore(Scenario { name: "taken back at once", from: From::AtRest, spec: RETAIN, budget }, None);
+    println!("{fallen:?}");
+    assert!(fallen.is_err(), "the promise is kept after all; say so in docs/model.md");
 }

@@ -4,27 +4,35 @@
 //! Whatever gets a name gets it from what made it (a client from its token, a token from the object's version), so that
 //! two orders of independent events lead to one state.
 
+mod departures;
 mod effects;
 mod fair;
+mod people;
+mod remote;
+mod secrets;
+mod spec;
+mod sweep;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use meshagent_operator::decide::change::Wanted;
-use meshagent_operator::decide::desired::lifecycle::OnLoss;
-use meshagent_operator::decide::disowned::{Evidence, disowned};
-use meshagent_operator::decide::id::{ClientId, ClusterId, Digest, Token, Uid, Version};
-use meshagent_operator::decide::marker::{Owner, Policy};
+use meshagent_operator::decide::id::{ClientId, Token, Uid, Version};
 pub use meshagent_operator::decide::next::Step;
-use meshagent_operator::decide::next::{Desired, Leaving, Removal, next};
+use meshagent_operator::decide::next::{Desired, next};
 use meshagent_operator::decide::observed::{
-    Content, Credential, Foreign, Held, Object, Observed, Recorded, RemoteClient, Replaced, Secret, Stored,
+    Definition, Held, Object, Observed, Recorded, RemoteClient, Replaced, Secret,
 };
 use meshagent_operator::decide::settings::Settings;
 
+pub use departures::{Deletion, Left};
 pub use effects::Fault;
 pub use fair::Rests;
+pub use people::Deed;
+pub use secrets::{ALTERED, Secrets, StoredSecret};
+pub use spec::{Adoption, NAMES, Spec};
+pub use sweep::Sweep;
 
 use super::shared::Shared;
+use secrets::locate;
 
 /// A fence that can be taken out, to show that a property falls without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,6 +47,16 @@ pub enum Fence {
     CreateNotApply,
     /// A withdrawn intent gets a fresh token; without the fence the object gets the Secret's token back.
     FreshToken,
+    /// The sweep looks for a Secret that says that the client was left behind.
+    RetainedSecret,
+    /// What was left behind is taken back only if the client's own marker says so.
+    Consent,
+    /// A client that only the Secret names is used only if its marker is the object's.
+    SecretVouches,
+    /// The object's ownership is taken off the Secret before the finalizer goes.
+    OwnerOffFirst,
+    /// Before a deletion it is asked whether the definition is being deleted.
+    AskDefinition,
 }
 
 /// How much of everything may happen.
@@ -48,28 +66,39 @@ pub struct Budget {
     pub crashes: u8,
     pub lost_answers: u8,
     pub sweeps: u8,
-    pub deletes: u8,
-    pub creates: u8,
-    pub replaces: u8,
-    pub rotations: u8,
-    pub edits: u8,
-    pub secret_deletes: u8,
-    pub studio_deletes: u8,
+    /// By [`Deed`].
+    pub deeds: [u8; Deed::COUNT],
+    /// So many clients may the project hold, others' included.
+    pub limit: Option<u8>,
+    /// Whether the caches of Secrets and of the listing are stale each on its own.
+    pub apart: bool,
+}
+
+impl Budget {
+    /// The same, and a deed so many times.
+    pub const fn with(mut self, deed: Deed, times: u8) -> Self {
+        self.deeds[deed as usize] = times;
+        self
+    }
+
+    pub fn has(&self, deed: Deed) -> bool {
+        self.deeds[deed as usize] > 0
+    }
 }
 
 /// The OAuthClient in etcd.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Declared {
     pub object: Object,
-    pub deleting: bool,
-    pub variant: u8,
+    pub deletion: Option<Deletion>,
+    pub spec: Spec,
 }
 
 /// One operator process: its caches, what it holds, and the pass it is in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Operator {
     pub cached: Option<Shared<Declared>>,
-    pub cached_secret: Option<Shared<StoredSecret>>,
+    pub cached_secrets: Secrets,
     pub cached_remote: Shared<Clients>,
     pub held: Option<Shared<Held>>,
     pub pass: Option<Shared<Pass>>,
@@ -80,42 +109,27 @@ pub struct Operator {
 pub struct Pass {
     pub observed: Observed,
     pub deleting: bool,
-    pub variant: u8,
+    pub spec: Spec,
+    /// Which of the names the Secret has that the pass goes by.
+    pub place: usize,
     /// What it does next.
     pub step: Step,
     /// With the fence `ListBeforeRead` out: what was read before the listing instead of after it.
-    pub read_too_early: Option<(Option<Object>, Secret)>,
-}
-
-/// The Secret in etcd.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct StoredSecret {
-    pub version: Version,
-    pub uid: Uid,
-    pub token: Token,
-    pub client_id: ClientId,
+    pub read_too_early: Option<(Option<Object>, Secret, usize, Option<Version>)>,
 }
 
 /// Clients at MeshAgent.
 pub type Clients = BTreeMap<ClientId, RemoteClient>;
-
-/// The sweep, between its effects.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
-pub enum Sweep {
-    #[default]
-    Idle,
-    /// With the fence `ListBeforeRead` out: it has read, and lists next.
-    ReadTooEarly(Option<Shared<Declared>>, Option<Shared<StoredSecret>>),
-    Listed(Shared<Clients>),
-    Judged(Vec<ClientId>),
-}
 
 /// Everything.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct World {
     pub fence_out: Option<Fence>,
     pub declared: Option<Shared<Declared>>,
-    pub secret: Option<Shared<StoredSecret>>,
+    /// What the object asks for when it is created again.
+    pub spec: Spec,
+    pub definition: Definition,
+    pub secrets: Secrets,
     pub remote: Shared<Clients>,
     pub late: Clients,
     pub operators: [Operator; 2],
@@ -123,11 +137,26 @@ pub struct World {
     pub budget: Budget,
     pub posted: Shared<BTreeSet<Token>>,
     pub deleted_in_studio: BTreeSet<ClientId>,
+    /// Clients whose marker somebody erased.
+    pub erased: BTreeSet<ClientId>,
+    /// What a released object left behind last.
+    pub left: Option<Left>,
+    /// The adopted client was deleted, as its object explicitly asked for.
+    pub deleted_on_purpose: bool,
+    /// How often a person, or foreground deletion, took or altered the object's Secret.
+    pub tampered: u8,
+    /// The garbage collector, or a pass on a suspended object, took ownership off a Secret: it may stay if the pass that
+    /// lets the object go sees that too late.
+    pub orphaned: bool,
+    /// With the fence `OwnerOffFirst` out: the object whose ownership is still to be taken off.
+    pub owner_stays: Option<Uid>,
     /// POSTs whose answer reached nobody who could publish or delete what they made.
     pub astray: u8,
     /// How often the object was written, and the Secret.
     pub object_writes: u16,
     pub secret_writes: u16,
+    /// Of two clusters with equal uids, which this is.
+    pub twin: Option<char>,
     pub violation: Option<&'static str>,
 }
 
@@ -135,12 +164,14 @@ pub struct World {
 pub const FOREIGN: &str = "foreign";
 
 impl World {
-    pub fn begin(budget: Budget, fence_out: Option<Fence>) -> Self {
+    pub fn begin(budget: Budget, spec: Spec, fence_out: Option<Fence>) -> Self {
         let foreign = RemoteClient { settings: Settings::default(), marker: None };
         let mut world = Self {
             fence_out,
             declared: None,
-            secret: None,
+            spec,
+            definition: Definition::Established,
+            secrets: [None, None],
             remote: Shared::new(BTreeMap::from([(ClientId::new(FOREIGN), foreign)])),
             late: BTreeMap::new(),
             operators: [Operator::default(), Operator::default()],
@@ -148,21 +179,32 @@ impl World {
             budget,
             posted: Shared::default(),
             deleted_in_studio: BTreeSet::new(),
+            erased: BTreeSet::new(),
+            left: None,
+            deleted_on_purpose: false,
+            tampered: 0,
+            orphaned: false,
+            owner_stays: None,
             astray: 0,
             object_writes: 0,
             secret_writes: 0,
+            twin: None,
             violation: None,
         };
+        if spec.adopts == Adoption::InPlace {
+            world.write_by_hand(None, None);
+        }
         world.create();
         world
     }
 
     /// The client is made and recorded, and every cache has caught up.
     pub fn come_to_rest(&mut self) {
-        self.run_leader();
+        while self.go_on_fairly() {}
         for who in 0..2 {
             self.refresh_object(who);
-            self.refresh_secret_and_listing(who);
+            self.refresh_secrets(who);
+            self.refresh_listing(who);
         }
     }
 
@@ -193,7 +235,8 @@ impl World {
             replaced: Replaced::LongAgo,
             orphaning: false,
         };
-        self.declared = Some(Shared::new(Declared { object, deleting: false, variant: 0 }));
+        self.definition = Definition::Established;
+        self.declared = Some(Shared::new(Declared { object, deletion: None, spec: self.spec }));
     }
 
     /// A write of the object, whoever does it.
@@ -205,59 +248,25 @@ impl World {
                 declared.object.version = version;
             });
         }
-        if self.declared.as_ref().is_some_and(|declared| declared.deleting && !declared.object.finalizer) {
-            self.declared = None;
+        let held = |declared: &Declared| declared.object.finalizer || declared.object.orphaning;
+        if let Some(gone) = self.declared.take_if(|declared| declared.deletion.is_some() && !held(declared)) {
+            self.leave(&gone);
         }
-    }
-
-    /// Whether the Secret's owner is gone.
-    pub fn secret_is_garbage(&self) -> bool {
-        self.secret.as_ref().is_some_and(|secret| self.uid() != Some(&secret.uid))
-    }
-
-    fn view_secret(secret: Option<&StoredSecret>, object: &Object, live: bool) -> Secret {
-        let Some(secret) = secret else { return Secret::Absent };
-        if secret.uid != object.uid {
-            let former = Some((secret.client_id.clone(), secret.uid.clone()));
-            return Secret::Foreign(Foreign { version: secret.version.clone(), former, content: Content::Unread });
-        }
-        let digest = Digest::new(secret.client_id.as_str());
-        let as_recorded = object.recorded.digest.as_ref() == Some(&digest);
-        let credential = match (live, object.recorded.secret_version.as_ref() == Some(&secret.version)) {
-            (false, true) => Credential::AsRecorded,
-            (false, false) => Credential::Unread,
-            (true, _) if as_recorded => Credential::AsRecorded,
-            (true, _) => Credential::Other(digest),
-        };
-        Secret::Ours(Stored {
-            version: secret.version.clone(),
-            token: Some(secret.token.clone()),
-            client_id: Some(secret.client_id.clone()),
-            credential,
-            in_shape: true,
-            misplaced: false,
-            owned: true,
-            retained: false,
-        })
     }
 
     pub fn start_pass(&mut self, who: usize) {
         let operator = &mut self.operators[who];
         let Some(cached) = operator.cached.clone() else { return };
-        let secret = Self::view_secret(operator.cached_secret.as_deref(), &cached.object, false);
+        let Declared { object, deletion, spec } = Declared::clone(&cached);
+        let (secret, place, leftover) = locate(&operator.cached_secrets, &object, &spec, false);
         let held = operator.held.take().map_or(Held::Nothing, |held| Held::clone(&held));
-        let remote = of_interest(&operator.cached_remote, &cached.object);
-        let observed = Observed::begin(cached.object.clone(), secret, remote, held);
-        self.go_on(
-            who,
-            Pass {
-                observed,
-                deleting: cached.deleting,
-                variant: cached.variant,
-                step: Step::Rest,
-                read_too_early: None,
-            },
-        );
+        let cached_remote = operator.cached_remote.clone();
+        let remote = self.listed(&cached_remote, &object, &spec, &secret);
+        let mut observed = Observed::begin(object, secret, remote, held);
+        observed.leftover = leftover;
+        observed.may_adopt = true;
+        let deleting = deletion.is_some();
+        self.go_on(who, Pass { observed, deleting, spec, place, step: Step::Rest, read_too_early: None });
     }
 
     /// Decides the next step of a pass; one that rests ends, and what it holds stays with the process.
@@ -280,8 +289,11 @@ impl World {
         self.operators[who].cached = self.declared.clone();
     }
 
-    pub fn refresh_secret_and_listing(&mut self, who: usize) {
-        self.operators[who].cached_secret = self.secret.clone();
+    pub fn refresh_secrets(&mut self, who: usize) {
+        self.operators[who].cached_secrets = self.secrets.clone();
+    }
+
+    pub fn refresh_listing(&mut self, who: usize) {
         self.operators[who].cached_remote = self.remote.clone();
     }
 
@@ -289,7 +301,7 @@ impl World {
     pub fn forget_caches(&mut self) {
         for operator in &mut self.operators {
             operator.cached = None;
-            operator.cached_secret = None;
+            operator.cached_secrets = [None, None];
             operator.cached_remote = Shared::default();
         }
     }
@@ -318,112 +330,24 @@ impl World {
                 .change(|declared| declared.object.recorded.retiring.iter_mut().for_each(|former| former.due = true));
         }
     }
-
-    /// `kubectl replace` of the YAML in git: annotations and finalizer go, status stays.
-    pub fn replace(&mut self) {
-        // What the annotations knew of POSTs of unknown outcome is lost with them.
-        let forgotten = self.declared.as_ref().map_or(0, |declared| declared.object.unknown.len() + 1);
-        self.astray += u8::try_from(forgotten).unwrap_or(u8::MAX);
-        self.touch(|declared| {
-            declared.object.token = None;
-            declared.object.unknown.clear();
-            declared.object.finalizer = false;
-        });
-    }
-
-    pub fn delete_in_studio(&mut self) {
-        let Some(declared) = &self.declared else { return };
-        if let Some(client_id) = declared.object.recorded.client_id.clone() {
-            self.remote.change(|remote| {
-                remote.remove(&client_id);
-            });
-            self.deleted_in_studio.insert(client_id);
-        }
-    }
-
-    pub fn sweep_begins(&mut self) {
-        self.sweep = if self.intact(Fence::ListBeforeRead) {
-            Sweep::Listed(self.remote.clone())
-        } else {
-            Sweep::ReadTooEarly(self.declared.clone(), self.secret.clone())
-        };
-    }
-
-    /// The sweep judges by the product's own rule. The age that the rule asks for may pass at any time.
-    pub fn sweep_judges(&mut self) {
-        let (listed, declared, secret) = match std::mem::take(&mut self.sweep) {
-            Sweep::Listed(listed) => (listed, self.declared.clone(), self.secret.clone()),
-            Sweep::ReadTooEarly(declared, secret) => (self.remote.clone(), declared, secret),
-            Sweep::Idle | Sweep::Judged(_) => return,
-        };
-        let judged = listed.iter().filter(|(client_id, client)| {
-            let Some(marker) = &client.marker else { return false };
-            let declared = declared.as_ref().filter(|declared| declared.object.uid == marker.owner.uid);
-            let view;
-            let evidence = match declared {
-                None => Evidence::Gone,
-                Some(declared) => {
-                    view = Self::view_secret(secret.as_deref(), &declared.object, true);
-                    Evidence::Present(&declared.object, &view)
-                }
-            };
-            disowned(client_id, marker, evidence).is_some()
-        });
-        let judged: Vec<_> = judged.map(|(client_id, _)| client_id.clone()).collect();
-        self.sweep = if judged.is_empty() { Sweep::Idle } else { Sweep::Judged(judged) };
-    }
-
-    pub fn sweep_deletes(&mut self) {
-        if let Sweep::Judged(judged) = std::mem::take(&mut self.sweep) {
-            for client_id in judged {
-                self.remove(&client_id, Removal::Disowned);
-            }
-        }
-    }
 }
 
 impl Pass {
     /// What the pass believes is asked for.
     fn desired(&self) -> Desired {
+        let adopted = self.observed.object.recorded.adopted;
         if self.deleting {
-            Desired::Absent(Leaving::default())
+            Desired::Absent(self.spec.leaving(adopted))
         } else {
-            Desired::Present(Box::new(wanted(&self.observed.object.uid, self.variant)))
+            Desired::Present(Box::new(self.spec.wanted(&self.observed.object.uid, adopted)))
         }
     }
-}
-
-/// The client that a variant of the spec asks for.
-pub fn wanted(uid: &Uid, variant: u8) -> Wanted {
-    let owner = Owner { cluster: ClusterId::new("k"), namespace: "n".into(), name: "o".into(), uid: uid.clone() };
-    let scope = if variant == 0 { "a" } else { "b" };
-    let settings = Settings { scopes: BTreeSet::from([scope.to_owned()]), ..Settings::default() };
-    Wanted {
-        settings,
-        owner,
-        policy: Policy::Delete,
-        adopt: None,
-        on_loss: OnLoss::Recreate,
-        suspended: false,
-        secret_name: "o-oauth".into(),
-    }
-}
-
-/// The clients of a listing that matter to an object: recorded, retiring, or bearing its uid.
-fn of_interest(clients: &Clients, object: &Object) -> Clients {
-    let named = |client_id| {
-        object.recorded.client_id.as_ref() == Some(client_id)
-            || object.recorded.retiring.iter().any(|former| &former.client_id == client_id)
-    };
-    let marked = |client: &RemoteClient| client.marker.as_ref().is_some_and(|it| it.owner.uid == object.uid);
-    let of_interest = clients.iter().filter(|(client_id, client)| named(client_id) || marked(client));
-    of_interest.map(|(client_id, client)| (client_id.clone(), client.clone())).collect()
 }
 
 impl Operator {
     /// Whether it holds a client that is not published yet.
     pub fn has_credential(&self) -> bool {
         let held = self.pass.as_ref().map(|pass| &pass.observed.held).or(self.held.as_deref());
-        matches!(held, Some(Held::Credential { .. } | Held::Keyless { .. }))
+        held.is_some_and(|held| held.client_id().is_some())
     }
 }

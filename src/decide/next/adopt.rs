@@ -10,7 +10,7 @@ use crate::api::Reason;
 use crate::decide::change::Wanted;
 use crate::decide::failure::Failure;
 use crate::decide::id::{ClientId, Uid};
-use crate::decide::marker::{Marker, Origin};
+use crate::decide::marker::{Marker, Origin, Owner};
 use crate::decide::observed::{Content, Foreign, Observed, Remote, Secret};
 
 /// Whether the object's client existed before, so that it is never recreated. The status remembers it, and the marker.
@@ -185,9 +185,10 @@ fn look(wanted: &Wanted, observed: &Observed, client_id: &ClientId) -> Look {
     }
 }
 
-/// Whether a marker leaves the client to this object.
+/// Whether a marker leaves the client to this object. One that names a former object of the same name does: whoever
+/// wrote it may have frozen, and written it when that object was gone.
 pub(super) fn is_free(marker: &Marker, wanted: &Wanted) -> bool {
-    marker.owner == wanted.owner || marker.retained || marker.was_left_to(&wanted.owner)
+    marker.retained || Owner { uid: wanted.owner.uid.clone(), ..marker.owner.clone() } == wanted.owner
 }
 
 fn gone(client_id: Option<&ClientId>) -> Failure {

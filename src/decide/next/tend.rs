@@ -54,6 +54,10 @@ pub(super) fn tend(wanted: &Wanted, observed: &Observed, stored: &Stored, token:
 /// What is left to do before the record: the Secret's place and shape, the one under its former name, former clients.
 fn tidy(observed: &Observed, stored: &Stored, client_id: &ClientId, annotated: bool) -> Option<Step> {
     let (client, version) = (client_id.clone(), stored.version.clone());
+    if stored.retained && observed.live.is_none() {
+        // Who wrote that saw the object being deleted: this pass' view of the object may be older.
+        return Some(Step::ReadLive);
+    }
     if stored.misplaced {
         return Some(Step::Relocate { client_id: client, version });
     }

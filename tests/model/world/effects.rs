@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use meshagent_operator::api::Reason;
 use meshagent_operator::decide::failure::Failure;
-use meshagent_operator::decide::id::{ClientId, Digest, Token, Version};
-use meshagent_operator::decide::next::{Published, Record, Removal, SecretWrite, Step, Verdict};
-use meshagent_operator::decide::observed::{
-    Answer, Credential, Definition, Object, RemoteClient, Retiring, Secret, Stored,
-};
+use meshagent_operator::decide::id::{Token, Version};
+use meshagent_operator::decide::next::{Record, Step};
+use meshagent_operator::decide::observed::{Answer, Credential, Definition, Object, Retiring, Secret};
 
-use super::{Declared, FOREIGN, Fence, Pass, StoredSecret, World, of_interest, wanted};
-use crate::shared::Shared;
+use super::secrets::{locate, view};
+use super::spec::NAMES;
+use super::{Declared, Fence, Pass, World};
 
 /// What may go wrong with one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,8 +37,8 @@ impl World {
             self.swap_listing_and_read(&mut pass);
         }
         let answer = match fault {
-            None => self.effect(&pass),
-            Some(fault) => self.faulty(&pass, fault),
+            None => self.effect(&mut pass),
+            Some(fault) => self.faulty(&mut pass, fault),
         };
         if let Answer::Live(Some(object), _, _)
         | Answer::Intent(object, _)
@@ -49,16 +48,16 @@ impl World {
             && object.uid == pass.observed.object.uid
             && object.version == declared.object.version
         {
-            pass.deleting = declared.deleting;
-            pass.variant = declared.variant;
+            pass.deleting = declared.deletion.is_some();
+            pass.spec = declared.spec;
         }
         pass.observed.absorb(&step, answer);
         self.go_on(who, pass);
     }
 
-    fn faulty(&mut self, pass: &Pass, fault: Fault) -> Answer {
+    fn faulty(&mut self, pass: &mut Pass, fault: Fault) -> Answer {
         let failure = Failure::retry(Reason::APIUnavailable, "");
-        let Step::Post { token } = &pass.step else {
+        let Step::Post { token } = pass.step.clone() else {
             if fault == Fault::Unheard {
                 let _unheard = self.effect(pass);
             }
@@ -67,7 +66,7 @@ impl World {
         match fault {
             Fault::Refused => return Answer::Refused(failure),
             Fault::Uncommitted => {
-                self.send(token);
+                self.send(pass, &token);
                 return Answer::Unknown(failure, None);
             }
             Fault::Unheard | Fault::Late | Fault::Keyless => {}
@@ -100,38 +99,35 @@ impl World {
     }
 
     /// The effect of a step, and its answer.
-    fn effect(&mut self, pass: &Pass) -> Answer {
-        match &pass.step {
+    fn effect(&mut self, pass: &mut Pass) -> Answer {
+        match &pass.step.clone() {
             Step::ReadLive => {
-                let (object, secret) = pass.read_too_early.clone().unwrap_or_else(|| self.read_live(pass));
-                Answer::Live(object, secret, None)
+                let (object, secret, place, leftover) =
+                    pass.read_too_early.clone().unwrap_or_else(|| self.read_live(pass));
+                pass.place = place;
+                Answer::Live(object, secret, leftover)
             }
-            Step::ReadSecret => match Self::view_secret(self.secret.as_deref(), &pass.observed.object, true) {
-                Secret::Ours(stored) => Answer::Data(stored.credential, stored.in_shape),
-                Secret::Absent | Secret::Foreign(_) => Answer::Conflict,
-            },
-            Step::List => Answer::Listing(of_interest(&self.remote, &pass.observed.object)),
-            Step::Get { client_id } => Answer::Client(self.remote.get(client_id).cloned()),
+            Step::ReadSecret => self.read_secret(pass),
+            Step::List => Answer::Listing(self.listing(pass)),
+            Step::Get { client_id } => Answer::Client(self.shown(pass, client_id)),
             Step::WriteIntent { version, unknown } => self.write_intent(pass, version, unknown),
-            Step::Rehearse { write } if self.may_write(write) => Answer::Rehearsed,
+            Step::Rehearse { write } if self.may_write(pass, write) => Answer::Rehearsed,
             Step::Rehearse { .. } => Answer::Conflict,
             Step::Post { token } => self.post(pass, token),
             Step::Publish { client_id, token, write, .. } => self.publish(pass, client_id, token, write),
             Step::MoveToken { token, version } => self.move_token(pass, token, version),
+            Step::AskDefinition if self.intact(Fence::AskDefinition) => Answer::Definition(self.definition),
             Step::AskDefinition => Answer::Definition(Definition::Established),
-            Step::Reshape { .. }
-            | Step::TakeOver { .. }
-            | Step::TakeCredential { .. }
-            | Step::Relocate { .. }
-            | Step::DeleteSecret { .. }
-            | Step::LeaveSecret { .. }
-            | Step::Abandon { .. } => {
-                self.violation = Some("nothing asks for this in this model");
-                Answer::Conflict
-            }
-            Step::Put { client_id, result, .. } => self.put(client_id, result),
+            Step::Reshape { client_id, version } => self.reshape(pass, client_id, None, version),
+            Step::TakeOver { client_id, token, version } => self.reshape(pass, client_id, Some(token), version),
+            Step::TakeCredential { client_id, .. } => self.take_credential(pass, client_id),
+            Step::Relocate { client_id, version } => self.relocate(pass, client_id, version),
+            Step::DeleteSecret { leftover, version } => self.delete_secret(pass, *leftover, version),
+            Step::LeaveSecret { retained, version } => self.leave_secret(pass, *retained, version),
+            Step::Abandon { .. } => Answer::Abandoned,
+            Step::Put { client_id, change, result } => self.put(pass, client_id, change, result),
             Step::Delete { client_id, because } => {
-                self.remove(client_id, *because);
+                self.remove(client_id, *because, Some(pass));
                 Answer::Deleted
             }
             Step::Record(record) => self.record(pass, record),
@@ -152,10 +148,22 @@ impl World {
         self.declared.as_ref().map(|declared| declared.object.clone())
     }
 
-    fn read_live(&self, pass: &Pass) -> (Option<Object>, Secret) {
-        let object = self.object();
-        let secret = Self::view_secret(self.secret.as_deref(), object.as_ref().unwrap_or(&pass.observed.object), true);
-        (object, secret)
+    fn read_live(&self, pass: &Pass) -> (Option<Object>, Secret, usize, Option<Version>) {
+        let declared = self.declared.as_ref().filter(|declared| declared.object.uid == pass.observed.object.uid);
+        let (object, spec) = match declared {
+            Some(declared) => (&declared.object, &declared.spec),
+            None => (&pass.observed.object, &pass.spec),
+        };
+        let (secret, place, leftover) = locate(&self.secrets, object, spec, true);
+        (declared.map(|declared| declared.object.clone()), secret, place, leftover)
+    }
+
+    fn read_secret(&self, pass: &Pass) -> Answer {
+        let known = pass.observed.secret.stored().map(|stored| &stored.version);
+        match view(self.secrets[pass.place].as_deref(), &pass.observed.object, &pass.spec, true) {
+            Secret::Ours(stored) if known == Some(&stored.version) => Answer::Data(stored.credential, stored.in_shape),
+            Secret::Ours(_) | Secret::Absent | Secret::Foreign(_) => Answer::Conflict,
+        }
     }
 
     /// With the fence out, reading and listing change places.
@@ -163,7 +171,7 @@ impl World {
         if pass.step == Step::List {
             pass.read_too_early = Some(self.read_live(pass));
         } else if pass.step == Step::ReadLive && pass.read_too_early.is_some() {
-            let listing = of_interest(&self.remote, &pass.observed.object);
+            let listing = self.listing(pass);
             pass.observed.absorb(&Step::List, Answer::Listing(listing));
         }
     }
@@ -173,12 +181,14 @@ impl World {
             return Answer::Conflict;
         }
         let put_back = self.put_back(pass);
-        let fresh = || Token::mint(&pass.observed.object.uid, &(self.object_writes + 1).to_string());
+        let twin = self.twin.unwrap_or_default();
+        let fresh = || Token::mint(&pass.observed.object.uid, &format!("{twin}{}", self.object_writes + 1));
         let token = put_back.clone().unwrap_or_else(fresh);
         self.touch(|declared| {
             declared.object.token = Some(token.clone());
             declared.object.unknown = unknown.clone();
-            declared.object.finalizer = true;
+            // No finalizer can be added to an object that is being deleted, nor is it there any more if it was.
+            declared.object.finalizer |= declared.deletion.is_none();
         });
         match self.object() {
             None => Answer::Conflict,
@@ -197,103 +207,6 @@ impl World {
         (withdrawn && !self.intact(Fence::FreshToken)).then(|| stored.token.clone()).flatten()
     }
 
-    /// Notes that the POST of this token was sent.
-    fn send(&mut self, token: &Token) {
-        if self.posted.contains(token) {
-            self.violation = Some("a token was POSTed twice");
-        }
-        self.posted.change(|posted| {
-            posted.insert(token.clone());
-        });
-    }
-
-    fn post(&mut self, pass: &Pass, token: &Token) -> Answer {
-        self.send(token);
-        let client_id = ClientId::new(format!("c-{token}"));
-        let client = wanted(&pass.observed.object.uid, pass.variant).client(token);
-        self.remote.change(|remote| {
-            remote.insert(client_id.clone(), client.clone());
-        });
-        Answer::Created { digest: Digest::new(client_id.as_str()), client_id, client }
-    }
-
-    fn may_write(&self, write: &SecretWrite) -> bool {
-        match write {
-            SecretWrite::Create => self.secret.is_none() || !self.intact(Fence::CreateNotApply),
-            SecretWrite::Replace(version) => self.secret.as_ref().is_some_and(|secret| &secret.version == version),
-        }
-    }
-
-    fn publish(&mut self, pass: &Pass, client_id: &ClientId, token: &Token, write: &SecretWrite) -> Answer {
-        if !self.may_write(write) {
-            return Answer::Conflict;
-        }
-        let uid = pass.observed.object.uid.clone();
-        if self.secret.as_ref().is_some_and(|secret| secret.uid != uid) {
-            self.violation = Some("I4: a foreign Secret was written");
-        }
-        self.secret_writes += 1;
-        let version = Version::new(self.secret_writes.to_string());
-        let secret = StoredSecret { version: version.clone(), uid, token: token.clone(), client_id: client_id.clone() };
-        self.secret = Some(Shared::new(secret));
-        Answer::Stored(Stored {
-            version,
-            token: Some(token.clone()),
-            client_id: Some(client_id.clone()),
-            credential: Credential::Other(Digest::new(client_id.as_str())),
-            in_shape: true,
-            misplaced: false,
-            owned: true,
-            retained: false,
-        })
-    }
-
-    fn move_token(&mut self, pass: &Pass, token: &Token, version: &Version) -> Answer {
-        let Some(client_id) = self.secret.as_ref().map(|secret| secret.client_id.clone()) else {
-            return Answer::Conflict;
-        };
-        let moved = self.publish(pass, &client_id, token, &SecretWrite::Replace(version.clone()));
-        if let Answer::Stored(stored) = moved {
-            Answer::Stored(Stored { credential: Credential::AsRecorded, ..stored })
-        } else {
-            moved
-        }
-    }
-
-    fn put(&mut self, client_id: &ClientId, result: &RemoteClient) -> Answer {
-        if client_id.as_str() == FOREIGN {
-            self.violation = Some("I4: a foreign client was changed");
-        }
-        if !self.remote.contains_key(client_id) {
-            return Answer::Failed(Failure::retry(Reason::APIUnavailable, ""));
-        }
-        self.remote.change(|remote| {
-            remote.insert(client_id.clone(), result.clone());
-        });
-        Answer::Updated(result.clone())
-    }
-
-    pub fn remove(&mut self, client_id: &ClientId, because: Removal) {
-        if client_id.as_str() == FOREIGN {
-            self.violation = Some("I4: a foreign client was deleted");
-        }
-        if let Some(declared) = &self.declared {
-            let recorded = &declared.object.recorded;
-            if !declared.deleting && recorded.client_id.as_ref() == Some(client_id) {
-                self.violation = Some("I4: the recorded client of a living object was deleted");
-            }
-            let former = recorded.retiring.iter().find(|former| &former.client_id == client_id);
-            if because == Removal::Retired && former.is_some_and(|former| !former.due) {
-                self.violation = Some("I4: a former client was deleted before its overlap had ended");
-            }
-        }
-        if self.remote.contains_key(client_id) {
-            self.remote.change(|remote| {
-                remote.remove(client_id);
-            });
-        }
-    }
-
     /// Only what differs, by the pass's own view, is written; nothing, if nothing does.
     fn record(&mut self, pass: &Pass, record: &Record) -> Answer {
         let before = &pass.observed.object;
@@ -305,12 +218,15 @@ impl World {
             due: due.get(client_id).copied().unwrap_or(false),
         });
         after.recorded.retiring = retiring.collect();
-        if let (Verdict::Converged, Some(Published { client_id, credential: Some(kept), .. })) =
-            (&record.verdict, &record.published)
-        {
-            after.recorded.client_id = Some(client_id.clone());
-            after.recorded.secret_version = Some(kept.version.clone());
-            after.recorded.digest = kept.digest.clone().or(after.recorded.digest);
+        if let Some(published) = &record.published {
+            let recorded = &mut after.recorded;
+            recorded.client_id = Some(published.client_id.clone());
+            recorded.secret_version = published.credential.as_ref().map(|kept| kept.version.clone());
+            let digest = published.credential.as_ref().map(|kept| kept.digest.clone().or(recorded.digest.clone()));
+            recorded.digest = digest.flatten();
+            recorded.secret_name = published.credential.as_ref().map(|_| NAMES[pass.spec.name].to_owned());
+            recorded.adopted = published.adopted;
+            recorded.drift = published.drift.clone();
             after.rotation_asked = false;
         }
         if after == *before {
@@ -324,6 +240,9 @@ impl World {
             patch(&mut live_status.client_id, &old.client_id, new.client_id);
             patch(&mut live_status.secret_version, &old.secret_version, new.secret_version);
             patch(&mut live_status.digest, &old.digest, new.digest);
+            patch(&mut live_status.secret_name, &old.secret_name, new.secret_name);
+            patch(&mut live_status.adopted, &old.adopted, new.adopted);
+            patch(&mut live_status.drift, &old.drift, new.drift);
             let due: Vec<_> = live_status.retiring.iter().filter(|it| it.due).map(|it| it.client_id.clone()).collect();
             patch(&mut live_status.retiring, &old.retiring, new.retiring);
             // What is written is when an overlap ends; whether it has ended is a matter of time, not of the writer's view.

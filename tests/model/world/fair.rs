@@ -3,7 +3,11 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use super::{Budget, FOREIGN, Sweep, World, wanted};
+use meshagent_operator::decide::id::{ClientId, Token};
+use meshagent_operator::decide::marker::{Marker, Origin, Policy};
+use meshagent_operator::decide::observed::{Definition, RemoteClient};
+
+use super::{Adoption, Budget, Declared, FOREIGN, Left, NAMES, Sweep, World};
 use crate::checks;
 use crate::shared::fingerprint;
 
@@ -35,31 +39,40 @@ impl World {
             self.sweep_goes_on();
             return true;
         }
-        if self.secret_is_garbage() {
-            self.secret = None;
+        if let Some(name) = (0..NAMES.len()).find(|name| self.is_garbage(*name)) {
+            self.collect(name);
+            return true;
+        }
+        if self.declared.as_ref().is_some_and(|declared| declared.object.orphaning) {
+            self.strip_owners();
             return true;
         }
         self.overlap_ends();
-        let before = (self.declared.clone(), self.secret.clone(), self.remote.clone(), self.operators[0].held.clone());
+        let before = self.what_lasts();
         self.run_leader();
         self.sweep_begins();
         self.sweep_goes_on();
         self.sweep_goes_on();
-        before != (self.declared.clone(), self.secret.clone(), self.remote.clone(), self.operators[0].held.clone())
+        before != self.what_lasts()
+    }
+
+    fn what_lasts(&self) -> impl PartialEq + use<> {
+        (self.declared.clone(), self.secrets.clone(), self.remote.clone(), self.operators[0].held.clone())
     }
 
     fn sweep_goes_on(&mut self) {
         match self.sweep {
             Sweep::Idle => {}
             Sweep::Listed(_) | Sweep::ReadTooEarly(..) => self.sweep_judges(),
-            Sweep::Judged(_) => self.sweep_deletes(),
+            Sweep::Judged(_) => self.sweep_acts(),
         }
     }
 
     /// A whole pass of the leader on fresh views.
     pub fn run_leader(&mut self) {
         self.refresh_object(0);
-        self.refresh_secret_and_listing(0);
+        self.refresh_secrets(0);
+        self.refresh_listing(0);
         if self.declared.is_none() {
             self.operators[0].held = None;
         }
@@ -90,8 +103,9 @@ impl Rests {
         }
         let mut world = world.clone();
         // Nothing of this matters from here on; states that differ in nothing else are one.
-        world.budget = Budget::default();
+        world.budget = Budget { limit: world.budget.limit, ..Budget::default() };
         world.astray = 0;
+        world.tampered = world.tampered.min(1);
         world.forget_caches();
         let mut way = Vec::new();
         for _ in 0..MOST_STEPS {
@@ -125,19 +139,119 @@ impl Rests {
 }
 
 fn rests_rightly(world: &World) -> bool {
-    if !world.remote.keys().any(|client_id| client_id.as_str() == FOREIGN) {
+    let foreign = ClientId::new(FOREIGN);
+    let foreign_lives = world.remote.contains_key(&foreign);
+    if !foreign_lives && !world.deleted_on_purpose && !world.deleted_in_studio.contains(&foreign) {
         return false;
     }
-    let others = world.remote.len() - 1;
-    let Some(declared) = &world.declared else { return others == 0 };
-    let object = &declared.object;
-    let Some(client_id) = &object.recorded.client_id else { return false };
-    let Some(client) = world.remote.get(client_id) else { return false };
-    others == 1
+    match &world.declared {
+        None => left_rightly(world),
+        Some(declared) => declared_rightly(world, declared),
+    }
+}
+
+/// Clients that nobody can tell to be ours: their marker was erased while nothing named them any more.
+fn others<'a>(world: &'a World, but: &'a [Option<&ClientId>]) -> impl Iterator<Item = &'a ClientId> {
+    let ours = |client_id: &&ClientId| client_id.as_str() != FOREIGN && !but.contains(&Some(*client_id));
+    let erased = |client_id: &&ClientId| {
+        world.erased.contains(*client_id) && world.remote.get(*client_id).is_some_and(|client| client.marker.is_none())
+    };
+    world.remote.keys().filter(ours).filter(move |client_id| !erased(client_id))
+}
+
+/// Without an object: what was left behind is there, and says so on both sides; nothing else is.
+fn left_rightly(world: &World) -> bool {
+    let Some(Left { client_id, with_secret, certain }) = &world.left else {
+        // An adopted client's Secret stays.
+        let adopted = |secret: &super::StoredSecret| secret.client_id.as_ref().is_none_or(|it| it.as_str() == FOREIGN);
+        return others(world, &[]).next().is_none()
+            && world.secrets.iter().flatten().all(|it| (adopted(it) || world.orphaned) && it.owners.is_empty());
+    };
+    if others(world, &[Some(client_id)]).next().is_some() {
+        return false;
+    }
+    let client = world.remote.get(client_id);
+    let stays = client.is_some() || world.deleted_in_studio.contains(client_id) || !certain;
+    let marked = client.and_then(|client| client.marker.as_ref());
+    let says_so = marked.is_none_or(|marker| marker.retained || marker.policy == Policy::Retain)
+        // While the definition is away the Secret alone may say so: the sweep waits.
+        || world.definition == Definition::Away;
+    let secret = world
+        .secrets
+        .iter()
+        .flatten()
+        .any(|secret| secret.client_id.as_ref() == Some(client_id) && secret.owners.is_empty() && secret.retained);
+    stays && (says_so || !with_secret) && (secret || !with_secret || !certain || world.tampered > 0)
+}
+
+/// With an object: its one client is as declared and recorded, and the Secret under the wanted name holds it.
+fn declared_rightly(world: &World, declared: &Declared) -> bool {
+    let Declared { object, deletion, spec } = declared;
+    let recorded = object.recorded.client_id.as_ref();
+    if deletion.is_some() {
+        return false;
+    }
+    let ours = world.secrets.iter().flatten().find(|secret| secret.uid.as_ref() == Some(&object.uid));
+    if spec.suspended {
+        // Nothing is done but that the Secret is the object's no longer.
+        return ours.is_none_or(|secret| secret.owners.is_empty());
+    }
+    let in_the_way = world.secrets[spec.name].as_ref().is_some_and(|secret| secret.uid.as_ref() != Some(&object.uid));
+    let Some(client_id) = recorded else {
+        // Somebody else's Secret is in the way, or the client to be adopted is gone.
+        let adopted_is_gone = spec.adopts != Adoption::No && !world.remote.contains_key(&ClientId::new(FOREIGN));
+        let stuck = in_the_way && world.left.is_none() || adopted_is_gone;
+        return stuck && others(world, &[]).next().is_none();
+    };
+    let adopted = object.recorded.adopted;
+    let Some(client) = world.remote.get(client_id) else {
+        return adopted && world.deleted_in_studio.contains(client_id);
+    };
+    // What was left behind with its Secret is the object's own again.
+    if let Some(Left { client_id: left, with_secret: true, certain: true }) = &world.left
+        && left != client_id
+        && world.tampered == 0
+        && world.deleted_in_studio.is_empty()
+        && world.remote.contains_key(left)
+    {
+        return false;
+    }
+    let left = world.left.as_ref().map(|left| &left.client_id);
+    let as_declared = client.settings.scopes == spec.settings().scopes
+        && client.marker.as_ref() == Some(&expected_marker(declared, client));
+    let lost_for_good = adopted && world.tampered > 0;
+    others(world, &[recorded, left]).next().is_none()
         && object.unknown.is_empty()
         && object.finalizer
-        && client.settings == wanted(&object.uid, declared.variant).settings
-        && world.secret.as_ref().is_some_and(|secret| {
-            secret.uid == object.uid && &secret.client_id == client_id && Some(&secret.token) == object.token.as_ref()
-        })
+        && (as_declared || lost_for_good)
+        && (lost_for_good || published_rightly(world, declared, client_id))
+}
+
+fn expected_marker(declared: &Declared, client: &RemoteClient) -> Marker {
+    let Declared { object, spec, .. } = declared;
+    let wanted = spec.wanted(&object.uid, object.recorded.adopted);
+    let token = client.marker.as_ref().map(|marker| marker.token.clone());
+    let mut marker = wanted.marker(&token.unwrap_or_else(|| Token::new("")));
+    if object.recorded.adopted {
+        marker.origin = Origin::Adopted;
+    }
+    marker
+}
+
+fn published_rightly(world: &World, declared: &Declared, client_id: &ClientId) -> bool {
+    let Declared { object, spec, .. } = declared;
+    let adopted = object.recorded.adopted;
+    if adopted && object.recorded.secret_name.is_none() {
+        return true;
+    }
+    let elsewhere = world.secrets[1 - spec.name].as_ref();
+    let published = world.secrets[spec.name].as_ref().is_some_and(|secret| {
+        secret.uid.as_ref() == Some(&object.uid)
+            && secret.client_id.as_ref() == Some(client_id)
+            && secret.data.as_ref().is_some_and(|data| &data.client_id == client_id && &data.secret == client_id)
+            && secret.token == object.token
+            && !secret.retained
+            && secret.owners.contains(&object.uid) == spec.owns_secret(adopted)
+    });
+    published && elsewhere.is_none()
 }

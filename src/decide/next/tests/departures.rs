@@ -137,3 +137,40 @@ fn what_the_garbage_collector_was_told_to_leave_is_deleted_by_the_operator() {
     assert_eq!(next(&leaving(), &orphaning), delete);
     assert_eq!(next(&leaving(), &gone(with_secret(recorded(), true, false))), let_go());
 }
+
+// Found by the model: such a pass sent the same write again and again, for ever.
+#[test]
+fn after_a_failed_call_a_write_that_meets_a_newer_version_is_looked_into_and_after_three_the_pass_ends() {
+    for leaving in [kept(), going(Policy::Delete, true)] {
+        let mut seen = with_secret(recorded(), false, true);
+        seen.absorb(&Step::Get { client_id: id("c") }, Answer::Failed(away()));
+        if let Desired::Absent(Leaving { policy: Policy::Delete, .. }) = leaving {
+            seen.abandoned = true;
+            seen.secret = Secret::Absent;
+        }
+        for _ in 0..2 {
+            assert_eq!(next(&leaving, &seen), let_go());
+            seen.absorb(&let_go(), Answer::Conflict);
+            assert_eq!(next(&leaving, &seen), Step::ReadLive);
+            seen.absorb(&Step::ReadLive, Answer::Live(Some(recorded()), seen.secret.clone(), None));
+        }
+        assert_eq!(next(&leaving, &seen), let_go());
+        seen.absorb(&let_go(), Answer::Conflict);
+        assert_eq!(next(&leaving, &seen), Step::Rest);
+    }
+}
+
+// Found by the model: a pass that did not know of the deletion gave the Secret back to the object, and the garbage
+// collector took it.
+#[test]
+fn a_secret_that_says_it_was_left_behind_is_not_repaired_before_the_object_was_read_live() {
+    let mut seen = with_secret(recorded(), false, true);
+    if let Secret::Ours(ours) = &mut seen.secret {
+        ours.in_shape = false;
+    }
+    seen.remote = BTreeMap::from([(id("c"), Remote::Listed(wanted().client(&token("t"))))]);
+    assert_eq!(next(&present(), &seen), Step::ReadLive);
+    seen.absorb(&Step::ReadLive, Answer::Live(Some(recorded()), seen.secret.clone(), None));
+    let reshape = Step::Reshape { client_id: id("c"), version: Version::new("4") };
+    assert_eq!(next(&present(), &seen), reshape);
+}

@@ -292,3 +292,17 @@ fn under_another_name_the_secret_is_written_before_the_former_one_goes() {
     let credential = record.published.and_then(|published| published.credential).unwrap();
     assert_eq!(credential.version, Version::new("9"));
 }
+
+// Found by the model: a frozen pass wrote its marker when its object, with the policy Delete, was gone; no later object
+// of that name could adopt the client.
+#[test]
+fn a_marker_that_a_former_object_of_the_same_name_wrote_late_does_not_bar_the_adoption() {
+    let former = Owner { uid: Uid::new("former"), ..wanted().owner };
+    let marker = Marker { owner: former, origin: Origin::Adopted, ..wanted().marker(&token("former")) };
+    let marked = RemoteClient { marker: Some(marker), ..unmarked() };
+    for with_credential in [false, true] {
+        let (wanted, mut seen) = (adopting(with_credential), new_object());
+        go(&wanted, &mut seen, get("theirs"), Answer::Client(Some(marked.clone())));
+        assert_eq!(step(&wanted, &seen), intent("1", &[]));
+    }
+}

@@ -1,0 +1,210 @@
+//! What is explored: where the world begins, and how much of everything may happen in it.
+
+use meshagent_operator::decide::marker::Policy;
+
+use crate::world::{Adoption, Budget, Deed, Spec};
+
+/// Where a scenario begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// The object is new, and nothing was done for it yet.
+    New,
+    /// Its client exists and is recorded; both operators' caches show it so.
+    AtRest,
+    /// The object is new, and a Secret of its name bears annotations as if the foreign client had been left behind.
+    Forged,
+}
+
+/// One scenario.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    pub name: &'static str,
+    pub from: From,
+    pub spec: Spec,
+    pub budget: Budget,
+}
+
+/// Two passes, which may be one operator's or both's, overlap or not, and nothing else.
+pub const QUIET: Budget =
+    Budget { passes: 2, crashes: 0, lost_answers: 0, sweeps: 0, deeds: [0; Deed::COUNT], limit: None, apart: false };
+pub const THREE: Budget = Budget { passes: 3, ..QUIET };
+const CRASH: Budget = Budget { crashes: 1, ..QUIET };
+const APART: Budget = Budget { apart: true, ..QUIET };
+const LOST: Budget = Budget { lost_answers: 1, ..QUIET };
+
+pub const PLAIN: Spec = Spec { variant: 0, policy: None, adopts: Adoption::No, suspended: false, name: 0 };
+pub const RETAIN: Spec = Spec { policy: Some(Policy::Retain), ..PLAIN };
+pub const ADOPT: Spec = Spec { adopts: Adoption::Given, ..PLAIN };
+const ADOPT_BARE: Spec = Spec { adopts: Adoption::WithoutCredential, ..PLAIN };
+const ADOPT_IN_PLACE: Spec = Spec { adopts: Adoption::InPlace, ..PLAIN };
+const ADOPT_AND_DELETE: Spec = Spec { policy: Some(Policy::Delete), ..ADOPT };
+
+const fn scenario(name: &'static str, from: From, spec: Spec, budget: Budget) -> Scenario {
+    Scenario { name, from, spec, budget }
+}
+
+use self::From::{AtRest, Forged, New};
+use Deed::{
+    AlterAnnotation, AlterBoth, AlterSecret, AskForRotation, ChangePolicy, Create, Delete, DeleteAndOrphan,
+    DeleteDefinition, DeleteInForeground, DeleteInStudio, DeleteSecret, Edit, EditInStudio, EraseInStudio,
+    RenameSecret, Replace, Suspend,
+};
+
+/// What every run explores.
+pub const USUAL: &[Scenario] = &[
+    scenario("new; three passes", New, PLAIN, THREE),
+    scenario("new; an answer lost, a crash", New, PLAIN, Budget { lost_answers: 1, ..CRASH }),
+    scenario("new; two answers lost", New, PLAIN, Budget { lost_answers: 2, ..QUIET }),
+    scenario("new; a sweep", New, PLAIN, Budget { sweeps: 1, ..QUIET }),
+    scenario("new; deleted, created again", New, PLAIN, QUIET.with(Delete, 1).with(Create, 1)),
+    scenario(
+        "new; a limit of three, three answers lost",
+        New,
+        PLAIN,
+        Budget { lost_answers: 3, limit: Some(3), ..QUIET },
+    ),
+    scenario("new; a forged Secret in the way", Forged, PLAIN, QUIET.with(Delete, 1)),
+    scenario(
+        "at rest; deleted, created again, a sweep",
+        AtRest,
+        PLAIN,
+        Budget { sweeps: 1, ..THREE }.with(Delete, 1).with(Create, 1),
+    ),
+    scenario("at rest; edited twice, an answer lost", AtRest, PLAIN, Budget { lost_answers: 1, ..THREE }.with(Edit, 2)),
+    scenario("at rest; kubectl replace, a crash", AtRest, PLAIN, Budget { crashes: 1, ..THREE }.with(Replace, 1)),
+    scenario("at rest; rotated, an answer lost", AtRest, PLAIN, LOST.with(AskForRotation, 1)),
+    scenario("at rest; caches apart, rotated", AtRest, PLAIN, Budget { apart: true, ..QUIET }.with(AskForRotation, 1)),
+    scenario("at rest; Secret deleted, then deleted", AtRest, PLAIN, QUIET.with(DeleteSecret, 1).with(Delete, 1)),
+    scenario("at rest; Secret deleted, a crash", AtRest, PLAIN, CRASH.with(DeleteSecret, 1)),
+    scenario("at rest; Secret's data altered, an answer lost", AtRest, PLAIN, LOST.with(AlterSecret, 1)),
+    scenario(
+        "at rest; Secret's annotation altered, deleted",
+        AtRest,
+        PLAIN,
+        CRASH.with(AlterAnnotation, 1).with(Delete, 1),
+    ),
+    scenario("at rest; deleted in Studio, an answer lost", AtRest, PLAIN, LOST.with(DeleteInStudio, 1)),
+    scenario(
+        "at rest; edited in Studio, edited, an answer lost",
+        AtRest,
+        PLAIN,
+        LOST.with(EditInStudio, 2).with(Edit, 1),
+    ),
+    scenario(
+        "at rest; marker erased, deleted, an answer lost",
+        AtRest,
+        PLAIN,
+        LOST.with(EraseInStudio, 1).with(Delete, 1),
+    ),
+    scenario(
+        "at rest; deleted in the foreground, an answer lost",
+        AtRest,
+        PLAIN,
+        LOST.with(DeleteInForeground, 1).with(Create, 1),
+    ),
+    scenario(
+        "at rest; deleted with --cascade=orphan, created",
+        AtRest,
+        PLAIN,
+        LOST.with(DeleteAndOrphan, 1).with(Create, 1),
+    ),
+    scenario(
+        "at rest; definition deleted, created, a sweep",
+        AtRest,
+        PLAIN,
+        Budget { sweeps: 1, lost_answers: 1, ..QUIET }.with(DeleteDefinition, 1).with(Create, 1),
+    ),
+    scenario("at rest; suspended twice, deleted", AtRest, PLAIN, CRASH.with(Suspend, 2).with(Delete, 1)),
+    scenario("at rest; Secret renamed, a crash", AtRest, PLAIN, Budget { crashes: 1, ..THREE }.with(RenameSecret, 1)),
+    scenario("at rest; Secret renamed, deleted", AtRest, PLAIN, LOST.with(RenameSecret, 1).with(Delete, 1)),
+    scenario("retain; deleted, created, a crash", AtRest, RETAIN, CRASH.with(Delete, 1).with(Create, 1)),
+    scenario(
+        "retain; deleted, created, an answer lost, a sweep",
+        AtRest,
+        RETAIN,
+        Budget { sweeps: 1, lost_answers: 1, ..QUIET }.with(Delete, 1).with(Create, 1),
+    ),
+    scenario(
+        "retain; deleted in the foreground, created",
+        AtRest,
+        RETAIN,
+        LOST.with(DeleteInForeground, 1).with(Create, 1),
+    ),
+    scenario(
+        "retain; policy changed, deleted, created",
+        AtRest,
+        PLAIN,
+        LOST.with(ChangePolicy, 1).with(Delete, 1).with(Create, 1),
+    ),
+    scenario("adopt; an answer lost", New, ADOPT, LOST),
+    scenario("adopt; deleted, created, a crash", New, ADOPT, CRASH.with(Delete, 1).with(Create, 1)),
+    scenario(
+        "adopted; deleted, created, a sweep",
+        AtRest,
+        ADOPT,
+        Budget { sweeps: 1, ..THREE }.with(Delete, 1).with(Create, 1),
+    ),
+    scenario("adopt without credential; deleted, created, lost", New, ADOPT_BARE, LOST.with(Delete, 1).with(Create, 1)),
+    scenario(
+        "adopt in place; deleted, created, an answer lost",
+        New,
+        ADOPT_IN_PLACE,
+        LOST.with(Delete, 1).with(Create, 1),
+    ),
+    scenario(
+        "adopt, policy Delete; deleted, an answer lost",
+        New,
+        ADOPT_AND_DELETE,
+        LOST.with(Delete, 1).with(Create, 1),
+    ),
+    scenario(
+        "adopted; its Secret altered or its client deleted",
+        AtRest,
+        ADOPT,
+        LOST.with(DeleteSecret, 1).with(DeleteInStudio, 1),
+    ),
+    scenario(
+        "at rest; Secret renamed, rotated, one pass",
+        AtRest,
+        PLAIN,
+        Budget { passes: 1, ..CRASH }.with(RenameSecret, 1).with(AskForRotation, 1),
+    ),
+    scenario(
+        "at rest; Secret points at a foreign client, deleted",
+        AtRest,
+        PLAIN,
+        QUIET.with(AlterBoth, 1).with(Delete, 1),
+    ),
+];
+
+/// What `make model` explores besides: minutes.
+pub const DEEP: &[Scenario] = &[
+    scenario("at rest; Secret renamed, rotated", AtRest, PLAIN, QUIET.with(RenameSecret, 1).with(AskForRotation, 1)),
+    scenario("at rest; Secret points at a foreign client", AtRest, PLAIN, CRASH.with(AlterBoth, 1).with(Delete, 1)),
+    scenario("at rest; caches apart, Secret deleted", AtRest, PLAIN, APART.with(DeleteSecret, 1)),
+    scenario(
+        "at rest; caches apart, rotated, an answer lost",
+        AtRest,
+        PLAIN,
+        Budget { lost_answers: 1, ..APART }.with(AskForRotation, 1),
+    ),
+    scenario(
+        "foreground; three passes, a crash",
+        AtRest,
+        PLAIN,
+        Budget { lost_answers: 1, crashes: 1, ..THREE }.with(DeleteInForeground, 1).with(Create, 1),
+    ),
+    scenario(
+        "adopt; deleted, created, an answer lost, a crash",
+        New,
+        ADOPT,
+        Budget { lost_answers: 1, ..CRASH }.with(Delete, 1).with(Create, 1),
+    ),
+    scenario(
+        "new; a limit of three, four answers lost, three passes",
+        New,
+        PLAIN,
+        Budget { lost_answers: 4, limit: Some(3), ..THREE },
+    ),
+    scenario("new; its Secret points at a foreign client", New, PLAIN, QUIET.with(AlterBoth, 1)),
+];

@@ -1,0 +1,98 @@
+//! How the object goes, what the garbage collector does then, and what is left behind.
+
+use meshagent_operator::decide::id::{ClientId, Uid};
+use meshagent_operator::decide::marker::Policy;
+use meshagent_operator::decide::observed::Definition;
+
+use super::spec::Adoption;
+use super::{Declared, World};
+use crate::shared::Shared;
+
+/// How the object is being deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Deletion {
+    /// By a person, in the background or with `--cascade=orphan`.
+    Plain,
+    /// By a person; the garbage collector takes what the object owns although our finalizer still holds it.
+    Foreground,
+    /// With the definition of its kind.
+    WithDefinition,
+}
+
+/// What a released object left behind.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Left {
+    pub client_id: ClientId,
+    /// Whether its Secret was left as well.
+    pub with_secret: bool,
+    /// Whether it had to be left: whoever deletes while the definition goes as well may get either.
+    pub certain: bool,
+}
+
+impl World {
+    pub fn delete(&mut self, deletion: Deletion, orphaning: bool) {
+        if deletion == Deletion::WithDefinition {
+            self.definition = Definition::Away;
+        }
+        self.touch(|declared| {
+            declared.deletion.get_or_insert(deletion);
+            declared.object.orphaning |= orphaning;
+        });
+    }
+
+    /// The object is gone: what it leaves, by its policy.
+    pub fn leave(&mut self, declared: &Declared) {
+        let object = &declared.object;
+        let retains = declared.spec.leaving(object.recorded.adopted).policy == Policy::Retain
+            || declared.deletion == Some(Deletion::WithDefinition);
+        let ours = |secret: &&Shared<super::StoredSecret>| secret.uid.as_ref() == Some(&object.uid);
+        let secret = self.secrets.iter().flatten().find(ours);
+        let in_secret = secret.and_then(|secret| secret.client_id.clone());
+        let adopted = object.recorded.adopted || declared.spec.adopts != Adoption::No;
+        if !retains && self.definition == Definition::Established || adopted {
+            return;
+        }
+        let with_secret = secret.is_some();
+        if let Some(client_id) = in_secret.or_else(|| object.recorded.client_id.clone()) {
+            self.left = Some(Left { client_id, with_secret, certain: retains });
+        }
+    }
+
+    /// Whether the garbage collector takes a Secret: its owners are gone, or one is being deleted in the foreground.
+    pub fn is_garbage(&self, name: usize) -> bool {
+        let Some(secret) = &self.secrets[name] else { return false };
+        let living = self.uid();
+        let foreground = |uid: &Uid| {
+            living == Some(uid)
+                && self.declared.as_ref().is_some_and(|declared| declared.deletion == Some(Deletion::Foreground))
+        };
+        let orphaning = self.declared.as_ref().is_some_and(|declared| declared.object.orphaning);
+        !secret.owners.is_empty()
+            && (secret.owners.iter().all(|uid| living != Some(uid)) || secret.owners.iter().any(foreground))
+            && !orphaning
+    }
+
+    pub fn collect(&mut self, name: usize) {
+        let owner_lives =
+            self.secrets[name].as_ref().is_some_and(|it| it.owners.iter().any(|uid| self.uid() == Some(uid)));
+        if owner_lives {
+            // Foreground deletion.
+            self.tampered += 1;
+        }
+        self.secrets[name] = None;
+    }
+
+    /// `--cascade=orphan`: the garbage collector takes the object's ownership off, and then its own finalizer.
+    pub fn strip_owners(&mut self) {
+        let Some(uid) = self.uid().cloned() else { return };
+        let version = self.secret_version();
+        for secret in self.secrets.iter_mut().flatten().filter(|secret| secret.owners.contains(&uid)) {
+            secret.change(|secret| {
+                secret.owners.remove(&uid);
+                secret.version = version.clone();
+            });
+            self.orphaned = true;
+        }
+        self.touch(|declared| declared.object.orphaning = false);
+    }
+}

@@ -1,0 +1,211 @@
+//! What people do.
+
+use std::collections::BTreeSet;
+
+use meshagent_operator::decide::id::{ClientId, Uid};
+use meshagent_operator::decide::marker::Policy;
+use meshagent_operator::decide::observed::Definition;
+
+use super::secrets::{ALTERED, Data, StoredSecret};
+use super::{Deletion, FOREIGN, World};
+use crate::shared::Shared;
+
+/// What people do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Deed {
+    Delete,
+    DeleteInForeground,
+    /// `--cascade=orphan`.
+    DeleteAndOrphan,
+    /// The CRD, and with it all objects. It comes back with the next object.
+    DeleteDefinition,
+    Create,
+    /// `kubectl replace` of the YAML in git: annotations and finalizer go, status stays.
+    Replace,
+    /// Asks for a rotation, or takes the request back.
+    AskForRotation,
+    Edit,
+    /// Lets the client stay when its object goes, or go with it.
+    ChangePolicy,
+    /// Stops the operator, or lets it go on.
+    Suspend,
+    RenameSecret,
+    DeleteSecret,
+    /// Overwrites the client secret in the Secret's data.
+    AlterSecret,
+    /// Lets the Secret's annotation name somebody else's client.
+    AlterAnnotation,
+    /// Lets annotation and data name somebody else's client.
+    AlterBoth,
+    DeleteInStudio,
+    /// Changes the client's settings.
+    EditInStudio,
+    /// Takes the marker off the client.
+    EraseInStudio,
+}
+
+impl Deed {
+    pub const COUNT: usize = 18;
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Delete,
+        Self::DeleteInForeground,
+        Self::DeleteAndOrphan,
+        Self::DeleteDefinition,
+        Self::Create,
+        Self::Replace,
+        Self::AskForRotation,
+        Self::Edit,
+        Self::ChangePolicy,
+        Self::Suspend,
+        Self::RenameSecret,
+        Self::DeleteSecret,
+        Self::AlterSecret,
+        Self::AlterAnnotation,
+        Self::AlterBoth,
+        Self::DeleteInStudio,
+        Self::EditInStudio,
+        Self::EraseInStudio,
+    ];
+}
+
+impl World {
+    /// Whether a deed has something to be done to.
+    pub fn allows(&self, deed: Deed) -> bool {
+        let Some(declared) = &self.declared else {
+            return deed == Deed::Create && !self.is_behind_the_definition();
+        };
+        let recorded = declared.object.recorded.client_id.as_ref();
+        match deed {
+            Deed::Create => false,
+            Deed::Delete | Deed::DeleteInForeground | Deed::DeleteAndOrphan => declared.deletion.is_none(),
+            Deed::DeleteDefinition => self.definition == Definition::Established,
+            // Whoever changes the policy while the object goes may get either.
+            Deed::ChangePolicy | Deed::Suspend => declared.deletion.is_none(),
+            Deed::Replace | Deed::Edit | Deed::RenameSecret => true,
+            Deed::AskForRotation => recorded.is_some(),
+            Deed::DeleteSecret | Deed::AlterSecret | Deed::AlterAnnotation | Deed::AlterBoth => {
+                self.secrets.iter().flatten().any(|secret| secret.uid.as_ref() == Some(&declared.object.uid))
+            }
+            Deed::DeleteInStudio | Deed::EditInStudio | Deed::EraseInStudio => {
+                recorded.is_some_and(|client_id| self.remote.contains_key(client_id))
+            }
+        }
+    }
+
+    /// Whether an operator may still ask for the definition because of an object that went with a former one. Nobody
+    /// brings the definition back so soon.
+    fn is_behind_the_definition(&self) -> bool {
+        let gone = |uid: &Uid| self.uid() != Some(uid);
+        let behind = |operator: &super::Operator| {
+            let cached = operator.cached.as_ref().map(|declared| &declared.object.uid);
+            let at_work = operator.pass.as_ref().map(|pass| &pass.observed.object.uid);
+            cached.into_iter().chain(at_work).any(gone)
+        };
+        self.definition == Definition::Away && self.operators.iter().any(behind)
+    }
+
+    pub fn do_deed(&mut self, deed: Deed) {
+        self.budget.deeds[deed as usize] -= 1;
+        match deed {
+            Deed::Delete => self.delete(Deletion::Plain, false),
+            Deed::DeleteInForeground => self.delete(Deletion::Foreground, false),
+            Deed::DeleteAndOrphan => self.delete(Deletion::Plain, true),
+            Deed::DeleteDefinition => self.delete(Deletion::WithDefinition, false),
+            Deed::Create => self.create(),
+            Deed::Replace => self.replace(),
+            Deed::AskForRotation => {
+                self.touch(|declared| declared.object.rotation_asked = !declared.object.rotation_asked);
+            }
+            Deed::Edit => self.edit(|spec| spec.variant = 1 - spec.variant),
+            Deed::ChangePolicy => self.edit(|spec| {
+                let retains = spec.policy == Some(Policy::Retain);
+                spec.policy = Some(if retains { Policy::Delete } else { Policy::Retain });
+            }),
+            Deed::Suspend => self.edit(|spec| spec.suspended = !spec.suspended),
+            Deed::RenameSecret => self.edit(|spec| spec.name = 1 - spec.name),
+            Deed::DeleteSecret => self.tamper(|secret, _| *secret = None),
+            Deed::AlterSecret => self.alter(|secret| {
+                if let Some(data) = &mut secret.data {
+                    data.secret = ClientId::new(ALTERED);
+                }
+            }),
+            Deed::AlterAnnotation => self.alter(|secret| secret.client_id = Some(ClientId::new(FOREIGN))),
+            Deed::AlterBoth => self.alter(|secret| {
+                secret.client_id = Some(ClientId::new(FOREIGN));
+                secret.data = Some(Data::of(&ClientId::new(FOREIGN)));
+            }),
+            Deed::DeleteInStudio => self.in_studio(|world, client_id| {
+                world.remote.change(|remote| {
+                    remote.remove(&client_id);
+                });
+                world.deleted_in_studio.insert(client_id);
+            }),
+            Deed::EditInStudio => self.in_studio(|world, client_id| {
+                world.remote.change(|remote| {
+                    if let Some(client) = remote.get_mut(&client_id) {
+                        client.settings.scopes = BTreeSet::from(["edited".to_owned()]);
+                    }
+                });
+            }),
+            Deed::EraseInStudio => self.in_studio(|world, client_id| {
+                world.remote.change(|remote| {
+                    if let Some(client) = remote.get_mut(&client_id) {
+                        client.settings.metadata.clear();
+                        client.marker = None;
+                    }
+                });
+                world.erased.insert(client_id);
+            }),
+        }
+    }
+
+    fn edit(&mut self, change: impl Fn(&mut super::Spec)) {
+        change(&mut self.spec);
+        let spec = self.spec;
+        self.touch(|declared| declared.spec = spec);
+    }
+
+    fn alter(&mut self, change: impl FnOnce(&mut StoredSecret)) {
+        self.tamper(|secret, version| {
+            if let Some(secret) = secret {
+                secret.change(|secret| {
+                    change(secret);
+                    secret.version = version;
+                });
+            }
+        });
+    }
+
+    fn in_studio(&mut self, deed: impl FnOnce(&mut Self, ClientId)) {
+        let recorded = self.declared.as_ref().and_then(|declared| declared.object.recorded.client_id.clone());
+        if let Some(client_id) = recorded {
+            deed(self, client_id);
+        }
+    }
+
+    fn replace(&mut self) {
+        // What the annotations knew of POSTs of unknown outcome is lost with them.
+        let forgotten = self.declared.as_ref().map_or(0, |declared| declared.object.unknown.len() + 1);
+        self.astray += u8::try_from(forgotten).unwrap_or(u8::MAX);
+        self.touch(|declared| {
+            declared.object.token = None;
+            declared.object.unknown.clear();
+            declared.object.finalizer = false;
+        });
+    }
+
+    /// A Secret under the first name that holds the foreign client's credential; with annotations as if an object had
+    /// left it behind, if a person forges them.
+    pub fn write_by_hand(&mut self, uid: Option<Uid>, client_id: Option<ClientId>) {
+        let secret = StoredSecret {
+            version: self.secret_version(),
+            retained: uid.is_some(),
+            uid,
+            token: None,
+            client_id,
+            data: Some(Data::of(&ClientId::new(FOREIGN))),
+            owners: BTreeSet::new(),
+        };
+        self.secrets[0] = Some(Shared::new(secret));
+    }
+}

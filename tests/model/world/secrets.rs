@@ -1,0 +1,315 @@
+//! Secrets: what they are to the object, and the steps that write them.
+
+use std::collections::BTreeSet;
+
+use meshagent_operator::api::Reason;
+use meshagent_operator::decide::failure::Failure;
+use meshagent_operator::decide::id::{ClientId, Digest, Token, Uid, Version};
+use meshagent_operator::decide::next::SecretWrite;
+use meshagent_operator::decide::observed::{Answer, Content, Credential, Foreign, Object, Secret, Stored};
+
+use super::spec::{Adoption, NAMES, Spec};
+use super::{FOREIGN, Fence, Pass, World};
+use crate::shared::Shared;
+
+/// What a secret reads that somebody altered.
+pub const ALTERED: &str = "altered";
+
+/// The Secret in etcd.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StoredSecret {
+    pub version: Version,
+    /// The annotations.
+    pub uid: Option<Uid>,
+    pub token: Option<Token>,
+    pub client_id: Option<ClientId>,
+    pub retained: bool,
+    pub data: Option<Data>,
+    /// The owner references.
+    pub owners: BTreeSet<Uid>,
+}
+
+/// A credential in a Secret's data.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Data {
+    pub client_id: ClientId,
+    /// Whose secret it is; or [`ALTERED`].
+    pub secret: ClientId,
+}
+
+/// The Secrets under the two names.
+pub type Secrets = [Option<Shared<StoredSecret>>; 2];
+
+impl Data {
+    pub fn of(client_id: &ClientId) -> Self {
+        Self { client_id: client_id.clone(), secret: client_id.clone() }
+    }
+}
+
+pub fn digest(uid: &Uid, client_id: &ClientId, secret: &ClientId) -> Digest {
+    Digest::new(format!("{uid}/{client_id}/{secret}"))
+}
+
+/// Where the status says that the Secret is, if that is not where the spec wants it.
+pub fn former_name(object: &Object, spec: &Spec) -> Option<usize> {
+    let recorded = object.recorded.secret_name.as_deref()?;
+    NAMES.iter().position(|name| *name == recorded).filter(|name| *name != spec.name)
+}
+
+/// The Secret to go by, where it is, and the version of the one that is left over under its former name.
+pub fn locate(secrets: &Secrets, object: &Object, spec: &Spec, whole: bool) -> (Secret, usize, Option<Version>) {
+    let at = |name: usize| view(secrets[name].as_deref(), object, spec, whole);
+    let former = former_name(object, spec);
+    match (at(spec.name), former.map(at), former) {
+        (Secret::Absent, Some(Secret::Ours(stored)), Some(name)) => {
+            (Secret::Ours(Stored { misplaced: true, ..stored }), name, None)
+        }
+        (Secret::Ours(stored), Some(Secret::Ours(left)), _) => (Secret::Ours(stored), spec.name, Some(left.version)),
+        (wanted, _, _) => (wanted, spec.name, None),
+    }
+}
+
+/// What one Secret is to the object; `whole`: its data was read as well.
+pub fn view(secret: Option<&StoredSecret>, object: &Object, spec: &Spec, whole: bool) -> Secret {
+    let Some(secret) = secret else { return Secret::Absent };
+    let version = secret.version.clone();
+    if secret.uid.as_ref() != Some(&object.uid) {
+        let holds = secret.data.as_ref().is_some_and(|data| data.client_id.as_str() == FOREIGN);
+        let content = match (whole, holds && spec.adopts != Adoption::No) {
+            (false, _) => Content::Unread,
+            (true, true) => Content::Adoptable,
+            (true, false) => Content::Other,
+        };
+        return Secret::Foreign(Foreign { version, former: secret.client_id.clone().zip(secret.uid.clone()), content });
+    }
+    let named = secret.client_id.as_ref().or(object.recorded.client_id.as_ref());
+    let fits_data = secret.data.as_ref().is_some_and(|data| Some(&data.client_id) == named);
+    let owned = secret.owners.contains(&object.uid);
+    Secret::Ours(Stored {
+        token: secret.token.clone(),
+        client_id: secret.client_id.clone(),
+        credential: if whole {
+            credential(secret, object)
+        } else if object.recorded.secret_version.as_ref() == Some(&secret.version) {
+            Credential::AsRecorded
+        } else {
+            Credential::Unread
+        },
+        in_shape: owned == spec.owns_secret(object.recorded.adopted) && !secret.retained && (!whole || fits_data),
+        misplaced: false,
+        owned,
+        retained: secret.retained,
+        version,
+    })
+}
+
+fn credential(secret: &StoredSecret, object: &Object) -> Credential {
+    let Some(data) = &secret.data else { return Credential::Broken };
+    let digest = |client_id| digest(&object.uid, client_id, &data.secret);
+    let recorded = &object.recorded;
+    if let (Some(client_id), Some(known)) = (&recorded.client_id, &recorded.digest)
+        && &digest(client_id) == known
+    {
+        return Credential::AsRecorded;
+    }
+    match &secret.client_id {
+        Some(annotated) if annotated == &data.client_id => Credential::Other(digest(annotated)),
+        Some(_) | None => Credential::Broken,
+    }
+}
+
+impl World {
+    pub fn secret_version(&mut self) -> Version {
+        self.secret_writes += 1;
+        Version::new(self.secret_writes.to_string())
+    }
+
+    /// What the API server answers to a write of the Secret at a place.
+    fn stored(&self, pass: &Pass, place: usize) -> Answer {
+        match view(self.secrets[place].as_deref(), &pass.observed.object, &pass.spec, true) {
+            Secret::Ours(stored) => Answer::Stored(Stored { misplaced: place != pass.spec.name, ..stored }),
+            Secret::Absent | Secret::Foreign(_) => Answer::Conflict,
+        }
+    }
+
+    fn is_at(&self, place: usize, version: &Version) -> bool {
+        self.secrets[place].as_ref().is_some_and(|secret| &secret.version == version)
+    }
+
+    pub fn may_write(&self, pass: &Pass, write: &SecretWrite) -> bool {
+        match write {
+            SecretWrite::Create => self.secrets[pass.spec.name].is_none() || !self.intact(Fence::CreateNotApply),
+            SecretWrite::Replace(version) => self.is_at(pass.place, version),
+        }
+    }
+
+    /// I4: no Secret is written that is neither ours, nor left to us, nor to be adopted.
+    fn guard_secret(&mut self, pass: &Pass, place: usize) {
+        let Some(secret) = &self.secrets[place] else { return };
+        let holds_foreign = secret.data.as_ref().is_some_and(|data| data.client_id.as_str() == FOREIGN);
+        let adopted = holds_foreign && pass.spec.adopts != Adoption::No;
+        let left = self.left.as_ref().is_some_and(|left| secret.client_id.as_ref() == Some(&left.client_id));
+        if secret.uid.as_ref() != Some(&pass.observed.object.uid) && !adopted && !left {
+            self.violation = Some("I4: a foreign Secret was written");
+        }
+    }
+
+    pub fn publish(&mut self, pass: &Pass, client_id: &ClientId, token: &Token, write: &SecretWrite) -> Answer {
+        if !self.may_write(pass, write) {
+            return Answer::Conflict;
+        }
+        let uid = pass.observed.object.uid.clone();
+        let owns = pass.spec.owns_secret(pass.observed.object.recorded.adopted);
+        // A patch leaves owners and whatever else is there alone.
+        let (place, owners, retained) = match write {
+            SecretWrite::Create => {
+                (pass.spec.name, if owns { BTreeSet::from([uid.clone()]) } else { BTreeSet::new() }, false)
+            }
+            SecretWrite::Replace(_) => {
+                let present = self.secrets[pass.place].as_deref().cloned();
+                let (owners, retained) = present.map_or_else(Default::default, |it| (it.owners, it.retained));
+                (pass.place, owners, retained)
+            }
+        };
+        self.guard_secret(pass, place);
+        let secret = StoredSecret {
+            version: self.secret_version(),
+            uid: Some(uid),
+            token: Some(token.clone()),
+            client_id: Some(client_id.clone()),
+            retained,
+            data: Some(Data::of(client_id)),
+            owners,
+        };
+        self.secrets[place] = Some(Shared::new(secret));
+        self.stored(pass, place)
+    }
+
+    /// A patch of the Secret under its version.
+    fn patch_secret(&mut self, pass: &Pass, version: &Version, change: impl FnOnce(&mut StoredSecret)) -> Answer {
+        if !self.is_at(pass.place, version) {
+            return Answer::Conflict;
+        }
+        self.guard_secret(pass, pass.place);
+        let next = self.secret_version();
+        if let Some(secret) = &mut self.secrets[pass.place] {
+            secret.change(|secret| {
+                change(secret);
+                secret.version = next;
+            });
+        }
+        self.stored(pass, pass.place)
+    }
+
+    pub fn move_token(&mut self, pass: &Pass, token: &Token, version: &Version) -> Answer {
+        self.patch_secret(pass, version, |secret| secret.token = Some(token.clone()))
+    }
+
+    /// Reshape; with a token, take over.
+    pub fn reshape(&mut self, pass: &Pass, client_id: &ClientId, token: Option<&Token>, version: &Version) -> Answer {
+        if self.is_at(pass.place, version) && self.secrets[pass.place].as_ref().is_some_and(|it| it.data.is_none()) {
+            return Answer::Failed(Failure::stalled(Reason::SecretConflict, ""));
+        }
+        let uid = pass.observed.object.uid.clone();
+        let owns = pass.spec.owns_secret(pass.observed.object.recorded.adopted);
+        self.patch_secret(pass, version, |secret| {
+            secret.owners.remove(&uid);
+            secret.owners.extend(owns.then(|| uid.clone()));
+            secret.uid = Some(uid);
+            secret.client_id = Some(client_id.clone());
+            secret.retained = false;
+            if let Some(data) = &mut secret.data {
+                data.client_id = client_id.clone();
+            }
+            if let Some(token) = token {
+                secret.token = Some(token.clone());
+            }
+        })
+    }
+
+    pub fn relocate(&mut self, pass: &mut Pass, client_id: &ClientId, version: &Version) -> Answer {
+        let Some(token) = pass.observed.object.token.clone() else { return Answer::Conflict };
+        if !self.is_at(pass.place, version) {
+            return Answer::Conflict;
+        }
+        let Some(data) = self.secrets[pass.place].as_ref().and_then(|secret| secret.data.clone()) else {
+            return Answer::Failed(Failure::stalled(Reason::SecretConflict, ""));
+        };
+        let answer = self.publish(pass, client_id, &token, &SecretWrite::Create);
+        pass.place = pass.spec.name;
+        if let Some(secret) = &mut self.secrets[pass.place]
+            && matches!(answer, Answer::Stored(_))
+        {
+            // It is the former one's secret that is published.
+            secret.change(|secret| secret.data = Some(Data { client_id: client_id.clone(), secret: data.secret }));
+            return self.stored(pass, pass.place);
+        }
+        answer
+    }
+
+    pub fn delete_secret(&mut self, pass: &Pass, leftover: bool, version: &Version) -> Answer {
+        let former = former_name(&pass.observed.object, &pass.spec).filter(|_| leftover);
+        let place = former.unwrap_or(pass.place);
+        if self.secrets[place].is_some() && !self.is_at(place, version) {
+            return Answer::Conflict;
+        }
+        self.guard_secret(pass, place);
+        self.secrets[place] = None;
+        Answer::SecretGone
+    }
+
+    pub fn leave_secret(&mut self, pass: &Pass, retained: bool, version: &Version) -> Answer {
+        let uid = pass.observed.object.uid.clone();
+        if retained && !self.intact(Fence::OwnerOffFirst) {
+            // Only once the finalizer is gone.
+            self.owner_stays = Some(uid);
+            return match &pass.observed.secret {
+                Secret::Ours(stored) => Answer::Stored(Stored { owned: false, retained: true, ..stored.clone() }),
+                Secret::Absent | Secret::Foreign(_) => Answer::Conflict,
+            };
+        }
+        self.orphaned |= !retained;
+        self.patch_secret(pass, version, |secret| {
+            secret.owners.remove(&uid);
+            secret.retained |= retained;
+        })
+    }
+
+    /// With the fence `OwnerOffFirst` out: what should have come before the finalizer.
+    pub fn owner_off_late(&mut self) {
+        let Some(uid) = self.owner_stays.take() else { return };
+        let version = self.secret_version();
+        for secret in self.secrets.iter_mut().flatten().filter(|secret| secret.uid.as_ref() == Some(&uid)) {
+            secret.change(|secret| {
+                secret.owners.remove(&uid);
+                secret.retained = true;
+                secret.version = version.clone();
+            });
+        }
+    }
+
+    pub fn take_credential(&self, pass: &Pass, client_id: &ClientId) -> Answer {
+        let given = match pass.spec.adopts {
+            Adoption::Given => true,
+            Adoption::InPlace => {
+                let data = self.secrets[0].as_ref().and_then(|secret| secret.data.as_ref());
+                data.is_some_and(|data| &data.client_id == client_id)
+            }
+            Adoption::No | Adoption::WithoutCredential => return Answer::Conflict,
+        };
+        if !given {
+            return Answer::Failed(Failure::retry(Reason::CredentialsNotFound, ""));
+        }
+        let digest = digest(&pass.observed.object.uid, client_id, client_id);
+        Answer::Taken { client_id: client_id.clone(), digest }
+    }
+
+    /// What a person does to the Secret that the status or the spec names.
+    pub fn tamper(&mut self, change: impl FnOnce(&mut Option<Shared<StoredSecret>>, Version)) {
+        let Some(declared) = &self.declared else { return };
+        let (_, place, _) = locate(&self.secrets, &declared.object, &declared.spec, true);
+        let version = self.secret_version();
+        change(&mut self.secrets[place], version);
+        self.tampered += 1;
+    }
+}
