@@ -161,7 +161,8 @@ async fn the_client_of_another_oauthclient_is_left_alone() {
     ground.apply(&adopting(&ground, "second", &id, &json!({ "redirectUris": ["https://b.example.com/cb"] }))).await;
     let refused = until_said(&ground, "second", "False/AdoptionConflict").await;
     assert_eq!(condition(&refused, "Stalled"), "True/AdoptionConflict");
-    assert!(message(&refused, "Ready").contains(&id), "{}", message(&refused, "Ready"));
+    let manager = format!("client {id} is managed by OAuthClient {}/first, so it is left alone", ground.ns());
+    assert!(message(&refused, "Ready").contains(&manager), "{}", message(&refused, "Ready"));
     ground.kubectl(&["delete", "maoc", "second", "--timeout=30s"]).await;
     assert_eq!(remote(&ground).await, before);
     assert_eq!(changes(&ground).await, [1, 0, 0]);

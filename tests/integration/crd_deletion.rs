@@ -139,9 +139,11 @@ async fn an_operator_that_is_started_without_the_definition_takes_all_up_once_it
     delete_definition(&ground).await;
     let process = ground.operator.as_ref().unwrap().process();
     process.kill().unwrap();
+    let before_restart = process.log().len();
     process.restart().unwrap();
     eventually(LONG, "the watch has failed", async || {
-        if process.log().contains("oauthclients") { Ok(()) } else { Err(process.log_tail()) }
+        let told = process.log()[before_restart..].contains("OAuthClients or their Secrets cannot be watched");
+        if told { Ok(()) } else { Err("the log does not say so") }
     })
     .await
     .unwrap();

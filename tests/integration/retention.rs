@@ -6,7 +6,7 @@ use simulator::fault::{Fault, FaultRule, RouteMatch};
 
 use super::adoption::{adopting, allow_adoption, changes, look, remote};
 use super::calls::Audited;
-use super::ground::{Ground, LONG, condition, datum};
+use super::ground::{Ground, LONG, condition, datum, message};
 
 /// Who owns a Secret.
 fn owners(secret: &Value) -> &Value {
@@ -185,7 +185,8 @@ async fn without_its_finalizer_a_client_is_swept_unless_it_is_retained() {
     ground.until_remote("the one is swept", |ids| ids == [id.as_str()]).await;
     resyncs(&ground, 5).await;
     assert_eq!(ground.remote_ids().await, [id.as_str()]);
-    assert_eq!(ground.get("cmaproj", &ground.project_name).await["status"]["orphans"], json!(null));
+    let struck_off = |project: &Value| project["status"]["orphans"] == json!(null);
+    ground.until("cmaproj", &ground.project_name, "no orphan is left", struck_off).await;
     ground.apply(&retain).await;
     ground.wait_ready("retain").await;
     assert_eq!(ground.get("maoc", "retain").await["status"]["clientId"], id.as_str());
@@ -303,8 +304,9 @@ async fn a_client_moves_to_another_cluster_with_a_copy_of_its_secret_of_whatever
         manifest["spec"]["adopt"]["credentialSecretRef"] = keys;
         new.apply(&manifest).await;
         // Two clusters never work on one client.
-        new.until("maoc", name, "the client is the old one's", |o| condition(o, "Ready") == "False/AdoptionConflict")
-            .await;
+        let refused = |object: &Value| condition(object, "Ready") == "False/AdoptionConflict";
+        let said = message(&new.until("maoc", name, "the client is the old one's", refused).await, "Ready");
+        assert!(said.contains(&format!("OAuthClient {}/{name} of another cluster", old.ns())), "{said}");
         moved.push((name, secret));
     }
     assert_eq!(changes(&old).await, [2, 0, 0]);
