@@ -90,7 +90,7 @@ async fn a_definition_that_goes_leaves_fifty_clients_and_all_come_back_with_it()
 #[tokio::test]
 #[ignore = "minutes: cargo test --test integration a_definition_that_goes_leaves_a_thousand -- --ignored"]
 async fn a_definition_that_goes_leaves_a_thousand_clients_and_all_come_back_with_it() {
-    goes_and_comes_back(&Ground::own("crds", &[]).await, 1000).await;
+    goes_and_comes_back(&hasty("crds").await, 1000).await;
 }
 
 #[tokio::test]
