@@ -21,7 +21,7 @@ use futures::stream::unfold;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::{WatchStreamExt, controller, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{oneshot, watch};
@@ -253,6 +253,13 @@ async fn watch_namespaces(
             std::future::ready(())
         })
         .await;
+}
+
+/// Says that a watch failed, for instance because the definition of what is watched is gone. It is started again by itself.
+fn tell_of_failed_watch<E>(kind: &str, error: &controller::Error<E, watcher::Error>) {
+    if let controller::Error::QueueError(error) = error {
+        tracing::warn!(%error, "{kind} cannot be watched; it is tried again");
+    }
 }
 
 /// Counts the clients now and then, for the metrics, and wakes projects whose number of clients changed.

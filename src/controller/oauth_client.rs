@@ -16,6 +16,7 @@ use tokio::sync::{oneshot, watch};
 use super::events;
 use super::filled;
 use super::memory::{Asked, Memory};
+use super::tell_of_failed_watch;
 use crate::api::names::OAUTH_CLIENT_LABEL;
 use crate::api::{ConditionType, OAuthClient, condition};
 use crate::decide::id::{ClusterId, Uid, Version};
@@ -113,7 +114,9 @@ impl Watches {
                 let _ = shutdown.wait_for(|down| *down).await;
             })
             .run(wake, after_panic, context)
-            .for_each(|_| std::future::ready(()))
+            .for_each(async |ended| {
+                ended.err().iter().for_each(|error| tell_of_failed_watch("OAuthClients or their Secrets", error))
+            })
             .await;
     }
 }

@@ -28,6 +28,7 @@ use super::declared::Declared;
 use super::filled;
 use super::key_watch::KeyWatches;
 use super::project_status::{self, Said};
+use super::tell_of_failed_watch;
 use super::triggers::Triggers;
 use crate::api::Reason;
 use crate::api::names::MANAGER;
@@ -113,7 +114,7 @@ pub(super) async fn run<K>(
             let _ = shutdown.wait_for(|down| *down).await;
         })
         .run(wake, after_panic, context)
-        .for_each(|_| std::future::ready(()))
+        .for_each(async |ended| ended.err().iter().for_each(|error| tell_of_failed_watch(K::KIND.as_str(), error)))
         .await;
 }
 

@@ -33,14 +33,14 @@ fn counts(expected: &[(&str, usize)]) -> BTreeMap<String, usize> {
 }
 
 /// A ground whose API server writes an audit log, and what was counted there and at the simulator since last asked.
-struct Audited {
-    ground: Ground,
+pub struct Audited {
+    pub ground: Ground,
     log: std::path::PathBuf,
     _directory: tempfile::TempDir,
 }
 
 impl Audited {
-    async fn lay() -> Self {
+    pub async fn lay() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (policy, log) = (directory.path().join("policy.yaml"), directory.path().join("audit.log"));
         let rules =
@@ -56,7 +56,7 @@ impl Audited {
     }
 
     /// What was done since the last call: at MeshAgent, listings apart, and in Kubernetes.
-    async fn assert_cost(&self, what: &str, rest: Option<&[(&str, usize)]>, kubernetes: &[(&str, usize)]) {
+    pub async fn assert_cost(&self, what: &str, rest: Option<&[(&str, usize)]>, kubernetes: &[(&str, usize)]) {
         let mut called = BTreeMap::new();
         for call in self.ground.calls().await.iter().filter(|call| call.query.is_none()) {
             *called.entry(call.method.clone()).or_insert(0_usize) += 1;

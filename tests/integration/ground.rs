@@ -7,7 +7,7 @@ use harness::{
     eventually, free_port,
 };
 use serde_json::{Value, json};
-use simulator::admin::Admin;
+use simulator::admin::{Admin, ProjectAccess, Role};
 use simulator::record::Call;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
@@ -137,6 +137,19 @@ impl Ground {
         Self::lay(prefix, Plane::Shared(common.plane), api, &admin, &json!({})).await
     }
 
+    /// Another cluster with an operator of its own, for the same project at MeshAgent.
+    pub async fn beside(&self, prefix: &str) -> Self {
+        let plane = ControlPlane::start(Options { manifests: manifests(), ..Options::default() }).await.unwrap();
+        let operator = start_operator(&plane, &[]);
+        let key = self.admin.create_key(self.project, &Role::ALL).await.unwrap();
+        let access = ProjectAccess { project_id: self.project, api_key: key.api_key };
+        let plane = Plane::Own(Box::new(plane));
+        let mut ground =
+            Self::lay_in(prefix, plane, self.api_url.clone(), self.admin.clone(), access, &json!({})).await;
+        ground.operator = Some(operator);
+        ground
+    }
+
     /// On a control plane, an operator and a simulator of its own.
     pub async fn own(prefix: &str, operator_args: &[&str]) -> Self {
         Self::own_with(prefix, operator_args, Options::default(), &json!({})).await
@@ -155,10 +168,21 @@ impl Ground {
     }
 
     async fn lay(prefix: &str, plane: Plane, api_url: String, admin: &str, project_spec: &Value) -> Self {
-        let namespace = Namespace::create(plane.get(), prefix).await.unwrap();
-        let kubectl = plane.get().kubectl().unwrap();
         let admin = Admin::new(admin).unwrap();
         let access = admin.create_project(None).await.unwrap();
+        Self::lay_in(prefix, plane, api_url, admin, access, project_spec).await
+    }
+
+    async fn lay_in(
+        prefix: &str,
+        plane: Plane,
+        api_url: String,
+        admin: Admin,
+        access: ProjectAccess,
+        project_spec: &Value,
+    ) -> Self {
+        let namespace = Namespace::create(plane.get(), prefix).await.unwrap();
+        let kubectl = plane.get().kubectl().unwrap();
         let project_name = namespace.name().to_owned();
         let ground = Self {
             kubectl,

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper that cannot do its part fails the test that called it")]
 
+mod adoption;
 mod bad_input;
 mod calls;
 mod chaos;
+mod crd_deletion;
 mod developer;
 mod ground;
 mod howto;
@@ -14,5 +16,6 @@ mod platform;
 mod project_deletion;
 mod projects;
 mod restored;
+mod retention;
 mod security;
 mod tls;

@@ -11,7 +11,7 @@ fn finalizers(object: &Value) -> &Value {
 }
 
 /// A project of a namespace with its key and `clients` OAuthClients, all Ready.
-async fn team(ground: &Ground, namespace: &str, clients: usize) {
+pub async fn team(ground: &Ground, namespace: &str, clients: usize) {
     let key = ground.admin.create_key(ground.project, &Role::ALL).await.unwrap();
     let mut manifests = vec![
         json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } }),

@@ -23,11 +23,13 @@ pub(super) fn is_adopted(wanted: &Wanted, observed: &Observed) -> bool {
 }
 
 pub(super) fn is_marked_adopted(known: Option<&Remote>) -> bool {
+    marker(known).is_some_and(|marker| marker.origin == Origin::Adopted)
+}
+
+fn marker(known: Option<&Remote>) -> Option<&Marker> {
     match known {
-        Some(Remote::Listed(client) | Remote::Unmoved(client) | Remote::Read(client)) => {
-            client.marker.as_ref().is_some_and(|marker| marker.origin == Origin::Adopted)
-        }
-        Some(Remote::Missing(_) | Remote::Absent | Remote::Deleted) | None => false,
+        Some(Remote::Listed(client) | Remote::Unmoved(client) | Remote::Read(client)) => client.marker.as_ref(),
+        Some(Remote::Missing(_) | Remote::Absent | Remote::Deleted) | None => None,
     }
 }
 
@@ -79,7 +81,7 @@ pub(super) fn tend_secretless(wanted: &Wanted, observed: &Observed) -> Step {
     let drift = match compare(wanted, observed, token, client_id) {
         Comparison::Step(step) => return step,
         Comparison::Gone => return blocked(observed, gone(Some(client_id))),
-        Comparison::Anothers | Comparison::Nobodys => return blocked(observed, conflict(client_id)),
+        Comparison::Anothers | Comparison::Nobodys => return blocked(observed, conflict(wanted, observed, client_id)),
         Comparison::Same => None,
         Comparison::Drift(drift) => Some(drift),
     };
@@ -179,7 +181,9 @@ fn look(wanted: &Wanted, observed: &Observed, client_id: &ClientId) -> Look {
         Some(Remote::Missing(_)) => Look::Step(Step::List),
         Some(Remote::Absent | Remote::Deleted) => Look::Step(blocked(observed, gone(Some(client_id)))),
         Some(Remote::Read(client)) => match &client.marker {
-            Some(marker) if !is_free(marker, wanted) => Look::Step(blocked(observed, conflict(client_id))),
+            Some(marker) if !is_free(marker, wanted) => {
+                Look::Step(blocked(observed, conflict(wanted, observed, client_id)))
+            }
             Some(_) | None => Look::Fine,
         },
     }
@@ -202,9 +206,17 @@ fn gone(client_id: Option<&ClientId>) -> Failure {
     )
 }
 
-pub(super) fn conflict(client_id: &ClientId) -> Failure {
+pub(super) fn conflict(wanted: &Wanted, observed: &Observed, client_id: &ClientId) -> Failure {
+    let manager = marker(observed.remote.get(client_id)).map(|Marker { owner, .. }| {
+        let elsewhere = if owner.cluster == wanted.owner.cluster { "" } else { " of another cluster" };
+        format!("OAuthClient {}/{}{elsewhere}", owner.namespace, owner.name)
+    });
     Failure::stalled(
         Reason::AdoptionConflict,
-        format!("client {client_id} bears the marker of another OAuthClient; it is left alone"),
+        format!(
+            "client {client_id} is managed by {}, so it is left alone; keep one of the two: delete this OAuthClient, or the \
+             other after setting deletionPolicy: Retain on it",
+            manager.as_deref().unwrap_or("another OAuthClient")
+        ),
     )
 }

@@ -31,7 +31,7 @@ pub(super) fn tend(wanted: &Wanted, observed: &Observed, stored: &Stored, token:
     let drift = match compare(wanted, observed, token, client_id) {
         Comparison::Step(step) => return step,
         Comparison::Gone => return mint(wanted, observed, Because::Gone),
-        Comparison::Anothers => return blocked(observed, conflict(client_id)),
+        Comparison::Anothers => return blocked(observed, conflict(wanted, observed, client_id)),
         // Whoever may write the Secret could name any client in it.
         Comparison::Nobodys => return mint(wanted, observed, Because::of_missing_secret(observed)),
         Comparison::Same => None,

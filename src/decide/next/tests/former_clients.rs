@@ -104,7 +104,12 @@ fn a_client_that_another_object_manages_is_not_adopted() {
     for with_credential in [false, true] {
         let (wanted, mut seen) = (adopting(with_credential), new_object());
         go(&wanted, &mut seen, get("theirs"), Answer::Client(Some(theirs(&marker))));
-        assert_eq!(reason(&step(&wanted, &seen)), Some(Reason::AdoptionConflict));
+        let refused = step(&wanted, &seen);
+        assert_eq!(reason(&refused), Some(Reason::AdoptionConflict));
+        assert!(
+            format!("{refused:?}").contains("client theirs is managed by OAuthClient shop/other, so"),
+            "{refused:?}"
+        );
         // Until that object is deleted and leaves it behind.
         let mut seen = new_object();
         let left = Marker { retained: true, ..marker.clone() };

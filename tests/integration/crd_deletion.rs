@@ -1,0 +1,169 @@
+//! The definition of OAuthClients goes and comes back, and a namespace goes for good.
+
+use std::collections::BTreeMap;
+
+use harness::eventually;
+use serde_json::{Value, json};
+use simulator::fault::{Fault, FaultRule, RouteMatch};
+
+use super::adoption::remote;
+use super::calls::{apply_many, until_all_ready};
+use super::ground::{Ground, LONG, crds};
+use super::project_deletion::team;
+use super::retention::resyncs;
+
+const CRD: &str = "oauthclients.meshagent.com";
+
+/// Where what nobody declares any more is deleted at once.
+async fn hasty(prefix: &str) -> Ground {
+    let soon = json!({ "orphans": { "minAge": "1s" } });
+    Ground::own_with(prefix, &["--resync-interval", "2s"], Default::default(), &soon).await
+}
+
+async fn delete_definition(ground: &Ground) {
+    ground.kubectl.run(&["delete", "crd", CRD, "--timeout=300s"]).await.unwrap();
+}
+
+async fn bring_definition_back(ground: &Ground) {
+    ground.kubectl.run_with_input(&["apply", "--server-side", "-f", "-"], &crds()).await.unwrap();
+    let established = ["wait", "crd", CRD, "--for=condition=Established", "--timeout=60s"];
+    ground.kubectl.run(&established).await.unwrap();
+}
+
+/// The Secrets of the operator's, by name.
+async fn secrets(ground: &Ground) -> BTreeMap<String, Value> {
+    let list = ["get", "secret", "-l", "meshagent.com/oauth-client", "-o", "json"];
+    let list: Value = serde_json::from_str(&ground.kubectl(&list).await).unwrap();
+    let name = |secret: &Value| secret["metadata"]["name"].as_str().unwrap().to_owned();
+    list["items"].as_array().unwrap().iter().map(|secret| (name(secret), secret.clone())).collect()
+}
+
+/// That all Secrets are there, with their credentials, and say that they were left behind.
+fn assert_left_behind(after: &BTreeMap<String, Value>, before: &BTreeMap<String, Value>) {
+    assert!(after.keys().eq(before.keys()), "{} Secrets of {}", after.len(), before.len());
+    for (name, secret) in after {
+        assert!(secret["data"] == before[name]["data"], "the credential in {name} was changed");
+        assert_eq!(secret["metadata"]["annotations"]["meshagent.com/retained"], "true", "{name}");
+        assert_eq!(secret["metadata"]["ownerReferences"], json!(null), "{name}");
+    }
+}
+
+/// The ids of the clients, by OAuthClient.
+async fn ids(ground: &Ground) -> BTreeMap<String, String> {
+    let path = r#"jsonpath={range .items[*]}{.metadata.name} {.status.clientId}{"\n"}{end}"#;
+    let text = ground.kubectl(&["get", "maoc", "-o", path]).await;
+    text.lines().filter_map(|line| line.split_once(' ')).map(|(name, id)| (name.to_owned(), id.to_owned())).collect()
+}
+
+async fn marked_retained(ground: &Ground) -> Vec<String> {
+    let left = remote(ground).await.into_iter().filter(|client| client.metadata["meshagent.com/retained"] == "true");
+    left.map(|client| client.client_id).collect()
+}
+
+/// K10b.
+async fn goes_and_comes_back(ground: &Ground, count: usize) {
+    apply_many(ground, count).await;
+    until_all_ready(ground, count).await;
+    let (before, published) = (ids(ground).await, secrets(ground).await);
+    delete_definition(ground).await;
+    assert_left_behind(&secrets(ground).await, &published);
+    assert_eq!(ground.count("DELETE").await, 0);
+    assert_eq!(marked_retained(ground).await.len(), count);
+    resyncs(ground, 2 * count.div_ceil(100)).await;
+    ground.operator.as_ref().unwrap().process().check_running().unwrap();
+    bring_definition_back(ground).await;
+    apply_many(ground, count).await;
+    until_all_ready(ground, count).await;
+    assert_eq!(ids(ground).await, before);
+    assert_eq!((ground.count("POST").await, ground.count("DELETE").await), (count, 0));
+    assert_eq!(marked_retained(ground).await, [""; 0]);
+    let again = secrets(ground).await;
+    assert!(again.iter().all(|(name, secret)| secret["data"] == published[name]["data"]), "a credential was changed");
+    ground.operator.as_ref().unwrap().process().check_running().unwrap();
+}
+
+#[tokio::test]
+async fn a_definition_that_goes_leaves_fifty_clients_and_all_come_back_with_it() {
+    goes_and_comes_back(&hasty("crd").await, 50).await;
+}
+
+#[tokio::test]
+#[ignore = "minutes: cargo test --test integration a_definition_that_goes_leaves_a_thousand -- --ignored"]
+async fn a_definition_that_goes_leaves_a_thousand_clients_and_all_come_back_with_it() {
+    goes_and_comes_back(&hasty("crds").await, 1000).await;
+}
+
+#[tokio::test]
+async fn a_definition_that_goes_while_meshagent_does_not_answer_leaves_all_clients_too() {
+    let ground = hasty("crdaway").await;
+    apply_many(&ground, 20).await;
+    until_all_ready(&ground, 20).await;
+    let (before, published) = (ids(&ground).await, secrets(&ground).await);
+    let away = Fault::Status { status: 503, body: None, headers: Default::default(), commit: false };
+    let rule = FaultRule::on(RouteMatch::Any, away).in_project(ground.project);
+    let rule = ground.admin.fault(&rule).await.unwrap();
+    delete_definition(&ground).await;
+    assert_left_behind(&secrets(&ground).await, &published);
+    ground.admin.remove_fault(rule.id).await.unwrap();
+    resyncs(&ground, 3).await;
+    assert_eq!(ground.remote_ids().await.len(), 20);
+
+    bring_definition_back(&ground).await;
+    apply_many(&ground, 15).await;
+    until_all_ready(&ground, 15).await;
+    let (back, left): (BTreeMap<_, _>, BTreeMap<_, _>) = before
+        .into_iter()
+        .partition(|(name, _)| name.trim_start_matches("web").parse::<usize>().is_ok_and(|number| number < 15));
+    assert_eq!(ids(&ground).await, back);
+    eventually(LONG, "those that nobody declares again are marked", async || {
+        let mut marked = marked_retained(&ground).await;
+        marked.sort();
+        let mut left: Vec<&String> = left.values().collect();
+        left.sort();
+        if marked.iter().eq(left) { Ok(()) } else { Err(format!("{} are", marked.len())) }
+    })
+    .await
+    .unwrap();
+    resyncs(&ground, 3).await;
+    assert_eq!(ground.remote_ids().await.len(), 20);
+    assert_eq!((ground.count("POST").await, ground.count("DELETE").await), (20, 0));
+    ground.operator.as_ref().unwrap().process().check_running().unwrap();
+}
+
+#[tokio::test]
+async fn an_operator_that_is_started_without_the_definition_takes_all_up_once_it_is_there() {
+    let ground = hasty("nocrd").await;
+    apply_many(&ground, 3).await;
+    until_all_ready(&ground, 3).await;
+    let before = ids(&ground).await;
+    delete_definition(&ground).await;
+    let process = ground.operator.as_ref().unwrap().process();
+    process.kill().unwrap();
+    let before_restart = process.log().len();
+    process.restart().unwrap();
+    eventually(LONG, "the watch has failed", async || {
+        let told = process.log()[before_restart..].contains("OAuthClients or their Secrets cannot be watched");
+        if told { Ok(()) } else { Err("the log does not say so") }
+    })
+    .await
+    .unwrap();
+    process.check_running().unwrap();
+    bring_definition_back(&ground).await;
+    apply_many(&ground, 3).await;
+    until_all_ready(&ground, 3).await;
+    assert_eq!(ids(&ground).await, before);
+    assert_eq!((ground.count("POST").await, ground.count("DELETE").await), (3, 0));
+}
+
+/// K10, with the key gone before anything else.
+#[tokio::test]
+async fn a_namespace_whose_key_went_first_deletes_its_clients_all_the_same() {
+    let ground = Ground::shared("keyfirst").await;
+    let namespace = format!("{}-team", ground.ns());
+    team(&ground, &namespace, 5).await;
+    assert_eq!(ground.remote_ids().await.len(), 5);
+    ground.kubectl.run(&["-n", &namespace, "delete", "secret", "meshagent"]).await.unwrap();
+    ground.kubectl.run(&["delete", "namespace", &namespace, "--timeout=60s"]).await.unwrap();
+    assert_eq!(ground.remote_ids().await, [""; 0]);
+    assert_eq!((ground.count("POST").await, ground.count("DELETE").await), (5, 5));
+}
