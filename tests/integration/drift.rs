@@ -81,8 +81,9 @@ async fn what_the_server_keeps_otherwise_is_sent_once_and_said_until_spec_or_ser
         until_drift_persists(&ground, name).await;
     }
     ground.resyncs(3).await;
+    // One that is kept otherwise looks like an edit in Studio, until the second changes nothing.
     for (name, ..) in normalised() {
-        assert_eq!(puts(&ground, &client_id(&ground, name).await).await, 2, "{name}");
+        assert_eq!(puts(&ground, &client_id(&ground, name).await).await, 3, "{name}");
     }
     assert_eq!((ground.count("POST").await, ground.count("DELETE").await), (3, 0));
 }
@@ -167,7 +168,7 @@ async fn against_a_limit_the_objects_own_waste_is_removed_before_the_next_post()
         .filter(|call| call.method == "POST" || call.method == "DELETE")
         .map(|call| (call.method.as_str(), call.status.unwrap_or_default()))
         .collect();
-    let wanted = [("POST", 500), ("POST", 500), ("POST", 409), ("DELETE", 200), ("DELETE", 200), ("POST", 200)];
+    let wanted = [("POST", 500), ("POST", 500), ("POST", 409), ("DELETE", 204), ("DELETE", 204), ("POST", 200)];
     assert_eq!(made, wanted);
 }
 

@@ -106,8 +106,8 @@ enum Need {
     Start,
     /// To make a client.
     Create,
-    /// To take back what `kubectl replace` wiped.
-    Replace,
+    /// To make sure that a client is to be replaced, whose Secret was deleted.
+    Lose,
     /// To rename the Secret's keys.
     Rekey,
     /// To rename the Secret.
@@ -120,7 +120,7 @@ fn rights() -> Vec<Right> {
     let of = |group, resource, verb, needed_for| Right { group, resource, verb, needed_for };
     let ours = "meshagent.com";
     let mut rights = vec![
-        of(ours, "oauthclients", "get", Need::Replace),
+        of(ours, "oauthclients", "get", Need::Lose),
         of(ours, "oauthclients", "patch", Need::Create),
         of(ours, "oauthclients/status", "patch", Need::Create),
         of("", "secrets", "create", Need::Create),
@@ -168,9 +168,10 @@ async fn need(ground: &Ground, need: Need, round: usize) {
     match need {
         Need::Start => restart(ground),
         Need::Create => ground.apply(&ground.client(&other, &json!({}))).await,
-        Need::Replace => {
-            let manifest = ground.client("web", &json!({})).to_string();
-            ground.kubectl.run_with_input(&["replace", "-f", "-"], &manifest).await.unwrap();
+        Need::Lose => {
+            ground.apply(&ground.client(&other, &json!({ "rotation": { "overlap": "0s" } }))).await;
+            ground.wait_ready(&other).await;
+            ground.kubectl(&["delete", "secret", &format!("{other}-oauth")]).await;
         }
         Need::Rekey => {
             let keys = json!({ "secret": { "keys": { "scopes": format!("SCOPES{round}") } } });
