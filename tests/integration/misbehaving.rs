@@ -152,9 +152,13 @@ fn role_without(right: &Right) -> Value {
         {
             let mut single = rule.clone();
             let concerned = group == right.group && resource == right.resource;
-            let verbs = list("verbs").into_iter().filter(|verb| !concerned || verb != right.verb);
+            let verbs = list("verbs").into_iter().filter(|verb| !concerned || verb != right.verb).collect::<Vec<_>>();
+            // A rule without verbs is refused.
+            if verbs.is_empty() {
+                continue;
+            }
             (single["verbs"], single["apiGroups"], single["resources"]) =
-                (verbs.collect(), json!([group]), json!([resource]));
+                (verbs.into(), json!([group]), json!([resource]));
             rules.push(single);
         }
     }
@@ -197,7 +201,8 @@ fn restart(ground: &Ground) {
 /// What the operator says, in its log since `from` and in the conditions of the OAuthClients.
 async fn said(ground: &Ground, from: usize) -> String {
     let log = ground.operator.as_ref().unwrap().process().log();
-    let mut said = log.get(from..).unwrap_or(&log).to_owned();
+    // The log escapes quotes.
+    let mut said = log.get(from..).unwrap_or(&log).replace('\\', "");
     let clients: Value = serde_json::from_str(&ground.kubectl(&["get", "maoc", "-o", "json"]).await).unwrap();
     for client in clients["items"].as_array().into_iter().flatten() {
         said += &message(client, "Ready");
@@ -217,7 +222,10 @@ async fn each_right_that_is_taken_away_is_named_and_given_back_all_is_well() {
         let what = format!("{verb} {resource}");
         let from = ground.operator.as_ref().unwrap().process().log().len();
         ground.apply(&role_without(right)).await;
-        let args = ["auth", "can-i", verb, &format!("{resource}.{group}"), "--as", super::ground::OPERATOR, "-A"];
+        let (of, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+        let named = if of == "customresourcedefinitions" { "/oauthclients.meshagent.com" } else { "" };
+        let (of, subresource) = (format!("{of}.{group}{named}"), format!("--subresource={subresource}"));
+        let args = ["auth", "can-i", verb, &of, &subresource, "--as", super::ground::OPERATOR, "-A"];
         eventually(LONG, "the right is taken away", async || {
             let answer = ground.kubectl.try_run(&args, "").await.unwrap().stdout;
             if answer.trim() == "yes" { Err(what.clone()) } else { Ok(()) }
