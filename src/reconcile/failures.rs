@@ -84,6 +84,11 @@ impl KubernetesError {
     #[must_use]
     pub fn of_secret(&self) -> Failure {
         match self.status() {
+            Some(status) if status.code == 422 && status.message.contains("`immutable` is set") => Failure::stalled(
+                Reason::SecretRejected,
+                "the Secret is immutable, and Kubernetes keeps it so for ever; name another one in spec.secret.name, and the \
+                 credential moves there, or delete the Secret, and a new client takes the place of this one",
+            ),
             Some(status) if matches!(status.code, 400..=403 | 405..=408 | 413 | 422) => Failure::stalled(
                 Reason::SecretRejected,
                 format!("the cluster refuses the Secret: {}; allow it, then it is tried again", status.message),
@@ -169,6 +174,19 @@ pub fn post_failure(error: &CallError) -> Failure {
 mod tests {
     use super::*;
     use crate::meshagent::Route;
+
+    #[test]
+    fn a_refused_secret_says_why_and_an_immutable_one_what_to_do() {
+        let said = |message: &str| {
+            let source = Box::new(kube::Error::Api(Box::new(Status::failure(message, "Invalid").with_code(422))));
+            let failure = KubernetesError::Call { operation: "replace the credential", source }.of_secret();
+            assert_eq!((failure.reason, failure.disposition), (Reason::SecretRejected, Disposition::Stalled));
+            failure.message
+        };
+        let immutable = said("data: Forbidden: field is immutable when `immutable` is set");
+        assert!(immutable.contains("name another one in spec.secret.name") && immutable.contains("delete the Secret"));
+        assert_eq!(said("no"), "the cluster refuses the Secret: no; allow it, then it is tried again");
+    }
 
     #[test]
     fn a_refused_post_that_speaks_of_a_limit_is_one() {

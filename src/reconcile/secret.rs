@@ -115,16 +115,30 @@ impl Shape {
     }
 
     /// A merge patch that puts a credential in the place of another, if the Secret still has this version. Owners and
-    /// what is there besides stay.
+    /// what is there besides stay; what the operator wrote into `present` and the spec no longer wants goes.
     #[must_use]
-    pub fn replacing(&self, version: &Version, token: &Token, client_id: &ClientId, secret: &ClientSecret) -> Value {
+    pub fn replacing(
+        &self,
+        version: &Version,
+        token: &Token,
+        client_id: &ClientId,
+        secret: &ClientSecret,
+        present: Option<&Secret>,
+    ) -> Value {
+        let written = present.map(Written::read).unwrap_or_default();
+        let mut data = json!(self.data(client_id, Some(secret)));
+        drop_others(&mut data, &written.keys);
+        let mut labels = json!(self.labels);
+        drop_others(&mut labels, &written.labels);
+        let mut annotations = json!(self.annotations(Some(token), client_id));
+        drop_others(&mut annotations, &written.annotations);
         json!({
             "metadata": {
                 "resourceVersion": version.as_str(),
-                "labels": self.labels,
-                "annotations": self.annotations(Some(token), client_id),
+                "labels": labels,
+                "annotations": annotations,
             },
-            "data": self.data(client_id, Some(secret)),
+            "data": data,
         })
     }
 

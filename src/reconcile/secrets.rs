@@ -67,11 +67,27 @@ impl Hands<'_> {
             SecretWrite::Replace(version) => {
                 let field_manager = Some(MANAGER.to_owned());
                 let params = PatchParams { dry_run, field_manager, ..PatchParams::default() };
-                let patch = Patch::Merge(shape.replacing(version, token, client_id, secret));
+                let present = self.get_if_reshaped(pass, version, dry_run).await?;
+                let patch = Patch::Merge(shape.replacing(version, token, client_id, secret, present.as_ref()));
                 within("replace the credential", self.secrets.patch(&pass.place, &params, &patch)).await
             }
         };
         stored(pass, written)
+    }
+
+    /// The Secret whose credential is replaced, if the spec wants other keys than it has: a key that was left behind would
+    /// hold the former secret for ever, since nothing would name it any more.
+    async fn get_if_reshaped(
+        &self,
+        pass: &Pass<'_>,
+        version: &Version,
+        dry_run: bool,
+    ) -> Result<Option<Secret>, Box<Answer>> {
+        let reshaped = pass.observed.secret.stored().is_some_and(|stored| !stored.in_shape);
+        match self.get_secret_if(reshaped && !dry_run, &pass.place).await {
+            Ok(present) => Ok(present.filter(|present| is_of(present, version))),
+            Err(error) => Err(Box::new(Answer::Failed(error.of_object()))),
+        }
     }
 
     async fn create(&self, whole: &Secret, dry_run: bool) -> Result<Secret, KubernetesError> {

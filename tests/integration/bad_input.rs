@@ -41,6 +41,14 @@ fn refused() -> Vec<Refused> {
             both("use letters, digits"),
         ),
         Refused("same-keys", alike, "keys", both("different names")),
+        Refused("policy", json!({ "deletionPolicy": "Orphan" }), "deletionPolicy", both("Retain")),
+        Refused("on-loss", json!({ "onCredentialLoss": "Ignore" }), "onCredentialLoss", both("Block")),
+        Refused(
+            "overlap",
+            json!({ "rotation": { "overlap": "1 day" } }),
+            "rotation.overlap",
+            both("30s, 15m, 12h or 90d"),
+        ),
         Refused(
             "kind",
             json!({ "projectRef": { "kind": "Project", "name": "x" } }),
@@ -48,17 +56,72 @@ fn refused() -> Vec<Refused> {
             both("ClusterMeshAgentProject"),
         ),
     ]
+    .into_iter()
+    .chain(refused_of_the_secret())
+    .chain(refused_of_adoption())
+    .collect()
+}
+
+/// What of a Secret's metadata and type is refused, because it has effects of its own.
+fn refused_of_the_secret() -> Vec<Refused> {
+    let both = |fix| [fix, fix];
+    let secret = |field: &str, value: Value| json!({ "secret": { field: value } });
+    let type_ = |type_: &str| secret("type", json!(type_));
+    let label = |key: &str, value: &str| secret("labels", json!({ key: value }));
+    let annotation = |key: &str| secret("annotations", json!({ key: "x" }));
+    let (other_type, other_prefix) = (both("leave it out for Opaque"), both("choose another prefix"));
+    let account = json!({ "secret": {
+        "type": "kubernetes.io/service-account-token",
+        "annotations": { "kubernetes.io/service-account.name": "default" },
+    } });
+    vec![
+        Refused("account-token", account, "secret.type", other_type),
+        Refused("bootstrap-token", type_("bootstrap.kubernetes.io/token"), "secret.type", other_type),
+        Refused("tls", type_("kubernetes.io/tls"), "secret.type", other_type),
+        Refused("helm", type_("helm.sh/release.v1"), "secret.type", other_type),
+        Refused("no-type", type_(""), "secret.type", other_type),
+        Refused("label-kubernetes", label("kubernetes.io/x", ""), "secret.labels", other_prefix),
+        Refused("label-own", label("meshagent.com/oauth-client", "x"), "secret.labels", other_prefix),
+        Refused("label-form", label("a b", ""), "secret.labels", both("use letters, digits")),
+        Refused("label-value", label("tier", "a b"), "secret.labels", both("letters, digits")),
+        Refused("instance", label("app.kubernetes.io/instance", "x"), "secret.labels", both("choose another label")),
+        Refused(
+            "managed-by",
+            label("app.kubernetes.io/managed-by", "x"),
+            "secret.labels",
+            both("choose another label"),
+        ),
+        Refused("note-kubernetes", annotation("kubernetes.io/x"), "secret.annotations", other_prefix),
+        Refused("note-own", annotation("meshagent.com/owner-uid"), "secret.annotations", other_prefix),
+        Refused("note-form", annotation("/x"), "secret.annotations", both("use letters, digits")),
+    ]
+}
+
+fn refused_of_adoption() -> Vec<Refused> {
+    let words = |schema, operator| [schema, operator];
+    let adopt =
+        |id: &str, secret: &str| json!({ "adopt": { "clientId": id, "credentialSecretRef": { "name": secret } } });
+    let (nobody, copy) = (json!({ "adopt": {} }), "copy it from MeshAgent Studio");
+    vec![
+        Refused("adopt-nobody", nobody, "adopt.clientId", words("Required value", copy)),
+        Refused("adopt-empty", adopt("", "given"), "adopt.clientId", words(copy, copy)),
+        Refused("adopt-spaces", adopt("a b", "given"), "adopt.clientId", words(copy, copy)),
+        Refused("adopt-name", adopt("x", "No Name"), "credentialSecretRef.name", words("lower case", "lower case")),
+    ]
 }
 
 #[tokio::test]
 async fn the_schema_refuses_each_and_names_the_field() {
     let ground = Ground::shared("schema").await;
+    let calls = ground.calls().await;
     for Refused(name, spec, field, [fix, _]) in refused() {
         let said = ground.refused(&ground.client(name, &spec)).await;
         assert!(said.contains(field) && said.contains(fix), "{name}: {field} and {fix} in {said}");
     }
     let many: Vec<String> = (0..1000).map(|n| format!("https://a.example/{n}")).collect();
     assert!(ground.refused(&ground.client("many", &json!({ "redirectUris": many }))).await.contains("100"));
+    assert_eq!(ground.kubectl(&["get", "maoc", "-o", "name"]).await, "");
+    assert_eq!(ground.calls().await, calls);
 }
 
 #[tokio::test]
@@ -67,8 +130,8 @@ async fn what_must_not_change_is_refused_and_says_so() {
     ground.apply(&ground.client("web", &json!({}))).await;
     ground.wait_ready("web").await;
     let changes = [
-        (json!({ "secret": { "name": "other" } }), "secret.name"),
-        (json!({ "secret": { "keys": { "clientId": "OTHER" } } }), "keys"),
+        (json!({ "secret": { "type": "example.com/oauth" } }), "secret.type"),
+        (json!({ "adopt": { "clientId": "x" } }), "spec.adopt"),
         (json!({ "projectRef": { "kind": "ClusterMeshAgentProject", "name": "other" } }), "projectRef"),
     ];
     for (spec, field) in changes {
@@ -76,17 +139,20 @@ async fn what_must_not_change_is_refused_and_says_so() {
         assert!(said.contains(field), "{field} in {said}");
     }
     // Saying the default is no change.
-    ground.apply(&ground.client("web", &json!({ "secret": { "keys": { "clientId": "CLIENT_ID" } } }))).await;
+    ground.apply(&ground.client("web", &json!({ "secret": { "type": "Opaque" } }))).await;
 }
 
 /// Takes everything out of a schema that refuses values.
 fn loosen(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            for rule in
-                ["x-kubernetes-validations", "pattern", "enum", "maxLength", "minLength", "maxItems", "minItems"]
-            {
+            let bounds = ["pattern", "enum", "maxLength", "minLength", "maxItems", "minItems", "maxProperties"];
+            for rule in bounds.into_iter().chain(["x-kubernetes-validations"]) {
                 fields.remove(rule);
+            }
+            // Not one of a condition's, without which the list of conditions has no keys.
+            if fields.get("required") == Some(&json!(["clientId"])) {
+                fields.remove("required");
             }
             fields.values_mut().for_each(loosen);
         }

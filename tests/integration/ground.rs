@@ -7,7 +7,7 @@ use harness::{
     eventually, free_port,
 };
 use serde_json::{Value, json};
-use simulator::admin::{Admin, ProjectAccess, Role};
+use simulator::admin::{Admin, ProjectAccess, Role, Route};
 use simulator::record::Call;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
@@ -313,6 +313,21 @@ impl Ground {
     /// How many calls of each method the simulator has seen, after the first `skip`.
     pub async fn count(&self, method: &str) -> usize {
         self.calls().await.iter().filter(|call| call.method == method).count()
+    }
+
+    /// Waits until the project was listed so many times more.
+    pub async fn resyncs(&self, more: usize) {
+        let listings = async || {
+            let calls = self.calls().await;
+            calls.iter().filter(|call| call.route == Some(Route::ClientsList) && call.status == Some(200)).count()
+        };
+        let wanted = listings().await + more;
+        eventually(LONG, "more resyncs", async || {
+            let now = listings().await;
+            if now >= wanted { Ok(()) } else { Err(now.to_string()) }
+        })
+        .await
+        .unwrap();
     }
 
     /// The ids of the clients that the simulated project holds.

@@ -177,7 +177,8 @@ fn purge(observed: &Observed) -> Option<Step> {
 /// The Secret holds the recorded client under another token than the object's (`kubectl replace`, or an intent that
 /// nobody wants any more). A fresh token for both, so that no pass that froze before its own swap can still swap.
 pub(super) fn withdraw_or_mint(wanted: &Wanted, observed: &Observed, stored: &Stored, client_id: &ClientId) -> Step {
-    if observed.object.rotation_asked && !adopt::is_adopted(wanted, observed) {
+    // A Secret that has to move is left first, as in `tend`.
+    if observed.object.rotation_asked && !stored.misplaced && !adopt::is_adopted(wanted, observed) {
         return mint(wanted, observed, Because::Rotation);
     }
     if observed.remote.get(client_id) == Some(&Remote::Absent) {

@@ -14,7 +14,8 @@ use crate::decide::observed::{Credential, Observed, Remote, RemoteClient, Stored
 pub(super) fn tend(wanted: &Wanted, observed: &Observed, stored: &Stored, token: &Token, client_id: &ClientId) -> Step {
     let recorded = observed.object.recorded.client_id.as_ref();
     let adopted = is_adopted(wanted, observed);
-    if observed.object.rotation_asked && !adopted && recorded == Some(client_id) {
+    // A Secret that has to move is left first: it may be immutable, and that be why it has to move.
+    if observed.object.rotation_asked && !adopted && !stored.misplaced && recorded == Some(client_id) {
         return mint(wanted, observed, Because::Rotation);
     }
     let (client_id, annotated) = match (&stored.credential, recorded) {

@@ -93,6 +93,14 @@ fn stored(random: &str, client_id: &str, credential: Credential) -> Secret {
     })
 }
 
+/// The same, under a name that the spec no longer wants.
+fn misplaced(random: &str) -> Secret {
+    match stored(random, "c", Credential::AsRecorded) {
+        Secret::Ours(stored) => Secret::Ours(Stored { misplaced: true, ..stored }),
+        other @ (Secret::Absent | Secret::Foreign(_)) => other,
+    }
+}
+
 /// A Secret that is not ours.
 fn foreign(former: Option<(&str, &str)>, content: Content) -> Secret {
     let former = former.map(|(client_id, uid)| (id(client_id), Uid::new(uid)));
@@ -143,6 +151,19 @@ fn intent(version: &str, unknown: &[&str]) -> Step {
 fn a_new_object_gets_an_intent_before_anything_else() {
     let seen = observed(fresh(), Secret::Absent, &[], Held::Nothing);
     assert_eq!(next(&present(), &seen), intent("1", &[]));
+}
+
+/// It may be immutable, and have to move for that very rotation.
+#[test]
+fn a_secret_that_has_to_move_moves_before_a_rotation_replaces_its_credential() {
+    let client = wanted().client(&token("t"));
+    let asked = Object { rotation_asked: true, ..recorded() };
+    let seen = observed(asked.clone(), misplaced("t"), &[("c", client.clone())], Held::Nothing);
+    assert_eq!(next(&present(), &seen), Step::Relocate { client_id: id("c"), version: Version::new("4") });
+    // A rotation that was refused left its token on the object.
+    let refused = Object { token: Some(token("u")), ..asked };
+    let seen = observed(refused, misplaced("t"), &[("c", client)], Held::Unspent(token("u")));
+    assert_eq!(next(&present(), &seen), Step::MoveToken { token: token("u"), version: Version::new("4") });
 }
 
 #[test]

@@ -111,6 +111,20 @@ fn another_type_is_put_to_kubernetes_which_refuses_it() {
 }
 
 #[test]
+fn a_credential_that_replaces_another_leaves_no_key_that_is_no_longer_wanted() {
+    let asked = json!({ "secret": { "labels": { "tier": "web" }, "annotations": { "note": "x" } } });
+    let former = written(&shape(asked, true), "c", "s");
+    let after = shape(json!({ "secret": { "keys": { "clientSecret": "PASSWORD", "scopes": "" } } }), true);
+    let (token, secret) = (Token::mint(&Uid::new("u"), "r"), ClientSecret::new("t").unwrap());
+    let patch = after.replacing(&Version::new("7"), &token, &ClientId::new("d"), &secret, Some(&former));
+    let secret = patched(&former, &patch);
+    let wanted = ["AUTHORIZE_URL", "CLIENT_ID", "PASSWORD", "PROJECT_ID", "TOKEN_URL"];
+    assert_eq!(keys(&secret), BTreeSet::from(wanted));
+    assert!(!secret.labels().contains_key("tier") && !secret.annotations().contains_key("note"));
+    assert!(stored(&secret, &recorded("d", "t"), &after).in_shape);
+}
+
+#[test]
 fn labels_and_annotations_that_are_no_longer_wanted_go_and_those_of_others_stay() {
     let asked = json!({ "secret": { "labels": { "tier": "web" }, "annotations": { "note": "x" } } });
     let mut secret = written(&shape(asked, true), "c", "s");
