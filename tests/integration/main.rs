@@ -5,13 +5,16 @@
 mod bad_input;
 mod calls;
 mod chaos;
+mod copied_yaml;
 mod developer;
 mod ground;
 mod howto;
 mod leader;
+mod lost_credential;
 mod on_call;
 mod platform;
 mod project_deletion;
 mod projects;
+mod rotation;
 mod security;
 mod tls;
