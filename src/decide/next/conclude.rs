@@ -25,8 +25,12 @@ pub(super) fn conclude(observed: &Observed, verdict: Verdict, published: Option<
     if observed.recorded {
         return match verdict {
             Verdict::Converged => clean(observed),
-            // The client is in use and recorded, whatever value MeshAgent keeps.
-            Verdict::Blocked(failure) if failure.reason == Reason::DriftPersists => clean(observed),
+            // The client is in use and recorded, whatever value MeshAgent keeps, and whatever is to take its place.
+            Verdict::Blocked(failure)
+                if published.is_some() && matches!(failure.reason, Reason::DriftPersists | Reason::Rotating) =>
+            {
+                clean(observed)
+            }
             Verdict::Blocked(_) => Step::Rest,
         };
     }
