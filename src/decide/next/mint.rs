@@ -122,7 +122,7 @@ fn unknown_after_intent(object: &Object, secret: &Secret) -> BTreeSet<Token> {
 
 /// What bars a POST for now.
 fn bar(observed: &Observed, because: Because) -> Option<Failure> {
-    brake(observed.object.replaced, because).or_else(|| barred(observed))
+    brake(observed.object.replaced, because).or_else(|| barred(observed, because))
 }
 
 /// Why a rotation that was asked for is not carried out yet. It holds nothing else back.
@@ -131,9 +131,12 @@ pub(super) fn rotation_waits(observed: &Observed) -> Option<Failure> {
 }
 
 /// What the POSTs of this process bar, once there was a success.
-fn barred(observed: &Observed) -> Option<Failure> {
+fn barred(observed: &Observed, because: Because) -> Option<Failure> {
     observed.object.recorded.client_id.as_ref()?;
     match observed.posts {
+        // A client was published, and nobody recorded it before the object's token was taken off: the object would
+        // stand without finalizer and record until the pause ends.
+        Posts::Pause if because == Because::Unrecorded => None,
         Posts::Free => None,
         Posts::Pause => Some(Failure::wait(
             Reason::Rotating,
