@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::core::PartialObjectMeta;
 use kube::runtime::controller::{Action, Config as ControllerConfig};
 use kube::runtime::reflector::{self, ObjectRef, Store};
@@ -17,7 +18,7 @@ use super::events;
 use super::filled;
 use super::memory::{Asked, Memory};
 use super::tell_of_failed_watch;
-use crate::api::names::OAUTH_CLIENT_LABEL;
+use crate::api::names::{GROUP, OAUTH_CLIENT_LABEL};
 use crate::api::{ConditionType, OAuthClient, condition};
 use crate::decide::id::{ClusterId, Uid, Version};
 use crate::decide::marker::Policy;
@@ -107,7 +108,7 @@ impl Watches {
         let context = Arc::new(Context { shared, secrets: self.secrets });
         Controller::for_stream(objects, self.objects)
             .with_config(ControllerConfig::default().concurrency(concurrency))
-            .watches_stream(secrets, |secret: PartialObjectMeta<Secret>| owner_by_label(&secret))
+            .watches_stream(secrets, |secret: PartialObjectMeta<Secret>| owners(&secret))
             .reconcile_on(requested)
             .graceful_shutdown_on(async move {
                 // An error means that the sender is gone, and with it the process's other half.
@@ -121,10 +122,13 @@ impl Watches {
     }
 }
 
-/// The label, not the owner reference: an altered owner is to be noticed as well.
-fn owner_by_label(secret: &PartialObjectMeta<Secret>) -> Option<ObjectRef<OAuthClient>> {
-    let name = secret.labels().get(OAUTH_CLIENT_LABEL)?;
-    Some(ObjectRef::new(name).within(&secret.namespace()?))
+/// By the label and by the owner reference: whichever of them was altered, it is to be noticed.
+fn owners(secret: &PartialObjectMeta<Secret>) -> HashSet<ObjectRef<OAuthClient>> {
+    let by_label = secret.labels().get(OAUTH_CLIENT_LABEL);
+    let ours = |owner: &&OwnerReference| owner.kind == OAuthClient::kind(&()) && owner.api_version.starts_with(GROUP);
+    let by_reference = secret.owner_references().iter().filter(ours).map(|owner| &owner.name);
+    let namespace = secret.namespace().unwrap_or_default();
+    by_label.into_iter().chain(by_reference).map(|name| ObjectRef::new(name).within(&namespace)).collect()
 }
 
 struct Context {
@@ -229,4 +233,29 @@ pub(super) fn take_stock(stores: &[Store<OAuthClient>], shared: &Shared) {
     shared.memory.keep(&uids);
     shared.vault.keep(&uids);
     shared.metrics.set_clients(reasons);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_secret_wakes_the_client_of_its_label_and_the_one_that_owns_it() {
+        let owners_of = |metadata: serde_json::Value| {
+            let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata });
+            owners(&serde_json::from_value(secret).unwrap())
+        };
+        let client = |name| ObjectRef::new(name).within("shop");
+        let owner = json!({ "apiVersion": "meshagent.com/v1alpha1", "kind": "OAuthClient", "name": "web", "uid": "u" });
+        let theirs = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "name": "theirs", "uid": "u" });
+        let (label, moved) =
+            (json!({ "meshagent.com/oauth-client": "web" }), json!({ "meshagent.com/oauth-client": "other" }));
+        let both = owners_of(json!({ "namespace": "shop", "labels": label, "ownerReferences": [owner, theirs] }));
+        assert_eq!(both, HashSet::from([client("web")]));
+        let altered = owners_of(json!({ "namespace": "shop", "labels": moved, "ownerReferences": [owner] }));
+        assert_eq!(altered, HashSet::from([client("web"), client("other")]));
+        let unowned = owners_of(json!({ "namespace": "shop", "labels": label }));
+        assert_eq!(unowned, HashSet::from([client("web")]));
+    }
 }

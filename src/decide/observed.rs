@@ -233,6 +233,7 @@ impl Observed {
     fn absorb_created(&mut self, step: &Step, client_id: ClientId, digest: Digest, client: RemoteClient) {
         self.remote.insert(client_id.clone(), Remote::Read(client));
         self.listing = None;
+        self.count_post();
         if let Step::Post { token } = step {
             self.held = Held::Credential { token: token.clone(), client_id, digest, origin: Origin::Created };
         }
@@ -240,9 +241,17 @@ impl Observed {
 
     fn absorb_unknown(&mut self, failure: Failure, keyless: Option<ClientId>) {
         self.listing = None;
+        self.count_post();
         match keyless {
             Some(client_id) => self.held = Held::Keyless { client_id, failure },
             None => self.failure = Some(failure),
+        }
+    }
+
+    /// A pass whose POST came to nothing is as little to POST again as the next one is.
+    fn count_post(&mut self) {
+        if self.posts == Posts::Free {
+            self.posts = Posts::Pause;
         }
     }
 

@@ -152,8 +152,7 @@ impl Kind {
     }
 }
 
-/// What is handled of requests for a rotation when a pass did not come as far as to carry one out: what an object came
-/// with is never carried out.
+/// What is handled of requests for a rotation when a pass did not carry one out: what an object came with never is.
 fn rotation_still_asked(object: &OAuthClient, present: &OAuthClientStatus) -> Option<String> {
     let handled = present.last_handled_rotate_at.clone();
     handled.or_else(|| Some(reading::rotation_request(object).to_owned()))
@@ -161,6 +160,8 @@ fn rotation_still_asked(object: &OAuthClient, present: &OAuthClientStatus) -> Op
 
 /// The present status with what a pass made sure of.
 fn applied(ending: &Ending<'_>, published: &Published, present: OAuthClientStatus) -> OAuthClientStatus {
+    let waits = matches!(&ending.record.verdict, Verdict::Blocked(failure) if failure.reason == Reason::Rotating);
+    let still_asked = if waits { rotation_still_asked(ending.object, &present) } else { None };
     let OAuthClientStatus {
         observed_generation,
         conditions,
@@ -200,7 +201,7 @@ fn applied(ending: &Ending<'_>, published: &Published, present: OAuthClientStatu
         retiring,
         managed_metadata_keys: (!keys.is_empty()).then_some(keys),
         last_handled_reconcile_at,
-        last_handled_rotate_at: told(reading::rotation_request(ending.object)),
+        last_handled_rotate_at: still_asked.or_else(|| told(reading::rotation_request(ending.object))),
     }
 }
 

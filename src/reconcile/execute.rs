@@ -11,7 +11,7 @@ use super::failures::{KubernetesError, within};
 use super::held::Vault;
 use super::pass::{Pass, former_secret_name};
 use super::secret;
-use crate::api::names::{CREATE_TOKEN_ANNOTATION, FINALIZER, MANAGER, UNKNOWN_TOKENS_ANNOTATION};
+use crate::api::names::{CLIENT_ID_ANNOTATION, CREATE_TOKEN_ANNOTATION, FINALIZER, MANAGER, UNKNOWN_TOKENS_ANNOTATION};
 use crate::api::{OAuthClient, Reason};
 use crate::decide::failure::Failure;
 use crate::decide::id::{Token, Version};
@@ -63,7 +63,11 @@ impl Hands<'_> {
             Step::Publish { client_id, token, write, .. } => self.publish(pass, client_id, token, write).await,
             Step::MoveToken { token, version } => {
                 self.vault.forget(&pass.observed.object.uid);
-                let annotations = json!({ CREATE_TOKEN_ANNOTATION: token.as_str() });
+                let mut annotations = json!({ CREATE_TOKEN_ANNOTATION: token.as_str() });
+                // The Secret holds the recorded client; if only that annotation is gone, the Secret would not count.
+                if let Some(client_id) = &pass.observed.object.recorded.client_id {
+                    annotations[CLIENT_ID_ANNOTATION] = json!(client_id.as_str());
+                }
                 let patch = json!({ "metadata": { "resourceVersion": version.as_str(), "annotations": annotations } });
                 self.patch_secret(pass, "move the token of the Secret", &patch).await
             }

@@ -34,27 +34,34 @@ pub(super) struct Before {
     complaint: Option<(String, String)>,
     cause: &'static str,
     reason: EventReason,
+    gone: bool,
     rotation_refused: bool,
 }
 
 impl Before {
     pub(super) fn of(pass: &Pass<'_>) -> Self {
-        let (reason, cause) = why_replaced(&pass.observed);
+        let gone = is_gone(&pass.observed);
+        let (reason, cause) = why_replaced(&pass.observed, gone);
         let adopted = pass.object.status.as_ref().is_some_and(|status| status.adopted == Some(true));
         Self {
             client_id: pass.observed.object.recorded.client_id.clone(),
             complaint: complaint(&pass.object),
             cause,
             reason,
+            gone,
             rotation_refused: pass.observed.object.rotation_asked && adopted,
         }
     }
 }
 
-/// Why a client that is published now takes the place of another: the Event's reason, and the words.
-fn why_replaced(observed: &Observed) -> (EventReason, &'static str) {
+/// Whether the recorded client was found to be gone at MeshAgent.
+fn is_gone(observed: &Observed) -> bool {
     let recorded = observed.object.recorded.client_id.as_ref();
-    let gone = recorded.is_some_and(|client_id| observed.remote.get(client_id) == Some(&Remote::Absent));
+    recorded.is_some_and(|client_id| observed.remote.get(client_id) == Some(&Remote::Absent))
+}
+
+/// Why a client that is published now takes the place of another: the Event's reason, and the words.
+fn why_replaced(observed: &Observed, gone: bool) -> (EventReason, &'static str) {
     if observed.object.rotation_asked {
         return (EventReason::Rotated, "a rotation was asked for");
     }
@@ -135,11 +142,16 @@ fn published(before: &Before, pass: &Pass<'_>, client_id: &ClientId) -> Note {
     }
     let end = jiff::Timestamp::from_second(overlap_ends(&pass.object, pass.now).as_second()).unwrap_or(pass.now);
     let cause = before.cause;
+    let fate = if before.gone {
+        format!("the sessions of {former} ended with it")
+    } else {
+        format!("{former} is deleted at {end}, and its sessions end with it")
+    };
     normal(
         before.reason,
         format!(
-            "the client id changed from {former} to {client_id}, because {cause}; {former} is deleted at {end}, and its \
-             sessions end with it. The new credential is in Secret {secret}"
+            "the client id changed from {former} to {client_id}, because {cause}; {fate}. The new credential is in Secret \
+             {secret}"
         ),
     )
 }

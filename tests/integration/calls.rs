@@ -7,6 +7,7 @@ use harness::Options;
 use serde_json::{Value, json};
 
 use super::ground::{Ground, LONG, OPERATOR, condition, start_operator};
+use super::rotation::{ask_to_rotate, client_id, ready, retiring};
 
 /// Writes of the operator that the API server has carried out, by verb and resource, from its audit log.
 fn writes(log: &str, namespace: &str) -> BTreeMap<String, usize> {
@@ -113,6 +114,39 @@ async fn create_update_replace_and_delete_cost_exactly_the_budget() {
 
     ground.kubectl(&["delete", "maoc", "web", "--timeout=30s"]).await;
     audited.assert_cost("delete", Some(&[("DELETE", 1)]), &[("patch oauthclients", 1)]).await;
+}
+
+#[tokio::test]
+async fn a_rotation_and_a_lost_credential_cost_exactly_the_budget() {
+    let audited = Audited::lay().await;
+    let ground = &audited.ground;
+    let no_overlap = json!({ "rotation": { "overlap": "0s" } });
+    let calls = [("POST", 1), ("DELETE", 1)];
+    let (before, _) = ready(ground, "rotated", &no_overlap).await;
+    audited.assert_cost("create", None, &[]).await;
+    ask_to_rotate(ground, "rotated", "monday").await;
+    let over = |o: &Value| client_id(o) != client_id(&before) && retiring(o).is_empty();
+    ground.until("maoc", "rotated", "it is rotated", over).await;
+    let rotate = [
+        ("patch oauthclients", 1),
+        ("patch secrets (dry run)", 1),
+        ("patch secrets", 1),
+        ("patch oauthclients/status", 2),
+    ];
+    audited.assert_cost("rotate", Some(&calls), &rotate).await;
+
+    let (before, _) = ready(ground, "lost", &no_overlap).await;
+    audited.assert_cost("create", None, &[]).await;
+    ground.kubectl(&["delete", "secret", "lost-oauth"]).await;
+    let over = |o: &Value| client_id(o) != client_id(&before) && retiring(o).is_empty();
+    ground.until("maoc", "lost", "its client is replaced", over).await;
+    let lost = [
+        ("patch oauthclients", 1),
+        ("create secrets (dry run)", 1),
+        ("create secrets", 1),
+        ("patch oauthclients/status", 2),
+    ];
+    audited.assert_cost("lost credential", Some(&calls), &lost).await;
 }
 
 /// Applies so many clients at once.

@@ -22,15 +22,21 @@ pub(super) fn conclude(observed: &Observed, verdict: Verdict, published: Option<
         (Some(failure), Verdict::Converged) => Verdict::Blocked(failure.clone()),
         (_, verdict) => verdict,
     };
-    if observed.recorded {
+    let recorded = &observed.object.recorded;
+    // A former client that went after the record is struck off by another one, and not deleted a second time.
+    let struck = recorded.retiring.iter().any(|retiring| removed(observed, &retiring.client_id));
+    if observed.recorded && !struck {
         return match verdict {
             Verdict::Converged => clean(observed),
-            // The client is in use and recorded, whatever value MeshAgent keeps.
-            Verdict::Blocked(failure) if failure.reason == Reason::DriftPersists => clean(observed),
+            // The client is in use and recorded, whatever value MeshAgent keeps, and whatever is to take its place.
+            Verdict::Blocked(failure)
+                if published.is_some() && matches!(failure.reason, Reason::DriftPersists | Reason::Rotating) =>
+            {
+                clean(observed)
+            }
             Verdict::Blocked(_) => Step::Rest,
         };
     }
-    let recorded = &observed.object.recorded;
     let mut retiring: Vec<ClientId> = recorded.retiring.iter().map(|retiring| retiring.client_id.clone()).collect();
     if let Some(published) = &published {
         retiring.extend(recorded.client_id.clone());

@@ -53,7 +53,7 @@ pub(super) fn mint(wanted: &Wanted, observed: &Observed, because: Because) -> St
     if because == Because::Lost && wanted.on_loss == OnLoss::Block {
         return blocked(observed, Failure::stalled(Reason::CredentialLost, BLOCKED));
     }
-    if let Some(failure) = barred(observed).or_else(|| brake(observed.object.replaced, because)) {
+    if let Some(failure) = bar(observed, because) {
         return blocked(observed, failure);
     }
     with_fresh_token(observed, |token| {
@@ -120,10 +120,23 @@ fn unknown_after_intent(object: &Object, secret: &Secret) -> BTreeSet<Token> {
     unknown
 }
 
+/// What bars a POST for now.
+fn bar(observed: &Observed, because: Because) -> Option<Failure> {
+    brake(observed.object.replaced, because).or_else(|| barred(observed, because))
+}
+
+/// Why a rotation that was asked for is not carried out yet. It holds nothing else back.
+pub(super) fn rotation_waits(observed: &Observed) -> Option<Failure> {
+    bar(observed, Because::Rotation)
+}
+
 /// What the POSTs of this process bar, once there was a success.
-fn barred(observed: &Observed) -> Option<Failure> {
+fn barred(observed: &Observed, because: Because) -> Option<Failure> {
     observed.object.recorded.client_id.as_ref()?;
     match observed.posts {
+        // A client was published, and nobody recorded it before the object's token was taken off: the object would
+        // stand without finalizer and record until the pause ends.
+        Posts::Pause if because == Because::Unrecorded => None,
         Posts::Free => None,
         Posts::Pause => Some(Failure::wait(
             Reason::Rotating,
@@ -140,7 +153,7 @@ fn barred(observed: &Observed) -> Option<Failure> {
     }
 }
 
-/// What bars a POST for now.
+/// What the last replacement bars.
 fn brake(replaced: Replaced, because: Because) -> Option<Failure> {
     match (replaced, because) {
         (Replaced::LongAgo, _) | (_, Because::First | Because::Unrecorded) => None,
@@ -151,7 +164,9 @@ fn brake(replaced: Replaced, because: Because) -> Option<Failure> {
         (Replaced::WithinOverlap | Replaced::JustNow, Because::Lost) => Some(Failure::stalled(
             Reason::CredentialLost,
             "the Secret's credential was lost again soon after it was replaced; find what deletes or rewrites the \
-             Secret. It is replaced once the overlap of the last replacement has ended",
+             Secret, then replace the client: kubectl annotate --overwrite maoc <name> \
+             meshagent.com/rotate-requested-at=\"$(date -Is)\". Unasked it is replaced once the overlap of the last \
+             replacement has ended",
         )),
     }
 }
@@ -178,7 +193,8 @@ fn purge(observed: &Observed) -> Option<Step> {
 /// nobody wants any more). A fresh token for both, so that no pass that froze before its own swap can still swap.
 pub(super) fn withdraw_or_mint(wanted: &Wanted, observed: &Observed, stored: &Stored, client_id: &ClientId) -> Step {
     // A Secret that has to move is left first, as in `tend`.
-    if observed.object.rotation_asked && !stored.misplaced && !adopt::is_adopted(wanted, observed) {
+    let rotates = observed.object.rotation_asked && !stored.misplaced && !adopt::is_adopted(wanted, observed);
+    if rotates && rotation_waits(observed).is_none() {
         return mint(wanted, observed, Because::Rotation);
     }
     if observed.remote.get(client_id) == Some(&Remote::Absent) {
@@ -186,7 +202,9 @@ pub(super) fn withdraw_or_mint(wanted: &Wanted, observed: &Observed, stored: &St
     }
     match stored.credential {
         Credential::Unread => return Step::ReadSecret,
-        Credential::Other(_) | Credential::Broken => return mint(wanted, observed, Because::Lost),
+        Credential::Other(_) | Credential::Broken => {
+            return mint(wanted, observed, Because::of_missing_secret(observed));
+        }
         Credential::AsRecorded => {}
     }
     match (&observed.held, &observed.object.token) {

@@ -2,7 +2,7 @@
 
 use super::adopt::{conflict, is_adopted, is_free};
 use super::conclude::{blocked, conclude, removed};
-use super::mint::{Because, mint};
+use super::mint::{Because, mint, rotation_waits};
 use super::step::{Kept, Published, Removal, Step, Verdict};
 use crate::api::Reason;
 use crate::decide::change::{Change, Wanted, drift};
@@ -15,14 +15,16 @@ pub(super) fn tend(wanted: &Wanted, observed: &Observed, stored: &Stored, token:
     let recorded = observed.object.recorded.client_id.as_ref();
     let adopted = is_adopted(wanted, observed);
     // A Secret that has to move is left first: it may be immutable, and that be why it has to move.
-    if observed.object.rotation_asked && !adopted && !stored.misplaced && recorded == Some(client_id) {
+    let rotates = observed.object.rotation_asked && !adopted && !stored.misplaced && recorded == Some(client_id);
+    let waits = rotation_waits(observed).filter(|_| rotates);
+    if rotates && waits.is_none() {
         return mint(wanted, observed, Because::Rotation);
     }
     let (client_id, annotated) = match (&stored.credential, recorded) {
         (Credential::Unread, _) => return Step::ReadSecret,
         (Credential::Broken, _) => return mint(wanted, observed, Because::of_missing_secret(observed)),
         (Credential::Other(_), Some(recorded)) if recorded == client_id => {
-            return mint(wanted, observed, Because::Lost);
+            return mint(wanted, observed, Because::of_missing_secret(observed));
         }
         (Credential::Other(_), Some(_) | None) => (client_id, true),
         // The data is the recorded client's, whatever the annotation says: the annotation was altered.
@@ -47,6 +49,8 @@ pub(super) fn tend(wanted: &Wanted, observed: &Observed, stored: &Stored, token:
     };
     let (verdict, drift) =
         drift.map_or((Verdict::Converged, None), |(failure, digest)| (Verdict::Blocked(failure), Some(digest)));
+    // Said last: whatever else there is to do is done while a rotation waits.
+    let verdict = waits.map_or(verdict, Verdict::Blocked);
     let credential = Some(Kept { version: stored.version.clone(), digest });
     let adopted = adopted || super::adopt::is_marked_adopted(observed.remote.get(client_id));
     conclude(observed, verdict, Some(Published { client_id: client_id.clone(), credential, adopted, drift }))

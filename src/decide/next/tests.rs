@@ -323,6 +323,51 @@ fn a_credential_that_was_lost_twice_within_the_overlap_is_not_replaced() {
 }
 
 #[test]
+fn a_rotation_that_waits_holds_nothing_else_back() {
+    let object = Object { rotation_asked: true, replaced: Replaced::JustNow, ..recorded() };
+    let read = |credential| stored("t", "c", credential);
+    let mut edited = wanted().client(&token("t"));
+    edited.settings.scopes.clear();
+    let seen = observed(object.clone(), read(Credential::AsRecorded), &[("c", edited)], Held::Nothing);
+    assert!(matches!(next(&present(), &seen), Step::Put { .. }), "what is declared is applied");
+    let client = wanted().client(&token("t"));
+    let seen = observed(object.clone(), read(Credential::AsRecorded), &[("c", client.clone())], Held::Nothing);
+    let Step::Record(record) = next(&present(), &seen) else { panic!("no record") };
+    assert!(record.published.is_some(), "the client is recorded as in use");
+    assert_eq!(reason(&next(&present(), &seen)), Some(Reason::Rotating));
+    // `kubectl replace` took finalizer and token off meanwhile.
+    let replaced = Object { token: None, finalizer: false, ..object.clone() };
+    let seen = observed(replaced, read(Credential::AsRecorded), &[("c", client)], Held::Nothing);
+    assert_eq!(next(&present(), &seen), intent("5", &[]));
+    // Without a credential in use there is nothing else to do.
+    let seen = observed(object, Secret::Absent, &[], Held::Nothing);
+    assert_eq!(reason(&next(&present(), &seen)), Some(Reason::Rotating));
+}
+
+#[test]
+fn a_rotation_whose_post_was_for_nothing_is_not_posted_again_by_the_same_pass() {
+    let object = Object { rotation_asked: true, token: Some(token("new")), ..recorded() };
+    let secret = stored("t", "c", Credential::AsRecorded);
+    let mut seen =
+        observed(object.clone(), secret.clone(), &[("c", wanted().client(&token("t")))], Held::Unspent(token("new")));
+    seen.rehearsed = true;
+    let post = Step::Post { token: token("new") };
+    assert_eq!(next(&present(), &seen), post);
+    let client = wanted().client(&token("new"));
+    seen.absorb(&post, Answer::Created { client_id: id("mine"), digest: Digest::new("dm"), client });
+    // `kubectl replace` took the token off, and the pass reads so when it publishes.
+    seen.absorb(&Step::ReadLive, Answer::Live(Some(Object { token: None, ..object }), secret, None));
+    let delete = Step::Delete { client_id: id("mine"), because: Removal::OwnWaste };
+    assert_eq!(next(&present(), &seen), delete);
+    seen.absorb(&delete, Answer::Deleted);
+    let first = next(&present(), &seen);
+    assert_eq!(first, intent("5", &[]));
+    let object = Object { rotation_asked: true, token: Some(token("fresh")), ..recorded() };
+    seen.absorb(&first, Answer::Intent(object, token("fresh")));
+    assert_eq!(next(&present(), &seen), Step::MoveToken { token: token("fresh"), version: Version::new("4") });
+}
+
+#[test]
 fn after_three_unknown_outcomes_their_clients_are_removed_before_the_next_post() {
     let unknown = ["a", "b", "c"].map(token).into_iter().collect();
     let object = Object { token: Some(token("t")), finalizer: true, unknown, ..fresh() };

@@ -216,6 +216,26 @@ fn stays(reason: Reason, synced: &str) -> Vec<Condition> {
 }
 
 #[test]
+fn a_rotation_that_waits_is_not_taken_for_handled_and_the_client_stays_in_use() {
+    let mut object = edited();
+    let annotation = ("meshagent.com/rotate-requested-at".into(), "monday".into());
+    object.metadata.annotations = Some(BTreeMap::from([annotation]));
+    let mut pass = Pass::failed(object, Reason::Rotating, Disposition::Wait);
+    pass.record.published = Some(published("c-1", "5", None));
+    let status = pass.report();
+    assert_eq!((status.last_handled_rotate_at.as_deref(), status.applied_generation), (Some(""), Some(2)));
+    let found = status.conditions.unwrap();
+    let said: Vec<_> = found.iter().map(|found| (&*found.type_, &*found.status, &*found.reason)).collect();
+    let wanted = [
+        ("Ready", "True", "Rotating"),
+        ("Synced", "Unknown", "Rotating"),
+        ("SecretReady", "True", "Ready"),
+        ("Reconciling", "True", "Rotating"),
+    ];
+    assert_eq!(said, wanted);
+}
+
+#[test]
 fn every_reason_stands_in_one_row() {
     let mut rows = [&WORKING[..], &AWAITED, &UNREACHABLE, &STUCK].concat();
     rows.extend([Reason::Ready, Reason::DriftPersists, Reason::Suspended]);

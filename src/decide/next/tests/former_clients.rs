@@ -311,3 +311,29 @@ fn a_marker_that_a_former_object_of_the_same_name_wrote_late_does_not_bar_the_ad
         assert_eq!(step(&wanted, &seen), intent("1", &[]));
     }
 }
+
+#[test]
+fn a_former_client_that_goes_after_the_record_is_struck_off_and_deleted_once() {
+    let mut seen = at_rest();
+    seen.object.recorded.retiring = vec![Retiring { client_id: id("former"), due: true }];
+    // The pass that replaced it has just recorded so, and there is no overlap.
+    seen.recorded = true;
+    let delete = Step::Delete { client_id: id("former"), because: Removal::Retired };
+    go(&wanted(), &mut seen, delete, Answer::Deleted);
+    let record = step(&wanted(), &seen);
+    let Step::Record(struck) = &record else { panic!("{record:?}") };
+    assert_eq!(struck.retiring, []);
+    seen.absorb(&record, Answer::Recorded(recorded()));
+    assert_eq!(step(&wanted(), &seen), Step::Rest);
+}
+
+#[test]
+fn a_published_client_that_nobody_recorded_is_replaced_without_a_pause() {
+    let object = Object { token: None, finalizer: false, ..recorded() };
+    let secret = stored("new", "mine", Credential::Other(Digest::new("dm")));
+    let mut seen = observed(object.clone(), secret, &[], Held::Nothing);
+    seen.posts = Posts::Pause;
+    assert_eq!(step(&wanted(), &seen), intent("5", &["new"]));
+    seen.posts = Posts::LongPause;
+    assert_eq!(reason(&step(&wanted(), &seen)), Some(Reason::Rotating));
+}
