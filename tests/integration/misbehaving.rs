@@ -4,7 +4,8 @@ use harness::eventually;
 use serde_json::{Value, json};
 use simulator::admin::Settings;
 
-use super::ground::{Ground, LONG, condition, message};
+use super::ground::{Ground, LONG, OPERATOR, SYSTEM, condition, message};
+use super::tls::authority;
 
 /// S1, S2: whatever decides over a client's life is read with high consistency.
 #[tokio::test]
@@ -210,10 +211,24 @@ async fn said(ground: &Ground, from: usize) -> String {
     said
 }
 
+/// Only a project that names a CA bundle needs the right to read ConfigMaps.
+async fn give_ca_bundle(ground: &Ground) {
+    let bundle = json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": { "name": "ca", "namespace": SYSTEM },
+        "data": { "ca.crt": authority().pem() },
+    });
+    ground.apply(&bundle).await;
+    let reference = json!({ "caBundleRef": { "kind": "ConfigMap", "name": "ca" } });
+    ground.apply(&ground.project_manifest(&reference)).await;
+}
+
 /// K11.
 #[tokio::test]
 async fn each_right_that_is_taken_away_is_named_and_given_back_all_is_well() {
     let ground = Ground::own("rbac", &["--leader-elect", "false"]).await;
+    give_ca_bundle(&ground).await;
     ground.apply(&ground.client("web", &json!({}))).await;
     ground.wait_ready("web").await;
     let client_id = ground.get("maoc", "web").await["status"]["clientId"].clone();
@@ -225,7 +240,7 @@ async fn each_right_that_is_taken_away_is_named_and_given_back_all_is_well() {
         let (of, subresource) = resource.split_once('/').unwrap_or((resource, ""));
         let named = if of == "customresourcedefinitions" { "/oauthclients.meshagent.com" } else { "" };
         let (of, subresource) = (format!("{of}.{group}{named}"), format!("--subresource={subresource}"));
-        let args = ["auth", "can-i", verb, &of, &subresource, "--as", super::ground::OPERATOR, "-A"];
+        let args = ["auth", "can-i", verb, &of, &subresource, "--as", OPERATOR, "-A"];
         eventually(LONG, "the right is taken away", async || {
             let answer = ground.kubectl.try_run(&args, "").await.unwrap().stdout;
             if answer.trim() == "yes" { Err(what.clone()) } else { Ok(()) }

@@ -19,11 +19,15 @@ async fn comings_and_goings(ground: &Ground) -> Events {
     let client = ground.control_plane.get().admin().await.unwrap();
     let secrets: kube::Api<Secret> = kube::Api::namespaced(client, ground.ns());
     let events = secrets.watch(&WatchParams::default(), "0").await.unwrap();
-    Box::pin(events.filter_map(async |event| match event.unwrap() {
-        WatchEvent::Added(secret) => Some(format!("{} comes", secret.name_any())),
-        WatchEvent::Deleted(secret) => Some(format!("{} goes", secret.name_any())),
-        WatchEvent::Modified(_) | WatchEvent::Bookmark(_) => None,
-        WatchEvent::Error(error) => panic!("{error:?}"),
+    Box::pin(events.filter_map(async |event| {
+        let event = event.unwrap();
+        // The event is not printed: it may hold a Secret.
+        assert!(!matches!(event, WatchEvent::Error(_)), "the watch failed");
+        match event {
+            WatchEvent::Added(secret) => Some(format!("{} comes", secret.name_any())),
+            WatchEvent::Deleted(secret) => Some(format!("{} goes", secret.name_any())),
+            WatchEvent::Modified(_) | WatchEvent::Bookmark(_) | WatchEvent::Error(_) => None,
+        }
     }))
 }
 
