@@ -70,7 +70,12 @@ async fn until_at_rest(ground: &Ground, ready: &str) -> Value {
 
 async fn replace_twenty_times(ground: &Ground, manifest: &Value) {
     for _ in 0..20 {
-        ground.kubectl.run_with_input(&["replace", "-f", "-"], &manifest.to_string()).await.unwrap();
+        // It reads the version first, and is refused if the operator wrote in between.
+        harness::eventually(LONG, "it is replaced", async || {
+            ground.kubectl.run_with_input(&["replace", "-f", "-"], &manifest.to_string()).await
+        })
+        .await
+        .unwrap();
     }
 }
 

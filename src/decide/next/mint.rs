@@ -98,16 +98,19 @@ pub(super) fn intent(observed: &Observed) -> Step {
         return blocked(observed, Failure::retry(Reason::Updating, "another operator is at work on it; trying again"));
     }
     let object = &observed.object;
-    Step::WriteIntent { version: object.version.clone(), unknown: unknown_after_intent(object, &observed.secret) }
+    Step::WriteIntent { version: object.version.clone(), unknown: unknown_after_intent(observed) }
 }
 
 /// The tokens of unknown outcome once the object has a new one.
-fn unknown_after_intent(object: &Object, secret: &Secret) -> BTreeSet<Token> {
+fn unknown_after_intent(observed: &Observed) -> BTreeSet<Token> {
+    let object = &observed.object;
     let mut unknown = object.unknown.clone();
-    let stored = secret.stored();
+    let stored = observed.secret.stored();
     let published = stored.and_then(|stored| stored.token.as_ref());
-    // The outcome of the token in the Secret is known: it made the client that the Secret names.
-    unknown.extend(object.token.iter().filter(|token| Some(*token) != published).cloned());
+    // The outcome of the token in the Secret is known: it made the client that the Secret names. So is that of the token
+    // on the recorded client: its Secret may be gone.
+    let known = [published, recorded_token(observed)];
+    unknown.extend(object.token.iter().filter(|token| !known.contains(&Some(*token))).cloned());
     if let Some(stored) = stored
         && stored.client_id.as_ref().is_none_or(|client_id| !object.recorded.names(client_id))
     {
@@ -118,6 +121,17 @@ fn unknown_after_intent(object: &Object, secret: &Secret) -> BTreeSet<Token> {
         unknown.pop_first();
     }
     unknown
+}
+
+/// The token that the recorded client bears, as far as the pass has seen it.
+fn recorded_token(observed: &Observed) -> Option<&Token> {
+    let client_id = observed.object.recorded.client_id.as_ref()?;
+    match observed.remote.get(client_id)? {
+        Remote::Listed(client) | Remote::Unmoved(client) | Remote::Read(client) => {
+            client.marker.as_ref().map(|marker| &marker.token)
+        }
+        Remote::Missing(_) | Remote::Absent | Remote::Deleted => None,
+    }
 }
 
 /// What bars a POST for now.

@@ -337,3 +337,15 @@ fn a_published_client_that_nobody_recorded_is_replaced_without_a_pause() {
     seen.posts = Posts::LongPause;
     assert_eq!(reason(&step(&wanted(), &seen)), Some(Reason::Rotating));
 }
+
+#[test]
+fn the_token_of_a_recorded_client_is_not_of_unknown_outcome_when_its_secret_is_gone() {
+    let lost = |remote: &[(&str, RemoteClient)]| {
+        let mut seen = observed(recorded(), Secret::Absent, remote, Held::Nothing);
+        seen.absorb(&Step::ReadLive, Answer::Live(Some(recorded()), Secret::Absent, None));
+        step(&wanted(), &seen)
+    };
+    assert_eq!(lost(&[("c", wanted().client(&token("t")))]), intent("5", &[]));
+    assert_eq!(lost(&[("c", wanted().client(&token("other")))]), intent("5", &["t"]));
+    assert_eq!(lost(&[("twin", wanted().client(&token("t")))]), intent("5", &["t"]));
+}
