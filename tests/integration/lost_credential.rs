@@ -51,7 +51,7 @@ async fn a_secret_that_was_deleted_or_whose_value_was_altered_is_a_lost_credenti
                 client_id(o) != former && condition(o, "Ready") == "True/Ready"
             })
             .await;
-        assert_eq!(retiring(&after), [former.clone()], "{way}");
+        assert_eq!(retiring(&after), std::slice::from_ref(&former), "{way}");
         assert_eq!(ground.count("POST").await, posts + 1, "{way}");
         let seen = ground.get("secret", &secret).await;
         assert_eq!(datum(&seen, "CLIENT_ID"), client_id(&after), "{way}");
@@ -278,7 +278,7 @@ async fn a_secret_that_names_a_foreign_client_gives_nobody_that_client() {
     assert!(ground.accepts(&ground.get("secret", "web-oauth").await).await, "the new credential is not accepted");
     assert_only_read(&ground, &theirs).await;
     ground.kubectl(&["delete", "maoc", "web", "--timeout=30s"]).await;
-    assert_eq!(ground.remote_ids().await, [theirs.client_id.clone()]);
+    assert_eq!(ground.remote_ids().await, std::slice::from_ref(&theirs.client_id));
     assert_only_read(&ground, &theirs).await;
 }
 
@@ -290,7 +290,7 @@ async fn an_object_that_goes_while_its_secret_names_a_foreign_client_leaves_that
     patch_secret(&ground, &claim).await;
     ground.until("maoc", "web", "its loss is said", |o| condition(o, "Ready") == "False/CredentialLost").await;
     ground.kubectl(&["delete", "maoc", "web", "--timeout=30s"]).await;
-    assert_eq!(ground.remote_ids().await, [theirs.client_id.clone()]);
+    assert_eq!(ground.remote_ids().await, std::slice::from_ref(&theirs.client_id));
     assert_only_read(&ground, &theirs).await;
 }
 
