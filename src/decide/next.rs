@@ -13,6 +13,7 @@
 //! | the Secret is not ours, but left behind or to be adopted | intent, take it over |
 //! | the Secret is not ours | record `SecretConflict`, rest |
 //! | the Secret counts (its token is the object's) | compare, PUT, repair, retire, record, clean |
+//! | the same, and a rotation is asked for | as when no Secret counts; while it has to wait, as without |
 //! | the Secret holds the recorded client under another token, nothing else is wanted | a fresh token to object and Secret |
 //! | no Secret counts | intent, rehearse, POST; or take the credential of the client to be adopted |
 //!
