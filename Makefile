@@ -72,9 +72,10 @@ unit: ## unit, property and model tests, and examples in documentation
 	@cargo test --locked --workspace --lib --bins
 	@cargo test --locked --workspace --doc
 
+# Six at a time: they wait more than they work.
 integration: build ## tests against the real control plane, the how-tos as written, and that generated files are fresh
 	$(call say,integration: the operator on a real control plane; the how-tos as written; generated files are fresh)
-	@cargo test --locked --workspace --test '*'
+	@cargo test --locked --workspace --test '*' -- --test-threads=6
 
 model: ## explore the model to deeper bounds than the tests do; takes many minutes
 	$(call say,model: the deciding core under every interleaving; what is explored is in docs/model.md)
