@@ -49,7 +49,7 @@ impl Event {
 
 /// All that may happen in this state of the world.
 pub fn possible(world: &World, events: &mut Vec<Event>) {
-    for who in 0..2 {
+    for who in 0..if world.budget.solo { 1 } else { 2 } {
         of_operator(world, who, events);
     }
     of_surroundings(world, events);

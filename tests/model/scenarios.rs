@@ -25,8 +25,16 @@ pub struct Scenario {
 }
 
 /// Two passes, which may be one operator's or both's, overlap or not, and nothing else.
-pub const QUIET: Budget =
-    Budget { passes: 2, crashes: 0, lost_answers: 0, sweeps: 0, deeds: [0; Deed::COUNT], limit: None, apart: false };
+pub const QUIET: Budget = Budget {
+    passes: 2,
+    crashes: 0,
+    lost_answers: 0,
+    sweeps: 0,
+    deeds: [0; Deed::COUNT],
+    limit: None,
+    apart: false,
+    solo: false,
+};
 pub const THREE: Budget = Budget { passes: 3, ..QUIET };
 const CRASH: Budget = Budget { crashes: 1, ..QUIET };
 const APART: Budget = Budget { apart: true, ..QUIET };
@@ -74,7 +82,6 @@ pub const USUAL: &[Scenario] = &[
     scenario("at rest; kubectl replace, a crash", AtRest, PLAIN, Budget { crashes: 1, ..THREE }.with(Replace, 1)),
     scenario("at rest; rotated, an answer lost", AtRest, PLAIN, LOST.with(AskForRotation, 1)),
     scenario("at rest; caches apart, rotated", AtRest, PLAIN, Budget { apart: true, ..QUIET }.with(AskForRotation, 1)),
-    scenario("at rest; Secret deleted, then deleted", AtRest, PLAIN, QUIET.with(DeleteSecret, 1).with(Delete, 1)),
     scenario("at rest; Secret deleted, a crash", AtRest, PLAIN, CRASH.with(DeleteSecret, 1)),
     scenario("at rest; Secret's data altered, an answer lost", AtRest, PLAIN, LOST.with(AlterSecret, 1)),
     scenario(
@@ -175,6 +182,12 @@ pub const USUAL: &[Scenario] = &[
         PLAIN,
         Budget { passes: 1, ..CRASH }.with(AlterBoth, 1),
     ),
+    scenario(
+        "new; one operator, five passes, four answers lost, a limit of three",
+        New,
+        PLAIN,
+        Budget { passes: 5, lost_answers: 4, limit: Some(3), solo: true, ..QUIET },
+    ),
 ];
 
 /// What `make model` explores besides: minutes.
@@ -199,12 +212,6 @@ pub const DEEP: &[Scenario] = &[
         ADOPT,
         Budget { lost_answers: 1, ..CRASH }.with(Delete, 1).with(Create, 1),
     ),
-    scenario(
-        "new; a limit of three, four answers lost, three passes",
-        New,
-        PLAIN,
-        Budget { lost_answers: 4, limit: Some(3), ..THREE },
-    ),
     scenario("new; its Secret points at a foreign client", New, PLAIN, QUIET.with(AlterBoth, 1)),
     scenario(
         "at rest; Secret points at a foreign client, deleted",
@@ -212,4 +219,11 @@ pub const DEEP: &[Scenario] = &[
         PLAIN,
         QUIET.with(AlterBoth, 1).with(Delete, 1),
     ),
+    scenario(
+        "new; one operator, five passes, four answers lost",
+        New,
+        PLAIN,
+        Budget { passes: 5, lost_answers: 4, solo: true, ..QUIET },
+    ),
+    scenario("at rest; Secret deleted, then deleted", AtRest, PLAIN, QUIET.with(DeleteSecret, 1).with(Delete, 1)),
 ];

@@ -72,6 +72,8 @@ pub struct Budget {
     pub limit: Option<u8>,
     /// Whether the caches of Secrets and of the listing are stale each on its own.
     pub apart: bool,
+    /// Whether there is one operator only, so that more may go wrong.
+    pub solo: bool,
 }
 
 impl Budget {
@@ -152,6 +154,8 @@ pub struct World {
     pub owner_stays: Option<Uid>,
     /// POSTs whose answer reached nobody who could publish or delete what they made.
     pub astray: u8,
+    /// POSTs that were carried out only after they had been given up.
+    pub came_late: u8,
     /// How often the object was written, and the Secret.
     pub object_writes: u16,
     pub secret_writes: u16,
@@ -186,6 +190,7 @@ impl World {
             orphaned: false,
             owner_stays: None,
             astray: 0,
+            came_late: 0,
             object_writes: 0,
             secret_writes: 0,
             twin: None,
@@ -316,6 +321,7 @@ impl World {
 
     pub fn commit_late(&mut self, client_id: &ClientId) {
         if let Some(client) = self.late.remove(client_id) {
+            self.came_late += 1;
             self.remote.change(|remote| {
                 remote.insert(client_id.clone(), client);
             });

@@ -105,6 +105,7 @@ impl Rests {
         // Nothing of this matters from here on; states that differ in nothing else are one.
         world.budget = Budget { limit: world.budget.limit, ..Budget::default() };
         world.astray = 0;
+        world.came_late = 0;
         world.tampered = world.tampered.min(1);
         world.forget_caches();
         let mut way = Vec::new();
@@ -116,6 +117,7 @@ impl Rests {
             way.push(seen);
             let moved = world.go_on_fairly();
             world.astray = 0;
+            world.came_late = 0;
             if world.violation.is_some() || !checks::accepted(&world) {
                 return false;
             }
