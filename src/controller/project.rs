@@ -203,7 +203,11 @@ impl<K: Declared> Context<K> {
         let rule = settings.as_ref().ok().map(|settings| settings.orphans);
         let swept = match self.sweep(object, &outlook, rule, before.as_ref()).await {
             Some(swept) => swept,
-            None => before.as_ref().map(|before| before.swept.clone()).unwrap_or_default(),
+            // The status outlives this process: what it lists is not forgotten because nothing can be listed now.
+            None => before.as_ref().map(|before| before.swept.clone()).unwrap_or_else(|| {
+                let orphans = object.present_status().orphans.unwrap_or_default();
+                Swept { orphans, next: None }
+            }),
         };
         shared.metrics.reconciled(K::KIND.as_str(), Outcome::of(outlook.failure.as_ref()), started.elapsed());
         if let Some(failure) = &outlook.failure {

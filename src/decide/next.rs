@@ -151,6 +151,8 @@ fn present(wanted: &Wanted, observed: &Observed) -> Step {
     let recorded = observed.object.recorded.client_id.as_ref();
     match standing(&observed.object, &observed.secret) {
         Standing::Foreign(foreign) => adopt::foreign(wanted, observed, foreign),
+        // The cache holds only what bears the label, and may lag: no loss without a look.
+        Standing::Unpublished if recorded.is_some() && observed.live.is_none() => Step::ReadLive,
         Standing::Unpublished => mint(wanted, observed, Because::of_missing_secret(observed)),
         Standing::Published(stored, token, client_id) => tend(wanted, observed, stored, token, client_id),
         Standing::Displaced(stored) => match recorded {

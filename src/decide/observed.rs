@@ -185,6 +185,15 @@ impl Observed {
         if let Step::Relocate { version, .. } = step {
             self.leftover = Some(version.clone());
         }
+        let misshapen = matches!(step, Step::Reshape { .. }) && !stored.in_shape;
+        let not_left = |retained: bool| stored.owned || retained && !stored.retained;
+        let changed_back = misshapen || matches!(step, Step::LeaveSecret { retained, .. } if not_left(*retained));
+        if changed_back {
+            let message = "something in the cluster, such as an admission webhook, changes what the operator writes to the \
+                           Secret; make an exception of Secrets that are labelled app.kubernetes.io/managed-by=meshagent-operator";
+            self.failure = Some(Failure::stalled(Reason::SecretRejected, message));
+            self.failed_remotely = false;
+        }
         self.secret = Secret::Ours(stored);
         self.recorded = false;
     }
@@ -259,10 +268,18 @@ impl Observed {
         self.listing = Some(self.tick);
         let listed = |known: &Remote| matches!(known, Remote::Listed(_) | Remote::Unmoved(_));
         self.remote.retain(|id, known| clients.contains_key(id) || !listed(known));
+        let mut contradicted = false;
         for (id, known) in &mut self.remote {
-            if matches!(known, Remote::Missing(_)) && !clients.contains_key(id) {
-                *known = Remote::Absent;
+            if matches!(known, Remote::Missing(_)) {
+                if clients.contains_key(id) {
+                    contradicted = true;
+                } else {
+                    *known = Remote::Absent;
+                }
             }
+        }
+        if contradicted {
+            self.absorb_contradiction();
         }
         for (id, client) in clients {
             let known = self.remote.entry(id).or_insert_with(|| Remote::Listed(client.clone()));
@@ -273,6 +290,16 @@ impl Observed {
                 // Read by its id or deleted in this pass: a listing knows no better.
                 Remote::Read(_) | Remote::Deleted => {}
             }
+        }
+    }
+
+    /// A client that is listed cannot be read by its id. It may have come back meanwhile, but not again and again.
+    fn absorb_contradiction(&mut self) {
+        self.conflicts += 1;
+        if self.conflicts >= MOST_CONFLICTS {
+            let message = "MeshAgent lists a client that it cannot find by its id; trying again";
+            self.failure = Some(Failure::retry(Reason::APIUnavailable, message));
+            self.failed_remotely = true;
         }
     }
 

@@ -270,8 +270,11 @@ fn is_secretless(status: &OAuthClientStatus) -> bool {
 
 /// Why an object that is being deleted is still there, and the way out.
 fn not_deleted_yet(object: &OAuthClient, failure: &Failure) -> String {
-    let metadata = &object.metadata;
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let (metadata, text) = (&object.metadata, |text: &Option<String>| text.clone().unwrap_or_default());
+    // It is the Kubernetes API that stands in the way.
+    if matches!(failure.reason, Reason::Deleting | Reason::Updating | Reason::SecretRejected) {
+        return format!("cannot be deleted yet: {}", failure.message);
+    }
     format!(
         "cannot be deleted yet: {}. To give up on the client at MeshAgent: kubectl annotate maoc {} -n {} \
          meshagent.com/force-release={}",
@@ -310,14 +313,13 @@ fn progress(
     in_order: bool,
 ) -> Option<ConditionType> {
     let kind = Kind::of(failure.reason);
-    if in_order {
-        return (kind == Kind::Underway).then_some(ConditionType::Reconciling);
-    }
     let given_up = match failure.disposition {
         Disposition::Stalled | Disposition::StalledHourly => true,
         Disposition::Wait | Disposition::Retry(_) => false,
     };
     match kind {
+        Kind::Underway if in_order && !given_up => Some(ConditionType::Reconciling),
+        Kind::Awaited | Kind::Unreachable | Kind::Stuck | Kind::Drift if in_order => None,
         Kind::Suspended => None,
         Kind::Stuck | Kind::Drift => Some(ConditionType::Stalled),
         Kind::Underway | Kind::Unreachable | Kind::Awaited if given_up => Some(ConditionType::Stalled),

@@ -37,7 +37,10 @@ impl Reason {
             Self::ProjectNotFound => "No object is there for `projectRef`.",
             Self::ProjectNotReady => "The project's key has not worked yet.",
             Self::ProjectDisabled => "MeshAgent has disabled the project (423).",
-            Self::CredentialsNotFound => "The Secret with the API key, or the key in it, is missing.",
+            Self::CredentialsNotFound => {
+                "A Secret or ConfigMap that holds the API key, the CA bundle or the credential of a client to be adopted, or \
+                 the key in it, is missing."
+            }
             Self::NamespaceNotAllowed => "The ClusterMeshAgentProject does not allow this namespace.",
             Self::RateLimited => "MeshAgent asked for fewer calls (429).",
             Self::APIUnavailable => "MeshAgent does not answer, or not as documented.",
@@ -69,7 +72,7 @@ impl Reason {
             Self::ProjectNotFound => "Create the project, or correct `projectRef`.",
             Self::ProjectNotReady => "Look at the project: its own condition says what is wrong.",
             Self::ProjectDisabled => "Enable the project in MeshAgent Studio.",
-            Self::CredentialsNotFound => "Create the Secret that `apiKeySecretRef` names.",
+            Self::CredentialsNotFound => "Create what the message names; it says how.",
             Self::NamespaceNotAllowed => "Add the namespace to the project's `allowedNamespaces`.",
             Self::RateLimited | Self::APIUnavailable => {
                 "Nothing; it is tried again by itself, and clients keep working."

@@ -60,7 +60,7 @@ pub struct OAuthClientStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retiring: Option<Vec<Retiring>>,
 
-    /// The keys of `extraMetadata` that the operator has set on the client.
+    /// The metadata keys that the operator has set on the client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub managed_metadata_keys: Option<Vec<String>>,
 

@@ -81,6 +81,8 @@ fn abandon(observed: &Observed) -> Step {
     let retiring = recorded.retiring.iter().map(|former| &former.client_id);
     let mut client_ids: Vec<ClientId> = recorded.client_id.iter().chain(retiring).cloned().collect();
     client_ids.extend(of_this_uid(observed).map(|(client_id, _)| client_id.clone()));
+    client_ids.extend(observed.secret.stored().and_then(|stored| stored.client_id.clone()));
+    client_ids.extend(observed.held.client_id().cloned());
     client_ids.sort();
     client_ids.dedup();
     if observed.abandoned || client_ids.is_empty() { let_go(observed) } else { Step::Abandon { client_ids } }
@@ -88,12 +90,22 @@ fn abandon(observed: &Observed) -> Step {
 
 /// The Secret goes by its owner reference, unless the garbage collector was told to leave what the object owns.
 fn let_go(observed: &Observed) -> Step {
+    if may_have_secret(observed) {
+        return Step::ReadLive;
+    }
     if let Secret::Ours(stored) = &observed.secret
         && (!stored.owned || observed.object.orphaning)
     {
         return Step::DeleteSecret { leftover: false, version: stored.version.clone() };
     }
     Step::RemoveFinalizer { version: observed.object.version.clone() }
+}
+
+/// Whether there may be a Secret that the cache does not show: it holds only what bears the label, and may lag.
+fn may_have_secret(observed: &Observed) -> bool {
+    let recorded = &observed.object.recorded;
+    let expected = recorded.client_id.is_some() && !recorded.is_secretless();
+    expected && observed.secret == Secret::Absent && observed.live.is_none()
 }
 
 /// The client and its Secret stay. To tell MeshAgent so is tried once: the Secret says it as well, and the sweep tells
@@ -107,6 +119,9 @@ fn release(observed: &Observed, definition: Definition) -> Step {
         && let Some(step) = mark(observed, definition)
     {
         return step;
+    }
+    if may_have_secret(observed) {
+        return Step::ReadLive;
     }
     match &observed.secret {
         Secret::Ours(stored) if stored.owned || !stored.retained => {

@@ -23,7 +23,9 @@ pub(super) fn suspend(wanted: &Wanted, observed: &Observed) -> Step {
     }
     let message = "suspended: client and Secret are left as they are; set spec.suspend to false to go on";
     let verdict = Verdict::Blocked(Failure::wait(Reason::Suspended, message));
-    conclude(observed, verdict, as_wanted(wanted, observed))
+    // A request for a rotation is carried out later, so it is not recorded as handled now.
+    let published = as_wanted(wanted, observed).filter(|_| !observed.object.rotation_asked);
+    conclude(observed, verdict, published)
 }
 
 /// The client, if all is as the spec wants it, so that nothing would be done either if it were not suspended.

@@ -112,6 +112,11 @@ fn observed(object: Object, secret: Secret, remote: &[(&str, RemoteClient)], hel
     Observed::begin(object, secret, remote, held)
 }
 
+/// What a pass knows of an object that has no Secret, by a look at etcd.
+fn without_secret(object: Object) -> Observed {
+    Observed { live: Some(0), ..observed(object, Secret::Absent, &[], Held::Nothing) }
+}
+
 /// All at rest: object, Secret and client `c` agree.
 fn at_rest() -> Observed {
     let client = wanted().client(&token("t"));
@@ -318,7 +323,9 @@ fn while_the_project_cannot_be_used_nothing_but_the_record_is_written() {
 #[test]
 fn a_credential_that_was_lost_twice_within_the_overlap_is_not_replaced() {
     let object = Object { replaced: Replaced::WithinOverlap, ..recorded() };
-    let seen = observed(object, Secret::Absent, &[], Held::Nothing);
+    let cached = observed(object.clone(), Secret::Absent, &[], Held::Nothing);
+    assert_eq!(next(&present(), &cached), Step::ReadLive, "a cache proves no loss");
+    let seen = without_secret(object);
     assert_eq!(reason(&next(&present(), &seen)), Some(Reason::CredentialLost));
 }
 
@@ -340,8 +347,7 @@ fn a_rotation_that_waits_holds_nothing_else_back() {
     let seen = observed(replaced, read(Credential::AsRecorded), &[("c", client)], Held::Nothing);
     assert_eq!(next(&present(), &seen), intent("5", &[]));
     // Without a credential in use there is nothing else to do.
-    let seen = observed(object, Secret::Absent, &[], Held::Nothing);
-    assert_eq!(reason(&next(&present(), &seen)), Some(Reason::Rotating));
+    assert_eq!(reason(&next(&present(), &without_secret(object))), Some(Reason::Rotating));
 }
 
 #[test]
@@ -425,13 +431,43 @@ fn deletion_lists_first_where_a_post_may_have_made_what_nothing_names() {
 
 #[test]
 fn deletion_looks_at_a_client_that_only_the_status_names_and_leaves_a_foreign_one() {
-    let mut seen = established(observed(recorded(), Secret::Absent, &[], Held::Nothing));
+    let mut seen = established(without_secret(recorded()));
     let get = Step::Get { client_id: id("c") };
     assert_eq!(next(&leaving(), &seen), get);
     seen.absorb(&get, Answer::Client(Some(RemoteClient { settings: Settings::default(), marker: None })));
     assert_eq!(next(&leaving(), &seen), Step::List, "its token is in doubt");
     seen.absorb(&Step::List, Answer::Listing(BTreeMap::new()));
     assert_eq!(next(&leaving(), &seen), Step::RemoveFinalizer { version: Version::new("5") });
+}
+
+#[test]
+fn a_client_that_is_listed_and_not_found_by_its_id_does_not_keep_a_pass_going() {
+    let client = RemoteClient {
+        settings: Settings { metadata: [("a", "b")].map(|(k, v)| (k.into(), v.into())).into(), ..Settings::default() },
+        marker: None,
+    };
+    let mut seen = at_rest();
+    seen.remote.insert(id("c"), Remote::Listed(client.clone()));
+    for _ in 0..3 {
+        let get = Step::Get { client_id: id("c") };
+        assert_eq!(next(&present(), &seen), get);
+        seen.absorb(&get, Answer::Client(None));
+        assert_eq!(next(&present(), &seen), Step::List);
+        seen.absorb(&Step::List, Answer::Listing(BTreeMap::from([(id("c"), client.clone())])));
+    }
+    assert_eq!(reason(&next(&present(), &seen)), Some(Reason::APIUnavailable));
+}
+
+#[test]
+fn a_secret_that_the_cluster_changes_back_is_not_written_again_and_again() {
+    let mut seen = at_rest();
+    let Secret::Ours(ours) = seen.secret.clone() else { panic!("not ours") };
+    let misshapen = Stored { in_shape: false, ..ours };
+    seen.secret = Secret::Ours(misshapen.clone());
+    let reshape = Step::Reshape { client_id: id("c"), version: Version::new("4") };
+    assert_eq!(next(&present(), &seen), reshape);
+    seen.absorb(&reshape, Answer::Stored(misshapen));
+    assert_eq!(reason(&next(&present(), &seen)), Some(Reason::SecretRejected));
 }
 
 #[test]

@@ -138,6 +138,18 @@ fn what_the_garbage_collector_was_told_to_leave_is_deleted_by_the_operator() {
     assert_eq!(next(&leaving(), &gone(with_secret(recorded(), true, false))), let_go());
 }
 
+#[test]
+fn a_secret_that_the_cache_does_not_show_is_looked_for_before_the_object_goes() {
+    for desired in [kept(), leaving()] {
+        let mut seen = established(observed(recorded(), Secret::Absent, &[], Held::Nothing));
+        seen.remote.insert(id("c"), Remote::Deleted);
+        seen.listing = Some(0);
+        assert_eq!(next(&desired, &seen), Step::ReadLive);
+        seen.absorb(&Step::ReadLive, Answer::Live(Some(recorded()), Secret::Absent, None));
+        assert_eq!(next(&desired, &seen), let_go());
+    }
+}
+
 // Found by the model: such a pass sent the same write again and again, for ever.
 #[test]
 fn after_a_failed_call_a_write_that_meets_a_newer_version_is_looked_into_and_after_three_the_pass_ends() {
@@ -147,6 +159,7 @@ fn after_a_failed_call_a_write_that_meets_a_newer_version_is_looked_into_and_aft
         if let Desired::Absent(Leaving { policy: Policy::Delete, .. }) = leaving {
             seen.abandoned = true;
             seen.secret = Secret::Absent;
+            seen.live = Some(0);
         }
         for _ in 0..2 {
             assert_eq!(next(&leaving, &seen), let_go());
