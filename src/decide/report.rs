@@ -5,7 +5,7 @@
 //!
 //! | reason | in order | not in order |
 //! | --- | --- | --- |
-//! | something is under way | Ready, Reconciling | Reconciling |
+//! | something is under way | Ready, Reconciling unless tried hourly only | Reconciling |
 //! | waits for a project | Ready, not Synced | Reconciling, after ten minutes Stalled |
 //! | MeshAgent cannot be asked | Ready, Synced unknown | Reconciling |
 //! | needs a person | Ready, not Synced | Stalled |
@@ -319,7 +319,7 @@ fn progress(
     };
     match kind {
         Kind::Underway if in_order && !given_up => Some(ConditionType::Reconciling),
-        Kind::Awaited | Kind::Unreachable | Kind::Stuck | Kind::Drift if in_order => None,
+        Kind::Underway | Kind::Awaited | Kind::Unreachable | Kind::Stuck | Kind::Drift if in_order => None,
         Kind::Suspended => None,
         Kind::Stuck | Kind::Drift => Some(ConditionType::Stalled),
         Kind::Underway | Kind::Unreachable | Kind::Awaited if given_up => Some(ConditionType::Stalled),
