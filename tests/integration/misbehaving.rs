@@ -263,7 +263,14 @@ async fn each_right_that_is_taken_away_is_named_and_given_back_all_is_well() {
 /// All are Ready, or gone if they were deleted, once somebody asks for a look.
 async fn until_well(ground: &Ground, what: &str, round: usize) {
     let asked = format!("meshagent.com/reconcile-requested-at=now-{round}");
-    ground.kubectl(&["annotate", "--overwrite", "maoc", "--all", &asked]).await;
+    let ask = ["-n", ground.ns(), "annotate", "--overwrite", "maoc", "--all", &asked];
+    eventually(LONG, "somebody asks for a look", async || {
+        // One that goes meanwhile cannot be annotated any more.
+        let asked = ground.kubectl.try_run(&ask, "").await.unwrap();
+        if asked.status.success() { Ok(()) } else { Err(asked.stderr) }
+    })
+    .await
+    .unwrap();
     eventually(2 * LONG, &format!("all is well after {what}"), async || {
         let clients: Value = serde_json::from_str(&ground.kubectl(&["get", "maoc", "-o", "json"]).await).unwrap();
         let items = clients["items"].as_array().cloned().unwrap_or_default();
