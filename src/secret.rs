@@ -69,10 +69,15 @@ impl ApiKey {
     }
 }
 
-/// SHA-256, in hex, over the three parts, each preceded by its length: no two triples share an input.
+/// [`digest_of`] the three parts.
 pub fn digest(uid: &str, client_id: &str, secret: &ClientSecret) -> String {
+    digest_of([uid, client_id, secret.expose()])
+}
+
+/// SHA-256, in hex, over the parts, each preceded by its length: no two lists of parts share an input.
+pub fn digest_of<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     let mut hash = Sha256::new();
-    for part in [uid, client_id, secret.expose()] {
+    for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }

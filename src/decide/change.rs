@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sha2::{Digest as _, Sha256};
-
 use super::desired::lifecycle::{Adopt, OnLoss};
 use super::id::{ClientId, Digest, Token};
 use super::marker::{Marker, Origin, Owner, Policy};
 use super::observed::RemoteClient;
 use super::settings::Settings;
+use crate::secret::digest_of;
 
 /// A client as an OAuthClient wants it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -144,32 +143,23 @@ impl Change {
 /// What tells one drift from another: SHA-256, in hexadecimal, over what would be sent and what is kept instead.
 #[must_use]
 pub fn drift(change: &Change, client: &RemoteClient) -> Digest {
-    let mut hasher = Sha256::new();
-    let mut add = |text: &str| {
-        hasher.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
-        hasher.update(text);
-    };
-    for RemoteClient { settings, marker } in [&change.applied_to(client), client] {
+    let parts = |RemoteClient { settings, marker }: &RemoteClient| {
         let Settings { redirect_uris, grant_types, response_types, scopes, metadata } = settings;
-        for (name, set) in [
+        let lists = [
             ("redirectUris", redirect_uris),
             ("grantTypes", grant_types),
             ("responseTypes", response_types),
             ("scopes", scopes),
-        ] {
-            add(name);
-            set.iter().for_each(|text| add(text));
-        }
+        ];
         let mut metadata = metadata.clone();
         if let Some(marker) = marker {
             marker.write(&mut metadata);
         }
-        for (key, value) in &metadata {
-            add(key);
-            add(value);
-        }
-    }
-    Digest::new(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+        let lists = lists.into_iter().flat_map(|(name, set)| [name.to_owned()].into_iter().chain(set.iter().cloned()));
+        lists.chain(metadata.into_iter().flat_map(|(key, value)| [key, value])).collect::<Vec<_>>()
+    };
+    let parts = [&change.applied_to(client), client].map(parts).concat();
+    Digest::new(digest_of(parts.iter().map(String::as_str)))
 }
 
 #[cfg(test)]

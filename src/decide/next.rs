@@ -38,8 +38,8 @@ pub use step::{Kept, Published, Record, Removal, SecretWrite, Step, Verdict};
 use super::change::Wanted;
 use super::failure::Failure;
 use super::id::{ClientId, Token};
-use super::marker::Origin;
-use super::observed::{Credential, Foreign, Held, Object, Observed, Remote, RemoteClient, Secret, Stored};
+use super::marker::{Marker, Origin};
+use super::observed::{Credential, Foreign, Held, Object, Observed, RemoteClient, Secret, Stored};
 use crate::api::Reason;
 
 /// What the object asks for.
@@ -228,12 +228,9 @@ fn holds(secret: &Secret, client_id: &ClientId) -> bool {
 
 /// The living clients whose marker names the object's uid.
 fn of_this_uid(observed: &Observed) -> impl Iterator<Item = (&ClientId, &RemoteClient)> {
-    observed.remote.iter().filter_map(|(id, known)| match known {
-        Remote::Listed(client) | Remote::Unmoved(client) | Remote::Read(client) => {
-            client.marker.as_ref().is_some_and(|marker| marker.owner.uid == observed.object.uid).then_some((id, client))
-        }
-        Remote::Missing(_) | Remote::Absent | Remote::Deleted => None,
-    })
+    let of_uid = |marker: &Marker| marker.owner.uid == observed.object.uid;
+    let living = observed.remote.iter().filter_map(|(id, known)| Some((id, known.client()?)));
+    living.filter(move |(_, client)| client.marker.as_ref().is_some_and(of_uid))
 }
 
 fn secret_conflict() -> Failure {

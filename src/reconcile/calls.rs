@@ -21,10 +21,8 @@ impl Hands<'_> {
     pub(super) async fn list(&self, pass: &Pass<'_>) -> Result<Answer, Box<Answer>> {
         let project = self.reach(pass)?;
         project.snapshot.list(&project.api).await.map_err(failed)?;
-        let listed = pass.relevant(project).into_iter().filter_map(|(client_id, known)| match known {
-            Remote::Listed(client) | Remote::Unmoved(client) | Remote::Read(client) => Some((client_id, client)),
-            Remote::Missing(_) | Remote::Absent | Remote::Deleted => None,
-        });
+        let relevant = pass.relevant(project);
+        let listed = relevant.into_iter().filter_map(|(client_id, known)| Some((client_id, known.client()?.clone())));
         Ok(Answer::Listing(listed.collect()))
     }
 
@@ -42,13 +40,9 @@ impl Hands<'_> {
     ) -> Result<Answer, Box<Answer>> {
         let project = self.reach(pass)?;
         project.api.update_client(client_id.as_str(), &remote::patch(change)).await.map_err(failed)?;
-        match pass.observed.remote.get(client_id) {
-            Some(Remote::Listed(before) | Remote::Unmoved(before) | Remote::Read(before)) => {
-                project.snapshot.changed(client_id, before.clone(), result.clone());
-            }
-            Some(Remote::Missing(_) | Remote::Absent | Remote::Deleted) | None => {
-                project.snapshot.wrote(client_id, result.clone());
-            }
+        match pass.observed.remote.get(client_id).and_then(Remote::client) {
+            Some(before) => project.snapshot.changed(client_id, before.clone(), result.clone()),
+            None => project.snapshot.wrote(client_id, result.clone()),
         }
         Ok(Answer::Updated(result.clone()))
     }

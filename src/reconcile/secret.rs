@@ -9,7 +9,6 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::{Resource, ResourceExt};
 use serde_json::{Map, Value, json};
-use sha2::{Digest as _, Sha256};
 
 pub use view::{view, view_metadata};
 
@@ -21,7 +20,7 @@ use crate::api::names::{
 use crate::decide::desired::lifecycle::Adopt;
 use crate::decide::desired::{Present, SecretKeys, SecretLayout};
 use crate::decide::id::{ClientId, Token, Uid, Version};
-use crate::secret::ClientSecret;
+use crate::secret::{ClientSecret, digest_of};
 
 /// What else than the spec decides how the Secret looks.
 #[derive(Clone, Copy, Debug)]
@@ -235,14 +234,7 @@ impl Shape {
 
     /// So that the metadata alone tells whether the public values are the wanted ones.
     fn values_digest(&self) -> String {
-        let mut hasher = Sha256::new();
-        for (key, value) in &self.values {
-            for part in [key, value] {
-                hasher.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-                hasher.update(part);
-            }
-        }
-        hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        digest_of(self.values.iter().flat_map(|(key, value)| [key.as_str(), value.as_str()]))
     }
 
     fn data(&self, client_id: &ClientId, secret: Option<&ClientSecret>) -> BTreeMap<String, ByteString> {

@@ -27,10 +27,7 @@ pub(super) fn is_marked_adopted(known: Option<&Remote>) -> bool {
 }
 
 fn marker(known: Option<&Remote>) -> Option<&Marker> {
-    match known {
-        Some(Remote::Listed(client) | Remote::Unmoved(client) | Remote::Read(client)) => client.marker.as_ref(),
-        Some(Remote::Missing(_) | Remote::Absent | Remote::Deleted) | None => None,
-    }
+    known?.client()?.marker.as_ref()
 }
 
 /// Whether the client is, or is to be, managed without a Secret: nobody gave its credential.

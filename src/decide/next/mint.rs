@@ -126,12 +126,8 @@ fn unknown_after_intent(observed: &Observed) -> BTreeSet<Token> {
 /// The token that the recorded client bears, as far as the pass has seen it.
 fn recorded_token(observed: &Observed) -> Option<&Token> {
     let client_id = observed.object.recorded.client_id.as_ref()?;
-    match observed.remote.get(client_id)? {
-        Remote::Listed(client) | Remote::Unmoved(client) | Remote::Read(client) => {
-            client.marker.as_ref().map(|marker| &marker.token)
-        }
-        Remote::Missing(_) | Remote::Absent | Remote::Deleted => None,
-    }
+    let client = observed.remote.get(client_id)?.client()?;
+    client.marker.as_ref().map(|marker| &marker.token)
 }
 
 /// What bars a POST for now.

@@ -8,7 +8,7 @@ use super::*;
 use crate::decide::desired::lifecycle::OnLoss;
 use crate::decide::id::{ClusterId, Digest, Uid, Version};
 use crate::decide::marker::{Marker, Owner, Policy};
-use crate::decide::observed::{Answer, Content, Definition, Recorded, Replaced, Retiring};
+use crate::decide::observed::{Answer, Content, Definition, Recorded, Remote, Replaced, Retiring};
 use crate::decide::settings::Settings;
 
 mod departures;

@@ -227,6 +227,17 @@ impl Recorded {
     }
 }
 
+impl Remote {
+    /// The client as last seen, if it is there for all that is known.
+    #[must_use]
+    pub fn client(&self) -> Option<&RemoteClient> {
+        match self {
+            Self::Listed(client) | Self::Unmoved(client) | Self::Read(client) => Some(client),
+            Self::Missing(_) | Self::Absent | Self::Deleted => None,
+        }
+    }
+}
+
 impl Secret {
     /// What is stored, if the Secret is ours.
     #[must_use]
