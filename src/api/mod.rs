@@ -2,7 +2,7 @@
 //!
 //! Everything that a user wrote arrives here as text, even where the schema allows a few words only: an object that the
 //! API server let in under a loosened schema must not fail to decode, because one such object would end the watch of
-//! all. [`crate::decide::desired`] reads the text into types.
+//! all. [`crate::decide::client::desired`] reads the text into types.
 
 pub mod condition;
 pub mod crds;

@@ -1,7 +1,7 @@
 //! The parts of the schema that the types cannot say: rules on the items of lists, and which words are allowed.
 //!
 //! Rules stand on the item, not on the list, so that the API server's answer names the one that is wrong. The same is
-//! checked again in [`crate::decide::desired`], which also knows what a rule cannot express.
+//! checked again in [`crate::decide::client::desired`], which also knows what a rule cannot express.
 
 mod lifecycle;
 

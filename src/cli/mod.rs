@@ -2,7 +2,6 @@
 
 mod cluster;
 pub mod crds;
-mod kubernetes;
 pub mod reference;
 mod run;
 mod signals;
@@ -15,6 +14,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{ConfigError, Flags};
 use crate::controller;
+use crate::kubernetes::connect;
 use crate::leader;
 use crate::telemetry;
 
@@ -69,7 +69,7 @@ pub enum Error {
     },
     /// How the cluster is reached.
     #[error(transparent)]
-    Kubernetes(#[from] kubernetes::Error),
+    Kubernetes(#[from] connect::Error),
     /// Which cluster this is.
     #[error(transparent)]
     Cluster(#[from] cluster::Error),

@@ -9,11 +9,12 @@ use kube::Client;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::{Error, cluster, kubernetes, signals};
+use super::{Error, cluster, signals};
 use crate::config::{Config, Flags};
 use crate::controller;
 use crate::decide::id::ClusterId;
 use crate::http::{self, Health};
+use crate::kubernetes::connect;
 use crate::leader::{Candidate, Election, Leadership, Standing};
 use crate::metrics::Metrics;
 use crate::telemetry;
@@ -31,10 +32,10 @@ pub(super) fn run(flags: &Flags) -> Result<(), Error> {
 async fn operate(config: Config) -> Result<(), Error> {
     let signals = signals::to_stop().map_err(Error::Signals)?;
     let listener = listen(&config).await?;
-    let found = kubernetes::cluster(config.kubeconfig.as_deref()).await?;
+    let found = connect::cluster(config.kubeconfig.as_deref()).await?;
     let leadership = if config.leader_elect { Leadership::none() } else { Leadership::always() };
-    let (requests, watches) = (kubernetes::requests(&found, &leadership)?, kubernetes::watches(&found)?);
-    let leases = kubernetes::leases(&found)?;
+    let (requests, watches) = (connect::requests(&found, &leadership)?, connect::watches(&found)?);
+    let leases = connect::leases(&found)?;
     let namespace = config.namespace.clone().unwrap_or(found.default_namespace);
     let (metrics, health) = (Metrics::new(), Health::new());
     let (stop, shutdown) = watch::channel(false);

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::api::project::ProjectStatus;
 use crate::api::{ClusterMeshAgentProject, MeshAgentProject, MeshAgentProjectSpec};
-use crate::decide::desired::ProjectKind;
+use crate::decide::client::desired::ProjectKind;
 use crate::project::{Allowed, ProjectKey};
 
 /// Either kind of project.

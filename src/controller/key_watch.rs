@@ -17,7 +17,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
 use super::declared::Declared;
-use crate::decide::desired::project::BundleKind;
+use crate::decide::project::spec::BundleKind;
 use crate::project::ProjectKey;
 
 /// An object that a project is reached with, by kind, namespace and name.

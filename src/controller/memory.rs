@@ -6,9 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::api::OAuthClient;
+use crate::client::LeftBehind;
+use crate::decide::client::object;
 use crate::decide::id::{Uid, Version};
-use crate::decide::reading;
-use crate::reconcile::LeftBehind;
 
 /// The first wait after a failure; each further one doubles it.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
@@ -45,10 +45,10 @@ impl Asked {
     pub(super) fn of(object: &OAuthClient) -> Self {
         Self {
             generation: object.metadata.generation,
-            requests: [reading::reconcile_request(object), reading::rotation_request(object)].map(str::to_owned),
-            forced: reading::is_forced(object),
+            requests: [object::reconcile_request(object), object::rotation_request(object)].map(str::to_owned),
+            forced: object::is_forced(object),
             deleting: object.metadata.deletion_timestamp.is_some(),
-            finalizer: reading::has_finalizer(object),
+            finalizer: object::has_finalizer(object),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! The controllers: watches, the clock, and who wakes whom. One per kind, and per namespace if only some are watched.
 
 mod declared;
-mod events;
+
+mod client;
 mod filled;
 mod key_watch;
 mod memory;
-mod oauth_client;
 mod project;
 mod project_status;
 mod triggers;
@@ -28,18 +28,18 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::api::{ClusterMeshAgentProject, MeshAgentProject, OAuthClient};
+use crate::client::pending::Vault;
 use crate::config::Config;
 use crate::decide::id::ClusterId;
-use crate::definition::Definitions;
 use crate::http::Health;
+use crate::kubernetes::crd::Definitions;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::project::{ProjectKey, Projects, Resolution};
-use crate::reconcile::held::Vault;
+use client::Watches;
 use declared::{Declared, DeclaredProjects};
 use key_watch::KeyWatches;
 use memory::Memory;
-use oauth_client::Watches;
 use triggers::{Scope, Triggers};
 
 /// How often objects are counted.
@@ -67,7 +67,7 @@ pub struct Inputs {
     pub shutdown: watch::Receiver<bool>,
 }
 
-impl oauth_client::Shared {
+impl client::Shared {
     /// The project of an object; `None` before this process has looked at it.
     fn resolve_for(&self, object: &OAuthClient, deleting: bool) -> Option<Resolution> {
         self.projects.resolve(object, deleting, self.declared.may_exist(&ProjectKey::of(object)))
@@ -119,7 +119,7 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         filled: AtomicBool::new(false),
     });
     let (clients, triggers) = client_scopes(&watches, scopes);
-    let shared = Arc::new(oauth_client::Shared {
+    let shared = Arc::new(client::Shared {
         requests: requests.clone(),
         cluster: cluster.clone(),
         projects: projects.clone(),
@@ -263,13 +263,13 @@ fn tell_of_failed_watch<E>(kind: &str, error: &controller::Error<E, watcher::Err
 }
 
 /// Counts the clients now and then, for the metrics, and wakes projects whose number of clients changed.
-async fn take_stock(shared: Arc<oauth_client::Shared>, triggers: Triggers, declared: Arc<DeclaredProjects>) {
+async fn take_stock(shared: Arc<client::Shared>, triggers: Triggers, declared: Arc<DeclaredProjects>) {
     let (cluster, own) = &declared.wakes;
     let mut interval = tokio::time::interval(STOCK_INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        oauth_client::take_stock(&triggers.stores(), &shared);
+        client::take_stock(&triggers.stores(), &shared);
         let users = triggers.users_by_project();
         wake_where_numbers_changed(&declared.cluster, &users, cluster);
         wake_where_numbers_changed(&declared.namespaced, &users, own);

@@ -32,15 +32,15 @@ use super::tell_of_failed_watch;
 use super::triggers::Triggers;
 use crate::api::Reason;
 use crate::api::names::MANAGER;
-use crate::decide::desired::project::{Orphans, ProjectSettings};
 use crate::decide::failure::{Disposition, Failure};
 use crate::decide::id::ClusterId;
+use crate::decide::project::spec::{Orphans, ProjectSettings};
+use crate::kubernetes::within;
 use crate::leader::Leadership;
 use crate::meshagent::AllowedHosts;
 use crate::metrics::{Metrics, Outcome};
+use crate::project::sweep::{Sweep, Swept};
 use crate::project::{Known, Listing, Project, ProjectKey, Projects};
-use crate::reconcile::failures::within;
-use crate::sweep::{Sweep, Swept};
 use access::Access;
 use pace::{Edition, Looked};
 
@@ -306,7 +306,7 @@ impl<K: Declared> Context<K> {
         }
         let patch = json!({
             "metadata": { "resourceVersion": object.resource_version() },
-            "status": crate::reconcile::difference(&json!(present), &json!(status)),
+            "status": crate::client::difference(&json!(present), &json!(status)),
         });
         let api = K::api(self.shared.requests.clone(), object.namespace().as_deref());
         let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };

@@ -9,7 +9,7 @@ use crate::api::condition::{self, ConditionStatus, Finding};
 use crate::api::project::ProjectStatus;
 use crate::api::{ConditionType, Reason, limits};
 use crate::decide::failure::{Disposition, Failure};
-use crate::sweep::Swept;
+use crate::project::sweep::Swept;
 
 /// A wait for other people that lasts longer is said to be Stalled.
 const PATIENCE: Duration = Duration::from_secs(600);

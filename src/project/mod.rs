@@ -2,6 +2,7 @@
 
 mod registry;
 mod snapshot;
+pub mod sweep;
 
 pub use registry::{Allowed, Known, Project, ProjectKey, Projects, Resolution};
 pub use snapshot::{Listing, Snapshot};

@@ -11,7 +11,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use super::snapshot::Snapshot;
 use crate::api::project::{AllowedNamespaces, Orphan};
 use crate::api::{OAuthClient, Reason};
-use crate::decide::desired::{ProjectKind, ProjectRef};
+use crate::decide::client::desired::{ProjectKind, ProjectRef};
 use crate::decide::failure::{Disposition, Failure};
 use crate::meshagent::MeshAgent;
 use crate::secret::ApiKey;

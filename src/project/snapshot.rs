@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use crate::decide::client::observed::{Remote, RemoteClient};
 use crate::decide::id::{ClientId, Uid};
-use crate::decide::observed::{Remote, RemoteClient};
-use crate::decide::remote;
-use crate::flight::Flight;
+use crate::meshagent::convert;
 use crate::meshagent::{CallError, MeshAgent, wire};
+use crate::single_flight::Flight;
 
 /// All clients of a project, as one listing showed them.
 pub type Listing = BTreeMap<ClientId, RemoteClient>;
@@ -94,7 +94,7 @@ impl Snapshot {
         let begin = async || {
             let begun = self.write().next();
             let clients = call().await?;
-            let read = clients.iter().map(|client| (ClientId::new(&client.client_id), remote::read(client)));
+            let read = clients.iter().map(|client| (ClientId::new(&client.client_id), convert::read(client)));
             let listing: Listing = read.collect();
             self.write().merge(begun, &listing);
             Ok(Arc::new(listing))

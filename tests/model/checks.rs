@@ -1,7 +1,7 @@
 //! What must hold in every state.
 
+use meshagent_operator::decide::client::next::Step;
 use meshagent_operator::decide::id::ClientId;
-use meshagent_operator::decide::next::Step;
 
 use super::world::{ALTERED, NAMES, StoredSecret, World};
 

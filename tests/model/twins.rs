@@ -3,8 +3,8 @@
 //!
 //! What is removed after the project's `orphans.minAge` does not happen here: that time is for people to notice.
 
+use meshagent_operator::decide::client::next::Removal;
 use meshagent_operator::decide::id::ClientId;
-use meshagent_operator::decide::next::Removal;
 use stateright::{Checker, Model, Property};
 
 use crate::events::{self, Event};

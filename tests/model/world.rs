@@ -15,12 +15,12 @@ mod sweep;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use meshagent_operator::decide::id::{ClientId, Token, Uid, Version};
-pub use meshagent_operator::decide::next::Step;
-use meshagent_operator::decide::next::{Desired, next};
-use meshagent_operator::decide::observed::{
+pub use meshagent_operator::decide::client::next::Step;
+use meshagent_operator::decide::client::next::{Desired, next};
+use meshagent_operator::decide::client::observed::{
     Definition, Held, Object, Observed, Recorded, RemoteClient, Replaced, Secret,
 };
+use meshagent_operator::decide::id::{ClientId, Token, Uid, Version};
 use meshagent_operator::decide::settings::Settings;
 
 pub use departures::{Deletion, Left};

@@ -13,11 +13,11 @@ use super::Context;
 use crate::api::Reason;
 use crate::controller::declared::Declared;
 use crate::controller::key_watch::Source;
-use crate::decide::desired::ProjectKind;
-use crate::decide::desired::project::{ApiKeyRef, BundleKind, BundleRef, ProjectSettings};
+use crate::decide::client::desired::ProjectKind;
 use crate::decide::failure::Failure;
+use crate::decide::project::spec::{ApiKeyRef, BundleKind, BundleRef, ProjectSettings};
+use crate::kubernetes::within;
 use crate::meshagent::{AllowedHosts, ApiHost, ApiUrl};
-use crate::reconcile::failures::within;
 use crate::secret::ApiKey;
 
 /// What a project is reached with.

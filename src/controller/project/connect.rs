@@ -7,11 +7,11 @@ use super::access::Access;
 use super::{Context, Outlook};
 use crate::api::Reason;
 use crate::controller::declared::Declared;
-use crate::decide::desired::project::{BundleRef, ProjectSettings};
 use crate::decide::failure::Failure;
+use crate::decide::project::spec::{BundleRef, ProjectSettings};
+use crate::meshagent::failure::call_failure;
 use crate::meshagent::{ApiUrl, BuildError, Connection, MeshAgent, Timeouts};
 use crate::project::{Project, ProjectKey, Snapshot};
-use crate::reconcile::failures::call_failure;
 use crate::secret::ApiKey;
 
 impl<K: Declared> Context<K> {

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Context, WRITE_RETRY};
 use crate::api::names::{MANAGER, PROJECT_FINALIZER};
 use crate::controller::declared::Declared;
-use crate::reconcile::failures::{KubernetesError, within};
+use crate::kubernetes::{KubernetesError, within};
 
 /// How many users a message names.
 const NAMED: usize = 5;

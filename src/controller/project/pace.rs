@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::access::Access;
 use crate::decide::failure::{Disposition, Failure};
-use crate::sweep::Swept;
+use crate::project::sweep::Swept;
 
 /// How often something stalled is tried again, besides on every change.
 const STALLED_RETRY: Duration = Duration::from_secs(600);

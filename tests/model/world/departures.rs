@@ -1,8 +1,8 @@
 //! How the object goes, what the garbage collector does then, and what is left behind.
 
+use meshagent_operator::decide::client::observed::Definition;
 use meshagent_operator::decide::id::{ClientId, Uid};
 use meshagent_operator::decide::marker::Policy;
-use meshagent_operator::decide::observed::Definition;
 
 use super::spec::Adoption;
 use super::{Declared, World};

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use meshagent_operator::api::Reason;
+use meshagent_operator::decide::client::next::{Record, Step};
+use meshagent_operator::decide::client::observed::{Answer, Credential, Definition, Object, Retiring, Secret};
 use meshagent_operator::decide::failure::Failure;
 use meshagent_operator::decide::id::{Token, Version};
-use meshagent_operator::decide::next::{Record, Step};
-use meshagent_operator::decide::observed::{Answer, Credential, Definition, Object, Retiring, Secret};
 
 use super::secrets::{locate, view};
 use super::spec::NAMES;

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
+use meshagent_operator::decide::client::observed::{Definition, RemoteClient};
 use meshagent_operator::decide::id::{ClientId, Token};
 use meshagent_operator::decide::marker::{Marker, Origin, Policy};
-use meshagent_operator::decide::observed::{Definition, RemoteClient};
 
 use super::{Adoption, Budget, Declared, FOREIGN, Left, NAMES, Sweep, World};
 use crate::checks;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use meshagent_operator::decide::client::observed::Definition;
 use meshagent_operator::decide::id::{ClientId, Uid};
 use meshagent_operator::decide::marker::Policy;
-use meshagent_operator::decide::observed::Definition;
 
 use super::secrets::{ALTERED, Data, StoredSecret};
 use super::{Deletion, FOREIGN, World};

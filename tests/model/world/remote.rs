@@ -1,12 +1,12 @@
 //! MeshAgent: the steps that change clients.
 
 use meshagent_operator::api::Reason;
-use meshagent_operator::decide::change::Change;
+use meshagent_operator::decide::client::change::Change;
+use meshagent_operator::decide::client::next::Removal;
+use meshagent_operator::decide::client::observed::{Answer, Object, RemoteClient, Secret};
 use meshagent_operator::decide::failure::Failure;
 use meshagent_operator::decide::id::{ClientId, Token};
 use meshagent_operator::decide::marker::Policy;
-use meshagent_operator::decide::next::Removal;
-use meshagent_operator::decide::observed::{Answer, Object, RemoteClient, Secret};
 
 use super::secrets::digest;
 use super::spec::{Adoption, Spec};

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use meshagent_operator::api::Reason;
+use meshagent_operator::decide::client::next::SecretWrite;
+use meshagent_operator::decide::client::observed::{Answer, Content, Credential, Foreign, Object, Secret, Stored};
 use meshagent_operator::decide::failure::Failure;
 use meshagent_operator::decide::id::{ClientId, Digest, Token, Uid, Version};
-use meshagent_operator::decide::next::SecretWrite;
-use meshagent_operator::decide::observed::{Answer, Content, Credential, Foreign, Object, Secret, Stored};
 
 use super::spec::{Adoption, NAMES, Spec};
 use super::{FOREIGN, Fence, Pass, World};

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use meshagent_operator::decide::change::Wanted;
-use meshagent_operator::decide::desired::lifecycle::{Adopt, CredentialRef, OnLoss};
+use meshagent_operator::decide::client::change::Wanted;
+use meshagent_operator::decide::client::desired::lifecycle::{Adopt, CredentialRef, OnLoss};
+use meshagent_operator::decide::client::next::Leaving;
 use meshagent_operator::decide::id::{ClientId, ClusterId, Uid};
 use meshagent_operator::decide::marker::{Owner, Policy};
-use meshagent_operator::decide::next::Leaving;
 use meshagent_operator::decide::settings::Settings;
 
 use super::FOREIGN;

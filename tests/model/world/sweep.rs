@@ -1,10 +1,10 @@
 //! The sweep, as `src/sweep.rs` does it, over the product's own rule.
 
-use meshagent_operator::decide::disowned::{Evidence, Haste, disowned};
+use meshagent_operator::decide::client::next::Removal;
+use meshagent_operator::decide::client::observed::{Definition, RemoteClient};
 use meshagent_operator::decide::id::ClientId;
 use meshagent_operator::decide::marker::{Marker, Origin, Policy};
-use meshagent_operator::decide::next::Removal;
-use meshagent_operator::decide::observed::{Definition, RemoteClient};
+use meshagent_operator::decide::orphan::disowned::{Evidence, Haste, disowned};
 
 use super::secrets::{Secrets, view};
 use super::{Clients, Declared, Fence, World};

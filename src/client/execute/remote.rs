@@ -1,0 +1,105 @@
+//! The steps that call MeshAgent.
+
+use super::Hands;
+use crate::client::pass::Pass;
+use crate::decide::client::change::Change;
+use crate::decide::client::next::Desired;
+use crate::decide::client::observed::{Answer, Remote, RemoteClient};
+use crate::decide::id::{ClientId, Token};
+use crate::decide::marker::Origin;
+use crate::meshagent::convert;
+use crate::meshagent::failure::{call_failure, post_failure};
+use crate::meshagent::{CallError, Posted};
+use crate::project::Project;
+
+impl Hands<'_> {
+    /// The project that a call goes to, or the answer if there is none.
+    fn reach(&self, pass: &Pass<'_>) -> Result<&Project, Box<Answer>> {
+        self.project.ok_or_else(|| Box::new(Answer::Failed(pass.without_project())))
+    }
+
+    pub(in crate::client) async fn list(&self, pass: &Pass<'_>) -> Result<Answer, Box<Answer>> {
+        let project = self.reach(pass)?;
+        project.snapshot.list(&project.api).await.map_err(failed)?;
+        let relevant = pass.relevant(project);
+        let listed = relevant.into_iter().filter_map(|(client_id, known)| Some((client_id, known.client()?.clone())));
+        Ok(Answer::Listing(listed.collect()))
+    }
+
+    pub(in crate::client) async fn get(&self, pass: &Pass<'_>, client_id: &ClientId) -> Result<Answer, Box<Answer>> {
+        let client = self.reach(pass)?.api.get_client(client_id.as_str()).await.map_err(failed)?;
+        Ok(Answer::Client(client.as_ref().map(convert::read)))
+    }
+
+    pub(in crate::client) async fn put(
+        &self,
+        pass: &Pass<'_>,
+        client_id: &ClientId,
+        change: &Change,
+        result: &RemoteClient,
+    ) -> Result<Answer, Box<Answer>> {
+        let project = self.reach(pass)?;
+        project.api.update_client(client_id.as_str(), &convert::patch(change)).await.map_err(failed)?;
+        match pass.observed.remote.get(client_id).and_then(Remote::client) {
+            Some(before) => project.snapshot.changed(client_id, before.clone(), result.clone()),
+            None => project.snapshot.wrote(client_id, result.clone()),
+        }
+        Ok(Answer::Updated(result.clone()))
+    }
+
+    pub(in crate::client) async fn delete(&self, pass: &Pass<'_>, client_id: &ClientId) -> Result<Answer, Box<Answer>> {
+        let project = self.reach(pass)?;
+        project.api.delete_client(client_id.as_str()).await.map_err(failed)?;
+        project.snapshot.deleted(client_id);
+        if pass.observed.held.client_id() == Some(client_id) {
+            self.vault.forget(&pass.observed.object.uid);
+        }
+        Ok(Answer::Deleted)
+    }
+
+    /// Once per token, ever: it is spent before the call goes out, whatever becomes of this future.
+    pub(in crate::client) async fn post(&self, pass: &Pass<'_>, token: &Token) -> Result<Answer, Box<Answer>> {
+        let project = self.reach(pass)?;
+        let wanted = match &pass.desired {
+            Desired::Present(wanted) => wanted,
+            Desired::Invalid(failure) => return Ok(Answer::Refused(failure.clone())),
+            Desired::Absent(_) => return Ok(Answer::Refused(pass.without_project())),
+        };
+        let object = &pass.observed.object;
+        let uid = &object.uid;
+        self.vault.forget(uid);
+        let has_client = object.recorded.client_id.is_some();
+        let sent = |useful| {
+            if has_client {
+                self.vault.posted(uid, useful, pass.now);
+            }
+        };
+        let client = wanted.client(token);
+        Ok(match project.api.create_client(&convert::new_client(&client)).await {
+            Posted::Created { client: created, secret } => {
+                sent(true);
+                let (client_id, token) = (ClientId::new(&created.client_id), token.clone());
+                let digest = self.vault.keep_credential(uid, token, client_id.clone(), secret, Origin::Created);
+                project.snapshot.wrote(&client_id, client.clone());
+                Answer::Created { client_id, digest, client }
+            }
+            Posted::Rejected(error) => {
+                self.vault.keep_unspent(uid, token.clone());
+                Answer::Refused(post_failure(&error))
+            }
+            Posted::Unknown { error, client_id } => {
+                sent(false);
+                let failure = call_failure(&error);
+                let client_id = client_id.map(ClientId::new);
+                if let Some(client_id) = &client_id {
+                    self.vault.keep_keyless(uid, client_id.clone(), failure.clone());
+                }
+                Answer::Unknown(failure, client_id)
+            }
+        })
+    }
+}
+
+fn failed(error: CallError) -> Box<Answer> {
+    Box::new(Answer::Failed(call_failure(&error)))
+}

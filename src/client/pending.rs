@@ -1,0 +1,162 @@
+//! What outlives a pass: a token that was never POSTed, or a credential that was not published yet. It lives in this
+//! process only, and ends with it, with its object, or once it is published.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::decide::client::object::PAUSE;
+use crate::decide::client::observed::{Held, Posts};
+use crate::decide::failure::Failure;
+use crate::decide::id::{ClientId, Digest, Token, Uid};
+use crate::decide::marker::Origin;
+use crate::secret::{self, ClientSecret};
+
+/// After so many POSTs in a row without a usable answer the next one waits for an hour.
+const MOST_USELESS: u32 = 3;
+const LONG_PAUSE: Duration = Duration::from_secs(60 * 60);
+
+/// What this process holds, and when it last POSTed, by the object's uid.
+#[derive(Debug, Default)]
+pub struct Vault {
+    holdings: Mutex<HashMap<Uid, Holding>>,
+    posted: Mutex<HashMap<Uid, Posted>>,
+}
+
+#[derive(Debug)]
+enum Holding {
+    Unspent(Token),
+    Credential { token: Token, client_id: ClientId, digest: Digest, secret: ClientSecret, origin: Origin },
+    Keyless { client_id: ClientId, failure: Failure },
+}
+
+/// The POSTs for an object that had a client already.
+#[derive(Clone, Copy, Debug)]
+struct Posted {
+    last: Timestamp,
+    /// How many in a row had no usable answer.
+    useless: u32,
+}
+
+impl Vault {
+    /// What is held for the object, without the secret.
+    #[must_use]
+    pub fn held(&self, uid: &Uid) -> Held {
+        match self.open().get(uid) {
+            None => Held::Nothing,
+            Some(Holding::Unspent(token)) => Held::Unspent(token.clone()),
+            Some(Holding::Credential { token, client_id, digest, origin, .. }) => Held::Credential {
+                token: token.clone(),
+                client_id: client_id.clone(),
+                digest: digest.clone(),
+                origin: *origin,
+            },
+            Some(Holding::Keyless { client_id, failure }) => {
+                Held::Keyless { client_id: client_id.clone(), failure: failure.clone() }
+            }
+        }
+    }
+
+    /// The secret of a credential that is held under this token.
+    #[must_use]
+    pub fn secret(&self, uid: &Uid, wanted: &Token) -> Option<ClientSecret> {
+        match self.open().get(uid) {
+            Some(Holding::Credential { token, secret, .. }) if token == wanted => Some(secret.clone()),
+            Some(Holding::Unspent(_) | Holding::Credential { .. } | Holding::Keyless { .. }) | None => None,
+        }
+    }
+
+    /// Keeps a token that was written to the object and not POSTed.
+    pub fn keep_unspent(&self, uid: &Uid, token: Token) {
+        self.open().insert(uid.clone(), Holding::Unspent(token));
+    }
+
+    /// Keeps a credential until it is published, and returns its digest.
+    pub fn keep_credential(
+        &self,
+        uid: &Uid,
+        token: Token,
+        client_id: ClientId,
+        secret: ClientSecret,
+        origin: Origin,
+    ) -> Digest {
+        let digest = Digest::new(secret::digest(uid.as_str(), client_id.as_str(), &secret));
+        let holding = Holding::Credential { token, client_id, digest: digest.clone(), secret, origin };
+        self.open().insert(uid.clone(), holding);
+        digest
+    }
+
+    /// Keeps the id of a client whose secret nobody was shown, until it is deleted.
+    pub fn keep_keyless(&self, uid: &Uid, client_id: ClientId, failure: Failure) {
+        self.open().insert(uid.clone(), Holding::Keyless { client_id, failure });
+    }
+
+    /// Forgets what is held for the object.
+    pub fn forget(&self, uid: &Uid) {
+        self.open().remove(uid);
+    }
+
+    /// A POST went out for an object that has a client already; `useful`: it was answered with a client and its secret.
+    pub fn posted(&self, uid: &Uid, useful: bool, now: Timestamp) {
+        let mut posted = self.posted.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = posted.get(uid).map_or(0, |posted| posted.useless);
+        let useless = if useful { 0 } else { before.saturating_add(1) };
+        posted.insert(uid.clone(), Posted { last: now, useless });
+    }
+
+    /// What those POSTs bar.
+    #[must_use]
+    pub fn posts(&self, uid: &Uid, now: Timestamp) -> Posts {
+        let posted = self.posted.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Posted { last, useless }) = posted.get(uid) else { return Posts::Free };
+        let ago = Duration::try_from(now.duration_since(*last)).unwrap_or_default();
+        if *useless >= MOST_USELESS && ago < LONG_PAUSE {
+            Posts::LongPause
+        } else if ago < PAUSE {
+            Posts::Pause
+        } else {
+            Posts::Free
+        }
+    }
+
+    /// Forgets all objects but these.
+    pub fn keep(&self, uids: &HashSet<Uid>) {
+        self.open().retain(|uid, _| uids.contains(uid));
+        self.posted.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| uids.contains(uid));
+    }
+
+    /// How many credentials wait to be published.
+    #[must_use]
+    pub fn credentials(&self) -> usize {
+        self.open().values().filter(|holding| matches!(holding, Holding::Credential { .. })).count()
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<Uid, Holding>> {
+        // A panic elsewhere leaves the map whole: each change is one insert or remove.
+        self.holdings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_post_bars_the_next_for_ten_minutes_and_three_without_use_for_an_hour() {
+        let (vault, uid) = (Vault::default(), Uid::new("u"));
+        let at = |minute: i64| Timestamp::from_second(60 * minute).unwrap();
+        assert_eq!(vault.posts(&uid, at(0)), Posts::Free);
+        vault.posted(&uid, true, at(0));
+        assert_eq!([vault.posts(&uid, at(9)), vault.posts(&uid, at(10))], [Posts::Pause, Posts::Free]);
+        for minute in [10, 20, 30] {
+            vault.posted(&uid, false, at(minute));
+        }
+        assert_eq!([vault.posts(&uid, at(89)), vault.posts(&uid, at(90))], [Posts::LongPause, Posts::Free]);
+        vault.posted(&uid, true, at(90));
+        assert_eq!([vault.posts(&uid, at(91)), vault.posts(&uid, at(100))], [Posts::Pause, Posts::Free]);
+        vault.keep(&HashSet::new());
+        assert_eq!(vault.posts(&uid, at(91)), Posts::Free);
+    }
+}

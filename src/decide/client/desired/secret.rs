@@ -1,0 +1,117 @@
+//! The part of the spec that says where the credential is written to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::api::limits;
+use crate::api::oauth_client::{SecretKeysSpec, SecretSpec};
+use crate::decide::problem::Problems;
+use crate::decide::syntax::{self, Fault};
+
+/// Where a credential is written to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SecretLayout {
+    /// The Secret's name.
+    pub name: String,
+    /// The names of its data keys.
+    pub keys: SecretKeys,
+    /// Labels besides the operator's own.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations besides the operator's own.
+    pub annotations: BTreeMap<String, String>,
+    /// Its type; Kubernetes keeps it for ever.
+    pub type_: String,
+}
+
+/// The names of a Secret's data keys; no two are alike. `None` leaves a value out.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SecretKeys {
+    /// For the client id.
+    pub client_id: String,
+    /// For the client secret.
+    pub client_secret: String,
+    /// For the project id.
+    pub project_id: Option<String>,
+    /// For the authorization endpoint's address.
+    pub authorize_url: Option<String>,
+    /// For the token endpoint's address.
+    pub token_url: Option<String>,
+    /// For the scopes.
+    pub scopes: Option<String>,
+}
+
+impl SecretLayout {
+    /// The layout for the OAuthClient named `client`, with the defaults filled in.
+    pub(super) fn read(secret: Option<&SecretSpec>, client: &str, problems: &mut Problems) -> Self {
+        let SecretSpec { name, keys, labels, annotations, type_ } = secret.cloned().unwrap_or_default();
+        if let Some(name) = &name {
+            problems.check("spec.secret.name", syntax::object_name(name));
+        }
+        let name = name.unwrap_or_else(|| format!("{client}-oauth"));
+        let type_ = type_.unwrap_or_else(|| "Opaque".to_owned());
+        let keys = SecretKeys::read(keys.unwrap_or_default(), problems);
+        let labels = labels.unwrap_or_default();
+        read_metadata("labels", &labels, (syntax::label_key, syntax::label_value), problems);
+        let annotations = annotations.unwrap_or_default();
+        read_metadata("annotations", &annotations, (syntax::secret_metadata_key, syntax::annotation_value), problems);
+        problems.check("spec.secret.type", syntax::secret_type(&type_));
+        Self { name, keys, labels, annotations, type_ }
+    }
+}
+
+type Check = fn(&str) -> Result<(), Fault>;
+
+fn read_metadata(
+    field: &str,
+    entries: &BTreeMap<String, String>,
+    (check_key, check_value): (Check, Check),
+    problems: &mut Problems,
+) {
+    let field = format!("spec.secret.{field}");
+    problems.at_most(&field, entries.len(), limits::SECRET_METADATA);
+    for (key, value) in entries {
+        problems.check(&field, check_key(key));
+        problems.check(&field, check_value(value));
+    }
+}
+
+impl SecretKeys {
+    fn read(keys: SecretKeysSpec, problems: &mut Problems) -> Self {
+        let SecretKeysSpec { client_id, client_secret, project_id, authorize_url, token_url, scopes } = keys;
+        let droppable = |key: Option<String>, default: &str| {
+            let key = key.unwrap_or_else(|| default.to_owned());
+            if key.is_empty() { None } else { Some(key) }
+        };
+        let keys = Self {
+            client_id: client_id.unwrap_or_else(|| "CLIENT_ID".to_owned()),
+            client_secret: client_secret.unwrap_or_else(|| "CLIENT_SECRET".to_owned()),
+            project_id: droppable(project_id, "PROJECT_ID"),
+            authorize_url: droppable(authorize_url, "AUTHORIZE_URL"),
+            token_url: droppable(token_url, "TOKEN_URL"),
+            scopes: droppable(scopes, "SCOPES"),
+        };
+        let mut seen = BTreeSet::new();
+        for (field, key) in keys.named() {
+            let field = format!("spec.secret.keys.{field}");
+            problems.check(&field, syntax::data_key(key));
+            if !seen.insert(key) {
+                let problem = "is the data key of another value too, counting the defaults";
+                problems.check(&field, Err(Fault { problem, fix: "choose different names" }));
+            }
+        }
+        keys
+    }
+
+    /// The keys that are written, each with its field in the spec.
+    fn named(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let Self { client_id, client_secret, project_id, authorize_url, token_url, scopes } = self;
+        let all = [
+            ("clientId", Some(client_id)),
+            ("clientSecret", Some(client_secret)),
+            ("projectId", project_id.as_ref()),
+            ("authorizeUrl", authorize_url.as_ref()),
+            ("tokenUrl", token_url.as_ref()),
+            ("scopes", scopes.as_ref()),
+        ];
+        all.into_iter().filter_map(|(field, key)| Some((field, key?.as_str())))
+    }
+}

@@ -1,0 +1,12 @@
+//! One OAuthClient: [`desired`] is what is asked for, [`observed`] what a pass knows, [`mod@next`] its next step, and
+//! [`report`] what the status says.
+
+pub mod change;
+pub mod desired;
+pub mod next;
+pub mod object;
+pub mod observed;
+pub mod report;
+pub mod secret;
+
+pub use next::{Desired, Step, next};

@@ -1,0 +1,230 @@
+//! An OAuthClient that is being deleted.
+//!
+//! First of all it is asked whether OAuthClients are still kept at all: when their definition is deleted, each object is
+//! released as with the policy `Retain`, since nobody deleted them one by one.
+
+use super::conclude::blocked;
+use super::step::{Removal, Step};
+use super::{Standing, holds, of_this_uid, own_waste, standing};
+use crate::decide::client::change::Change;
+use crate::decide::client::observed::{Definition, Observed, Remote, RemoteClient, Secret};
+use crate::decide::id::ClientId;
+use crate::decide::marker::{Marker, Policy};
+
+/// How an object goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Leaving {
+    /// What becomes of its client.
+    pub policy: Policy,
+    /// Whether a person gave up on a client that cannot be deleted.
+    pub forced: bool,
+}
+
+impl Default for Leaving {
+    /// As an object goes of which nobody said anything.
+    fn default() -> Self {
+        Self { policy: Policy::Delete, forced: false }
+    }
+}
+
+/// The object is being deleted, or gone.
+pub(super) fn absent(leaving: Leaving, observed: &Observed) -> Step {
+    if observed.object_gone || !observed.object.finalizer {
+        let can_be_deleted = observed.failure.is_none() && observed.project.is_none();
+        return observed.held.client_id().filter(|_| can_be_deleted).map_or(Step::Rest, own_waste);
+    }
+    // A failed call of MeshAgent may be passed over below; a write that then meets a newer version has to be looked into.
+    if observed.stale && (observed.failure.is_none() || observed.failed_remotely) {
+        return Step::ReadLive;
+    }
+    match (observed.definition, leaving.policy) {
+        (None, _) => match &observed.failure {
+            Some(failure) => blocked(observed, failure.clone()),
+            None => Step::AskDefinition,
+        },
+        (Some(Definition::Away), _) => release(observed, Definition::Away),
+        (Some(Definition::Established), Policy::Retain) => release(observed, Definition::Established),
+        (Some(Definition::Established), Policy::Delete) => delete(leaving, observed),
+    }
+}
+
+fn delete(leaving: Leaving, observed: &Observed) -> Step {
+    let remote = remote_step(observed);
+    let obstacle = match (&observed.failure, &observed.project, &remote) {
+        (Some(failure), _, _) => Some((failure, observed.failed_remotely)),
+        (None, Some(failure), Some(_)) => Some((failure, true)),
+        (None, Some(_) | None, _) => None,
+    };
+    match (obstacle, remote) {
+        (Some((_, true)), _) if leaving.forced => abandon(observed),
+        (Some((failure, _)), _) => blocked(observed, failure.clone()),
+        (None, Some(step)) => step,
+        (None, None) => let_go(observed),
+    }
+}
+
+/// What is left to do at MeshAgent.
+fn remote_step(observed: &Observed) -> Option<Step> {
+    if let Some(step) = examine_and_delete(observed) {
+        return Some(step);
+    }
+    if observed.listing.is_none() && has_doubtful_tokens(observed) {
+        return Some(Step::List);
+    }
+    let (client_id, _) = of_this_uid(observed).next()?;
+    Some(Step::Delete { client_id: client_id.clone(), because: Removal::ObjectDeleted })
+}
+
+/// The clients that are given up are made known first.
+fn abandon(observed: &Observed) -> Step {
+    let recorded = &observed.object.recorded;
+    let retiring = recorded.retiring.iter().map(|former| &former.client_id);
+    let mut client_ids: Vec<ClientId> = recorded.client_id.iter().chain(retiring).cloned().collect();
+    client_ids.extend(of_this_uid(observed).map(|(client_id, _)| client_id.clone()));
+    client_ids.extend(observed.secret.stored().and_then(|stored| stored.client_id.clone()));
+    client_ids.extend(observed.held.client_id().cloned());
+    client_ids.sort();
+    client_ids.dedup();
+    if observed.abandoned || client_ids.is_empty() { let_go(observed) } else { Step::Abandon { client_ids } }
+}
+
+/// The Secret goes by its owner reference, unless the garbage collector was told to leave what the object owns.
+fn let_go(observed: &Observed) -> Step {
+    if may_have_secret(observed) {
+        return Step::ReadLive;
+    }
+    if let Secret::Ours(stored) = &observed.secret
+        && (!stored.owned || observed.object.orphaning)
+    {
+        return Step::DeleteSecret { leftover: false, version: stored.version.clone() };
+    }
+    Step::RemoveFinalizer { version: observed.object.version.clone() }
+}
+
+/// Whether there may be a Secret that the cache does not show: it holds only what bears the label, and may lag.
+fn may_have_secret(observed: &Observed) -> bool {
+    let recorded = &observed.object.recorded;
+    let expected = recorded.client_id.is_some() && !recorded.is_secretless();
+    expected && observed.secret == Secret::Absent && observed.live.is_none()
+}
+
+/// The client and its Secret stay. To tell MeshAgent so is tried once: the Secret says it as well, and the sweep tells
+/// MeshAgent when it can.
+fn release(observed: &Observed, definition: Definition) -> Step {
+    if let Some(failure) = observed.failure.as_ref().filter(|_| !observed.failed_remotely) {
+        return blocked(observed, failure.clone());
+    }
+    if observed.failure.is_none()
+        && observed.project.is_none()
+        && let Some(step) = mark(observed, definition)
+    {
+        return step;
+    }
+    if may_have_secret(observed) {
+        return Step::ReadLive;
+    }
+    match &observed.secret {
+        Secret::Ours(stored) if stored.owned || !stored.retained => {
+            Step::LeaveSecret { version: stored.version.clone(), retained: true }
+        }
+        Secret::Ours(_) | Secret::Foreign(_) | Secret::Absent => {
+            Step::RemoveFinalizer { version: observed.object.version.clone() }
+        }
+    }
+}
+
+/// What is left to say at MeshAgent of the clients.
+fn mark(observed: &Observed, definition: Definition) -> Option<Step> {
+    let recorded = &observed.object.recorded;
+    if let Some(client_id) = observed.held.client_id() {
+        let published = recorded.names(client_id) || holds(&observed.secret, client_id);
+        // Nothing is deleted while the definition is away: what was never published is found by the sweep later.
+        let waste = !published && definition == Definition::Established;
+        return Some(if waste { own_waste(client_id) } else { Step::Forget });
+    }
+    if definition == Definition::Established
+        && let Some(step) = clean(observed)
+    {
+        return Some(step);
+    }
+    let stays = recorded.client_id.iter().map(|client_id| (client_id, true));
+    // Pods may still hold a former client; when its overlap ends, nobody is left to delete it but the sweep.
+    let goes = recorded.retiring.iter().map(|former| (&former.client_id, false));
+    stays.chain(goes).find_map(|(client_id, stays)| match observed.remote.get(client_id) {
+        None | Some(Remote::Listed(_) | Remote::Unmoved(_)) => Some(Step::Get { client_id: client_id.clone() }),
+        Some(Remote::Read(client)) => say(observed, client_id, client, stays),
+        Some(Remote::Missing(_) | Remote::Absent | Remote::Deleted) => None,
+    })
+}
+
+/// Removes what POSTs of unknown outcome left beside the client that stays: under its policy nobody would later.
+fn clean(observed: &Observed) -> Option<Step> {
+    let object = &observed.object;
+    if object.unknown.is_empty() {
+        return None;
+    }
+    let Some(listed) = observed.listing else {
+        return Some(Step::List);
+    };
+    if observed.live.is_none_or(|live| live <= listed) {
+        return Some(Step::ReadLive);
+    }
+    let is_waste = |client_id: &ClientId, client: &RemoteClient| {
+        let doubtful = client.marker.as_ref().is_some_and(|marker| object.unknown.contains(&marker.token));
+        doubtful && !object.recorded.names(client_id) && !holds(&observed.secret, client_id)
+    };
+    let (client_id, _) = of_this_uid(observed).find(|(client_id, client)| is_waste(client_id, client))?;
+    Some(Step::Delete { client_id: client_id.clone(), because: Removal::Disowned })
+}
+
+/// Marks a client as left behind, or as one that is to go.
+fn say(observed: &Observed, client_id: &ClientId, client: &RemoteClient, stays: bool) -> Option<Step> {
+    let present = client.marker.as_ref().filter(|marker| marker.owner.uid == observed.object.uid)?;
+    let policy = if stays { Policy::Retain } else { Policy::Delete };
+    let marker = Marker { policy, retained: stays, ..present.clone() };
+    if &marker == present {
+        return None;
+    }
+    let change = Change { metadata: Some((client.settings.metadata.clone(), marker)), ..Change::default() };
+    let (client_id, result) = (client_id.clone(), Box::new(change.applied_to(client)));
+    Some(Step::Put { client_id, result, change: Box::new(change) })
+}
+
+/// Deletes the clients that the object, its Secret or this process names. One that bears another's marker stays, and
+/// one that only the status names (a status can be edited) is looked at first.
+fn examine_and_delete(observed: &Observed) -> Option<Step> {
+    let recorded = &observed.object.recorded;
+    let stored = observed.secret.stored().and_then(|stored| stored.client_id.as_ref());
+    let held = observed.held.client_id();
+    let retiring = recorded.retiring.iter().map(|retiring| &retiring.client_id);
+    let named = held.into_iter().chain(stored).chain(&recorded.client_id).chain(retiring);
+    for client_id in named {
+        let certain = held == Some(client_id) || stored == recorded.client_id.as_ref() && stored == Some(client_id);
+        let ours = match observed.remote.get(client_id) {
+            Some(Remote::Missing(_) | Remote::Absent | Remote::Deleted) => false,
+            Some(Remote::Listed(client) | Remote::Unmoved(client) | Remote::Read(client)) => match &client.marker {
+                Some(marker) => marker.owner.uid == observed.object.uid,
+                None => certain,
+            },
+            None if certain => true,
+            None => {
+                return Some(Step::Get { client_id: client_id.clone() });
+            }
+        };
+        if ours {
+            return Some(Step::Delete { client_id: client_id.clone(), because: Removal::ObjectDeleted });
+        }
+    }
+    None
+}
+
+/// Whether a POST may have made a client that nothing names.
+fn has_doubtful_tokens(observed: &Observed) -> bool {
+    let object = &observed.object;
+    let settled = match standing(object, &observed.secret) {
+        Standing::Published(_, _, client_id) => object.recorded.client_id.as_ref() == Some(client_id),
+        Standing::Unpublished if object.recorded.is_secretless() => true,
+        Standing::Unpublished | Standing::Foreign(_) | Standing::Displaced(_) => object.token.is_none(),
+    };
+    !settled || !object.unknown.is_empty()
+}

@@ -1,0 +1,222 @@
+//! One step of a pass, and what its end says.
+
+use std::collections::BTreeSet;
+
+use crate::decide::client::change::Change;
+use crate::decide::client::observed::RemoteClient;
+use crate::decide::failure::Failure;
+use crate::decide::id::{ClientId, Digest, Token, Version};
+
+/// One effect, or one reading.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Read object and Secret from etcd.
+    ReadLive,
+    /// Read the Secret's data.
+    ReadSecret,
+    /// Read the project's whole listing, with `Consistency: high`.
+    List,
+    /// Read one client by its id, with `Consistency: high`.
+    Get {
+        /// Which.
+        client_id: ClientId,
+    },
+    /// Write a new token, the finalizer and the tokens of unknown outcome to the object, in one patch.
+    WriteIntent {
+        /// The version that the object must still have.
+        version: Version,
+        /// The tokens of unknown outcome from now on.
+        unknown: BTreeSet<Token>,
+    },
+    /// Write the Secret without effect.
+    Rehearse {
+        /// How.
+        write: SecretWrite,
+    },
+    /// Create the client. Once per token, ever.
+    Post {
+        /// The token that its marker bears.
+        token: Token,
+    },
+    /// Write the credential that this process holds into the Secret.
+    Publish {
+        /// The client.
+        client_id: ClientId,
+        /// The token of its POST.
+        token: Token,
+        /// Its digest.
+        digest: Digest,
+        /// How.
+        write: SecretWrite,
+    },
+    /// Write the object's fresh token into the Secret, whose credential stays.
+    MoveToken {
+        /// The fresh token.
+        token: Token,
+        /// The version that the Secret must still have.
+        version: Version,
+    },
+    /// Take the credential of the client that the object adopts from where the spec says. In the place of a POST.
+    TakeCredential {
+        /// The token that is published with it.
+        token: Token,
+        /// The client.
+        client_id: ClientId,
+    },
+    /// Make a Secret that holds the client's credential, and is not ours, ours. The credential stays.
+    TakeOver {
+        /// The client.
+        client_id: ClientId,
+        /// The object's fresh token.
+        token: Token,
+        /// The version that the Secret must still have.
+        version: Version,
+    },
+    /// Create the Secret under the name that the spec wants, with token and credential of the one under the former name.
+    Relocate {
+        /// The client that its annotation names from now on.
+        client_id: ClientId,
+        /// The version that the former one must still have.
+        version: Version,
+    },
+    /// Delete a Secret of ours.
+    DeleteSecret {
+        /// Whether it is the one under the former name, whose credential is under the wanted name now.
+        leftover: bool,
+        /// The version that it must still have.
+        version: Version,
+    },
+    /// Take the object's ownership off the Secret, so that it stays when the object goes.
+    LeaveSecret {
+        /// Whether the object is going, and the Secret is marked as left behind.
+        retained: bool,
+        /// The version that the Secret must still have.
+        version: Version,
+    },
+    /// Bring the Secret's labels, owner, key names and public values into shape. The credential stays.
+    Reshape {
+        /// The client that its annotation names from now on.
+        client_id: ClientId,
+        /// The version that the Secret must still have.
+        version: Version,
+    },
+    /// Change a client.
+    Put {
+        /// Which.
+        client_id: ClientId,
+        /// How.
+        change: Box<Change>,
+        /// The client after it.
+        result: Box<RemoteClient>,
+    },
+    /// Delete a client.
+    Delete {
+        /// Which.
+        client_id: ClientId,
+        /// Why.
+        because: Removal,
+    },
+    /// Ask whether OAuthClients are still kept, or their definition is being deleted.
+    AskDefinition,
+    /// Put clients that are given up into the project's status, or say so if there is no project.
+    Abandon {
+        /// Which.
+        client_ids: Vec<ClientId>,
+    },
+    /// Forget what this process holds: it is published, or it is nobody's any more.
+    Forget,
+    /// Write the status, if it differs.
+    Record(Box<Record>),
+    /// Take cleaned tokens off the object.
+    StrikeUnknown {
+        /// The version that the object must still have.
+        version: Version,
+    },
+    /// Let the object go.
+    RemoveFinalizer {
+        /// The version that the object must still have.
+        version: Version,
+    },
+    /// Nothing more to do in this pass.
+    Rest,
+}
+
+impl Step {
+    /// Whether the step uses the object's token up.
+    #[must_use]
+    pub fn spends_token(&self) -> bool {
+        matches!(self, Self::Post { .. } | Self::MoveToken { .. } | Self::TakeOver { .. })
+    }
+
+    /// Whether the step is a call of MeshAgent.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        matches!(self, Self::List | Self::Get { .. } | Self::Post { .. } | Self::Put { .. } | Self::Delete { .. })
+    }
+}
+
+/// How the Secret is written.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum SecretWrite {
+    /// Created, so that another one shows.
+    Create,
+    /// Replaced, if it still has this version.
+    Replace(Version),
+}
+
+/// Why a client is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Removal {
+    /// Its OAuthClient is deleted.
+    ObjectDeleted,
+    /// Its overlap has ended.
+    Retired,
+    /// This process made it, and it was never published.
+    OwnWaste,
+    /// Its POST had no known outcome, and another client took its place.
+    Disowned,
+}
+
+/// What the status is to say of a pass.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Record {
+    /// The version that the object must still have.
+    pub version: Version,
+    /// How the pass ended.
+    pub verdict: Verdict,
+    /// What the Secret holds, when the pass made sure of it.
+    pub published: Option<Published>,
+    /// Former clients that still live; those named here for the first time begin their overlap now.
+    pub retiring: Vec<ClientId>,
+}
+
+/// The client that is in use, and where its credential is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Published {
+    /// The client.
+    pub client_id: ClientId,
+    /// Its credential; `None` for a client that was adopted without one.
+    pub credential: Option<Kept>,
+    /// Whether it existed before it was taken over.
+    pub adopted: bool,
+    /// What MeshAgent keeps although another value was sent.
+    pub drift: Option<Digest>,
+}
+
+/// A credential in the Secret.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Kept {
+    /// The Secret's version.
+    pub version: Version,
+    /// The credential's digest; `None`: as recorded.
+    pub digest: Option<Digest>,
+}
+
+/// How a pass ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// All is as declared.
+    Converged,
+    /// It could not go on.
+    Blocked(Failure),
+}

@@ -1,0 +1,42 @@
+//! An OAuthClient that a person has stopped.
+
+use super::conclude::conclude;
+use super::step::{Published, Step, Verdict};
+use super::{Standing, adopt, blocked, standing, tend};
+use crate::api::Reason;
+use crate::decide::client::change::Wanted;
+use crate::decide::client::observed::{Observed, Secret};
+use crate::decide::failure::Failure;
+
+/// Nothing is written but who owns the Secret, so that it outlives a deletion. What this process holds is kept.
+pub(super) fn suspend(wanted: &Wanted, observed: &Observed) -> Step {
+    if let Some(failure) = &observed.failure {
+        return blocked(observed, failure.clone());
+    }
+    if observed.stale {
+        return Step::ReadLive;
+    }
+    if let Secret::Ours(stored) = &observed.secret
+        && stored.owned
+    {
+        return Step::LeaveSecret { version: stored.version.clone(), retained: false };
+    }
+    let message = "suspended: client and Secret are left as they are; set spec.suspend to false to go on";
+    let verdict = Verdict::Blocked(Failure::wait(Reason::Suspended, message));
+    // A request for a rotation is carried out later, so it is not recorded as handled now.
+    let published = as_wanted(wanted, observed).filter(|_| !observed.object.rotation_asked);
+    conclude(observed, verdict, published)
+}
+
+/// The client, if all is as the spec wants it, so that nothing would be done either if it were not suspended.
+fn as_wanted(wanted: &Wanted, observed: &Observed) -> Option<Published> {
+    let published = if adopt::is_secretless(wanted, observed) {
+        adopt::tend_secretless(wanted, observed)
+    } else if let Standing::Published(stored, token, client_id) = standing(&observed.object, &observed.secret) {
+        tend(wanted, observed, stored, token, client_id)
+    } else {
+        return None;
+    };
+    // Any other step would do something.
+    if let Step::Record(record) = published { record.published } else { None }
+}

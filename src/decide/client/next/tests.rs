@@ -1,0 +1,668 @@
+//! The table of situations, row by row; then the laws.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::decide::client::desired::lifecycle::OnLoss;
+use crate::decide::client::observed::{Answer, Content, Definition, Recorded, Remote, Replaced, Retiring};
+use crate::decide::id::{ClusterId, Digest, Uid, Version};
+use crate::decide::marker::{Marker, Owner, Policy};
+use crate::decide::settings::Settings;
+
+mod departures;
+mod former_clients;
+
+fn uid() -> Uid {
+    Uid::new("u")
+}
+
+fn token(random: &str) -> Token {
+    Token::mint(&uid(), random)
+}
+
+fn id(text: &str) -> ClientId {
+    ClientId::new(text)
+}
+
+fn wanted() -> Wanted {
+    let owner = Owner { cluster: ClusterId::new("k"), namespace: "shop".into(), name: "web".into(), uid: uid() };
+    let settings = Settings { scopes: BTreeSet::from(["openid".to_owned()]), ..Settings::default() };
+    Wanted {
+        settings,
+        owner,
+        policy: Policy::Delete,
+        adopt: None,
+        on_loss: OnLoss::Recreate,
+        suspended: false,
+        secret_name: "web-oauth".to_owned(),
+    }
+}
+
+/// The object is being deleted, as objects usually are.
+fn leaving() -> Desired {
+    Desired::Absent(Leaving::default())
+}
+
+fn present() -> Desired {
+    Desired::Present(Box::new(wanted()))
+}
+
+/// An object that nothing was done for yet.
+fn fresh() -> Object {
+    Object {
+        uid: uid(),
+        version: Version::new("1"),
+        finalizer: false,
+        token: None,
+        unknown: BTreeSet::new(),
+        recorded: Recorded::default(),
+        rotation_asked: false,
+        replaced: Replaced::LongAgo,
+        orphaning: false,
+    }
+}
+
+/// An object whose client `c` was made by the POST with token `t`, and recorded.
+fn recorded() -> Object {
+    Object {
+        version: Version::new("5"),
+        finalizer: true,
+        token: Some(token("t")),
+        recorded: Recorded {
+            client_id: Some(id("c")),
+            secret_version: Some(Version::new("4")),
+            digest: Some(Digest::new("dc")),
+            ..Recorded::default()
+        },
+        ..fresh()
+    }
+}
+
+fn stored(random: &str, client_id: &str, credential: Credential) -> Secret {
+    Secret::Ours(Stored {
+        version: Version::new("4"),
+        token: Some(token(random)),
+        client_id: Some(id(client_id)),
+        credential,
+        in_shape: true,
+        misplaced: false,
+        owned: true,
+        retained: false,
+    })
+}
+
+/// The same, under a name that the spec no longer wants.
+fn misplaced(random: &str) -> Secret {
+    match stored(random, "c", Credential::AsRecorded) {
+        Secret::Ours(stored) => Secret::Ours(Stored { misplaced: true, ..stored }),
+        other @ (Secret::Absent | Secret::Foreign(_)) => other,
+    }
+}
+
+/// A Secret that is not ours.
+fn foreign(former: Option<(&str, &str)>, content: Content) -> Secret {
+    let former = former.map(|(client_id, uid)| (id(client_id), Uid::new(uid)));
+    Secret::Foreign(Foreign { version: Version::new("4"), former, content })
+}
+
+fn observed(object: Object, secret: Secret, remote: &[(&str, RemoteClient)], held: Held) -> Observed {
+    let remote: BTreeMap<_, _> = remote.iter().map(|(client_id, client)| (id(client_id), client.clone())).collect();
+    Observed::begin(object, secret, remote, held)
+}
+
+/// What a pass knows of an object that has no Secret, by a look at etcd.
+fn without_secret(object: Object) -> Observed {
+    Observed { live: Some(0), ..observed(object, Secret::Absent, &[], Held::Nothing) }
+}
+
+/// All at rest: object, Secret and client `c` agree.
+fn at_rest() -> Observed {
+    let client = wanted().client(&token("t"));
+    observed(recorded(), stored("t", "c", Credential::AsRecorded), &[("c", client)], Held::Nothing)
+}
+
+fn credential(random: &str, client_id: &str) -> Held {
+    Held::Credential {
+        token: token(random),
+        client_id: id(client_id),
+        digest: Digest::new("d"),
+        origin: Origin::Created,
+    }
+}
+
+/// What a pass knows of an object that is being deleted, once it has asked whether OAuthClients are kept.
+fn established(mut seen: Observed) -> Observed {
+    assert_eq!(next(&leaving(), &seen), Step::AskDefinition);
+    seen.absorb(&Step::AskDefinition, Answer::Definition(Definition::Established));
+    seen
+}
+
+fn reason(step: &Step) -> Option<Reason> {
+    if let Step::Record(record) = step
+        && let Verdict::Blocked(failure) = &record.verdict
+    {
+        return Some(failure.reason);
+    }
+    None
+}
+
+fn intent(version: &str, unknown: &[&str]) -> Step {
+    Step::WriteIntent { version: Version::new(version), unknown: unknown.iter().map(|random| token(random)).collect() }
+}
+
+#[test]
+fn a_new_object_gets_an_intent_before_anything_else() {
+    let seen = observed(fresh(), Secret::Absent, &[], Held::Nothing);
+    assert_eq!(next(&present(), &seen), intent("1", &[]));
+}
+
+/// It may be immutable, and have to move for that very rotation.
+#[test]
+fn a_secret_that_has_to_move_moves_before_a_rotation_replaces_its_credential() {
+    let client = wanted().client(&token("t"));
+    let asked = Object { rotation_asked: true, ..recorded() };
+    let seen = observed(asked.clone(), misplaced("t"), &[("c", client.clone())], Held::Nothing);
+    assert_eq!(next(&present(), &seen), Step::Relocate { client_id: id("c"), version: Version::new("4") });
+    // A rotation that was refused left its token on the object.
+    let refused = Object { token: Some(token("u")), ..asked };
+    let seen = observed(refused, misplaced("t"), &[("c", client)], Held::Unspent(token("u")));
+    assert_eq!(next(&present(), &seen), Step::MoveToken { token: token("u"), version: Version::new("4") });
+}
+
+#[test]
+fn an_unspent_token_is_posted_only_after_a_rehearsal() {
+    let object = Object { token: Some(token("t")), finalizer: true, ..fresh() };
+    let mut seen = observed(object, Secret::Absent, &[], Held::Unspent(token("t")));
+    let rehearse = next(&present(), &seen);
+    assert_eq!(rehearse, Step::Rehearse { write: SecretWrite::Create });
+    seen.absorb(&rehearse, Answer::Rehearsed);
+    assert_eq!(next(&present(), &seen), Step::Post { token: token("t") });
+}
+
+#[test]
+fn a_token_of_unknown_outcome_is_never_posted_but_remembered() {
+    let object = Object { token: Some(token("t")), finalizer: true, ..fresh() };
+    let mut seen = observed(object.clone(), Secret::Absent, &[], Held::Nothing);
+    assert_eq!(next(&present(), &seen), Step::ReadLive);
+    seen.absorb(&Step::ReadLive, Answer::Live(Some(object), Secret::Absent, None));
+    assert_eq!(next(&present(), &seen), intent("1", &["t"]));
+}
+
+#[test]
+fn a_refused_post_keeps_its_token_for_the_next_pass_and_says_why() {
+    let object = Object { token: Some(token("t")), finalizer: true, ..fresh() };
+    let mut seen = observed(object, Secret::Absent, &[], Held::Unspent(token("t")));
+    let refusal = Failure::stalled(Reason::RejectedByAPI, "no");
+    seen.absorb(&Step::Post { token: token("t") }, Answer::Refused(refusal));
+    assert_eq!(seen.held, Held::Unspent(token("t")));
+    assert_eq!(reason(&next(&present(), &seen)), Some(Reason::RejectedByAPI));
+}
+
+#[test]
+fn a_credential_in_hand_is_created_as_a_secret_and_never_applied_over_one() {
+    let object = Object { token: Some(token("t")), finalizer: true, ..fresh() };
+    let seen = observed(object, Secret::Absent, &[], credential("t", "c"));
+    let publish =
+        Step::Publish { client_id: id("c"), token: token("t"), digest: Digest::new("d"), write: SecretWrite::Create };
+    assert_eq!(next(&present(), &seen), publish);
+}
+
+#[test]
+fn a_pass_that_lost_deletes_its_own_client_after_a_live_read() {
+    let object = Object { token: Some(token("theirs")), finalizer: true, ..fresh() };
+    let mut seen = observed(object.clone(), Secret::Absent, &[], credential("mine", "c"));
+    assert_eq!(next(&present(), &seen), Step::ReadLive);
+    seen.absorb(&Step::ReadLive, Answer::Live(Some(object), Secret::Absent, None));
+    assert_eq!(next(&present(), &seen), Step::Delete { client_id: id("c"), because: Removal::OwnWaste });
+}
+
+#[test]
+fn a_pass_that_lost_leaves_a_client_that_somebody_recorded_or_the_secret_holds() {
+    let other = Object { token: Some(token("theirs")), ..recorded() };
+    for (object, secret) in [
+        (other.clone(), Secret::Absent),
+        (Object { recorded: Recorded::default(), ..other }, stored("mine", "c", Credential::Broken)),
+    ] {
+        let mut seen = observed(object.clone(), secret.clone(), &[], credential("mine", "c"));
+        seen.absorb(&Step::ReadLive, Answer::Live(Some(object), secret, None));
+        assert_eq!(next(&present(), &seen), Step::Forget);
+    }
+}
+
+#[test]
+fn kubectl_replace_gets_a_fresh_token_on_both_sides_and_no_call() {
+    let replaced = Object { token: None, finalizer: false, ..recorded() };
+    let mut seen = observed(
+        replaced.clone(),
+        stored("t", "c", Credential::AsRecorded),
+        &[("c", wanted().client(&token("t")))],
+        Held::Nothing,
+    );
+    let first = next(&present(), &seen);
+    assert_eq!(first, intent("5", &[]));
+    let object = Object { token: Some(token("new")), finalizer: true, ..replaced };
+    seen.absorb(&first, Answer::Intent(object, token("new")));
+    assert_eq!(next(&present(), &seen), Step::MoveToken { token: token("new"), version: Version::new("4") });
+}
+
+#[test]
+fn a_changed_secret_is_read_and_an_altered_credential_replaces_the_client() {
+    let mut seen = observed(
+        recorded(),
+        stored("t", "c", Credential::Unread),
+        &[("c", wanted().client(&token("t")))],
+        Held::Nothing,
+    );
+    assert_eq!(next(&present(), &seen), Step::ReadSecret);
+    seen.absorb(&Step::ReadSecret, Answer::Data(Credential::Broken, true));
+    assert_eq!(next(&present(), &seen), intent("5", &[]));
+}
+
+#[test]
+fn a_client_is_gone_only_after_a_404_and_a_listing_begun_since() {
+    let mut seen = observed(recorded(), stored("t", "c", Credential::AsRecorded), &[], Held::Nothing);
+    let get = Step::Get { client_id: id("c") };
+    assert_eq!(next(&present(), &seen), get);
+    seen.absorb(&get, Answer::Client(None));
+    assert_eq!(next(&present(), &seen), Step::List);
+    seen.absorb(&Step::List, Answer::Listing(BTreeMap::new()));
+    assert_eq!(next(&present(), &seen), intent("5", &[]));
+}
+
+#[test]
+fn a_404_that_a_listing_contradicts_proves_nothing() {
+    let mut seen = observed(recorded(), stored("t", "c", Credential::AsRecorded), &[], Held::Nothing);
+    seen.absorb(&Step::Get { client_id: id("c") }, Answer::Client(None));
+    let listing = BTreeMap::from([(id("c"), wanted().client(&token("t")))]);
+    seen.absorb(&Step::List, Answer::Listing(listing));
+    assert!(matches!(next(&present(), &seen), Step::Record(_)));
+}
+
+#[test]
+fn metadata_is_read_by_id_before_it_is_replaced_and_foreign_keys_are_kept() {
+    let mut client = wanted().client(&token("t"));
+    client.settings.metadata.insert("team".to_owned(), "red".to_owned());
+    client.marker = None;
+    let seen = observed(recorded(), stored("t", "c", Credential::AsRecorded), &[("c", client.clone())], Held::Nothing);
+    let get = next(&present(), &seen);
+    assert_eq!(get, Step::Get { client_id: id("c") });
+    let mut read = seen;
+    read.absorb(&get, Answer::Client(Some(client)));
+    let Step::Put { change, .. } = next(&present(), &read) else { panic!("no PUT") };
+    let (metadata, marker) = change.metadata.clone().unwrap();
+    assert_eq!(metadata, BTreeMap::from([("team".to_owned(), "red".to_owned())]));
+    assert_eq!(marker, wanted().marker(&token("t")));
+}
+
+#[test]
+fn a_recorded_client_with_the_marker_of_another_is_left_alone() {
+    let theirs = Owner { name: "other".into(), uid: Uid::new("v"), ..wanted().owner };
+    let client = RemoteClient {
+        marker: Some(Marker { owner: theirs, ..wanted().marker(&token("t")) }),
+        settings: Settings::default(),
+    };
+    let seen = observed(recorded(), stored("t", "c", Credential::AsRecorded), &[("c", client)], Held::Nothing);
+    assert_eq!(reason(&next(&present(), &seen)), Some(Reason::AdoptionConflict));
+}
+
+#[test]
+fn a_foreign_secret_is_a_conflict_and_nothing_is_posted() {
+    let seen = observed(fresh(), foreign(None, Content::Other), &[], Held::Nothing);
+    assert_eq!(reason(&next(&present(), &seen)), Some(Reason::SecretConflict));
+}
+
+#[test]
+fn while_the_project_cannot_be_used_nothing_but_the_record_is_written() {
+    let mut seen = observed(fresh(), Secret::Absent, &[], Held::Nothing);
+    seen.project = Some(Failure::retry(Reason::APIUnavailable, "away"));
+    assert_eq!(reason(&next(&present(), &seen)), Some(Reason::APIUnavailable));
+}
+
+#[test]
+fn a_credential_that_was_lost_twice_within_the_overlap_is_not_replaced() {
+    let object = Object { replaced: Replaced::WithinOverlap, ..recorded() };
+    let cached = observed(object.clone(), Secret::Absent, &[], Held::Nothing);
+    assert_eq!(next(&present(), &cached), Step::ReadLive, "a cache proves no loss");
+    let seen = without_secret(object);
+    assert_eq!(reason(&next(&present(), &seen)), Some(Reason::CredentialLost));
+}
+
+#[test]
+fn a_rotation_that_waits_holds_nothing_else_back() {
+    let object = Object { rotation_asked: true, replaced: Replaced::JustNow, ..recorded() };
+    let read = |credential| stored("t", "c", credential);
+    let mut edited = wanted().client(&token("t"));
+    edited.settings.scopes.clear();
+    let seen = observed(object.clone(), read(Credential::AsRecorded), &[("c", edited)], Held::Nothing);
+    assert!(matches!(next(&present(), &seen), Step::Put { .. }), "what is declared is applied");
+    let client = wanted().client(&token("t"));
+    let seen = observed(object.clone(), read(Credential::AsRecorded), &[("c", client.clone())], Held::Nothing);
+    let Step::Record(record) = next(&present(), &seen) else { panic!("no record") };
+    assert!(record.published.is_some(), "the client is recorded as in use");
+    assert_eq!(reason(&next(&present(), &seen)), Some(Reason::Rotating));
+    // `kubectl replace` took finalizer and token off meanwhile.
+    let replaced = Object { token: None, finalizer: false, ..object.clone() };
+    let seen = observed(replaced, read(Credential::AsRecorded), &[("c", client)], Held::Nothing);
+    assert_eq!(next(&present(), &seen), intent("5", &[]));
+    // Without a credential in use there is nothing else to do.
+    assert_eq!(reason(&next(&present(), &without_secret(object))), Some(Reason::Rotating));
+}
+
+#[test]
+fn a_rotation_whose_post_was_for_nothing_is_not_posted_again_by_the_same_pass() {
+    let object = Object { rotation_asked: true, token: Some(token("new")), ..recorded() };
+    let secret = stored("t", "c", Credential::AsRecorded);
+    let mut seen =
+        observed(object.clone(), secret.clone(), &[("c", wanted().client(&token("t")))], Held::Unspent(token("new")));
+    seen.rehearsed = true;
+    let post = Step::Post { token: token("new") };
+    assert_eq!(next(&present(), &seen), post);
+    let client = wanted().client(&token("new"));
+    seen.absorb(&post, Answer::Created { client_id: id("mine"), digest: Digest::new("dm"), client });
+    // `kubectl replace` took the token off, and the pass reads so when it publishes.
+    seen.absorb(&Step::ReadLive, Answer::Live(Some(Object { token: None, ..object }), secret, None));
+    let delete = Step::Delete { client_id: id("mine"), because: Removal::OwnWaste };
+    assert_eq!(next(&present(), &seen), delete);
+    seen.absorb(&delete, Answer::Deleted);
+    let first = next(&present(), &seen);
+    assert_eq!(first, intent("5", &[]));
+    let object = Object { rotation_asked: true, token: Some(token("fresh")), ..recorded() };
+    seen.absorb(&first, Answer::Intent(object, token("fresh")));
+    assert_eq!(next(&present(), &seen), Step::MoveToken { token: token("fresh"), version: Version::new("4") });
+}
+
+#[test]
+fn after_three_unknown_outcomes_their_clients_are_removed_before_the_next_post() {
+    let unknown = ["a", "b", "c"].map(token).into_iter().collect();
+    let object = Object { token: Some(token("t")), finalizer: true, unknown, ..fresh() };
+    let waste = wanted().client(&token("a"));
+    let mut seen = observed(object.clone(), Secret::Absent, &[], Held::Unspent(token("t")));
+    assert_eq!(next(&present(), &seen), Step::List);
+    seen.absorb(&Step::List, Answer::Listing(BTreeMap::from([(id("waste"), waste)])));
+    assert_eq!(next(&present(), &seen), Step::ReadLive);
+    seen.absorb(&Step::ReadLive, Answer::Live(Some(object), Secret::Absent, None));
+    let delete = Step::Delete { client_id: id("waste"), because: Removal::Disowned };
+    assert_eq!(next(&present(), &seen), delete);
+    seen.absorb(&delete, Answer::Deleted);
+    assert_eq!(next(&present(), &seen), Step::Rehearse { write: SecretWrite::Create });
+}
+
+#[test]
+fn a_client_whose_secret_was_not_shown_is_deleted_and_then_the_failure_is_said() {
+    let object = Object { token: Some(token("t")), finalizer: true, ..fresh() };
+    let mut seen = observed(object, Secret::Absent, &[], Held::Unspent(token("t")));
+    let failure = Failure::retry(Reason::APIUnavailable, "no secret");
+    seen.absorb(&Step::Post { token: token("t") }, Answer::Unknown(failure, Some(id("keyless"))));
+    let delete = next(&present(), &seen);
+    assert_eq!(delete, Step::Delete { client_id: id("keyless"), because: Removal::OwnWaste });
+    seen.absorb(&delete, Answer::Deleted);
+    assert_eq!(reason(&next(&present(), &seen)), Some(Reason::APIUnavailable));
+}
+
+#[test]
+fn a_former_client_is_deleted_when_its_overlap_has_ended_and_not_before() {
+    let former = |due| vec![Retiring { client_id: id("old"), due }];
+    let mut seen = at_rest();
+    seen.object.recorded.retiring = former(false);
+    assert!(matches!(next(&present(), &seen), Step::Record(_)));
+    seen.object.recorded.retiring = former(true);
+    assert_eq!(next(&present(), &seen), Step::Delete { client_id: id("old"), because: Removal::Retired });
+}
+
+#[test]
+fn deletion_deletes_the_recorded_client_and_then_lets_the_object_go() {
+    let mut seen = established(at_rest());
+    let delete = next(&leaving(), &seen);
+    assert_eq!(delete, Step::Delete { client_id: id("c"), because: Removal::ObjectDeleted });
+    seen.absorb(&delete, Answer::Deleted);
+    assert_eq!(next(&leaving(), &seen), Step::RemoveFinalizer { version: Version::new("5") });
+}
+
+#[test]
+fn deletion_lists_first_where_a_post_may_have_made_what_nothing_names() {
+    let object = Object { token: Some(token("t")), finalizer: true, ..fresh() };
+    let mut seen = established(observed(object, Secret::Absent, &[], Held::Nothing));
+    assert_eq!(next(&leaving(), &seen), Step::List);
+    seen.absorb(&Step::List, Answer::Listing(BTreeMap::from([(id("lost"), wanted().client(&token("t")))])));
+    assert_eq!(next(&leaving(), &seen), Step::Delete { client_id: id("lost"), because: Removal::ObjectDeleted });
+}
+
+#[test]
+fn deletion_looks_at_a_client_that_only_the_status_names_and_leaves_a_foreign_one() {
+    let mut seen = established(without_secret(recorded()));
+    let get = Step::Get { client_id: id("c") };
+    assert_eq!(next(&leaving(), &seen), get);
+    seen.absorb(&get, Answer::Client(Some(RemoteClient { settings: Settings::default(), marker: None })));
+    assert_eq!(next(&leaving(), &seen), Step::List, "its token is in doubt");
+    seen.absorb(&Step::List, Answer::Listing(BTreeMap::new()));
+    assert_eq!(next(&leaving(), &seen), Step::RemoveFinalizer { version: Version::new("5") });
+}
+
+#[test]
+fn a_client_that_is_listed_and_not_found_by_its_id_does_not_keep_a_pass_going() {
+    let client = RemoteClient {
+        settings: Settings { metadata: [("a", "b")].map(|(k, v)| (k.into(), v.into())).into(), ..Settings::default() },
+        marker: None,
+    };
+    let mut seen = at_rest();
+    seen.remote.insert(id("c"), Remote::Listed(client.clone()));
+    for _ in 0..3 {
+        let get = Step::Get { client_id: id("c") };
+        assert_eq!(next(&present(), &seen), get);
+        seen.absorb(&get, Answer::Client(None));
+        assert_eq!(next(&present(), &seen), Step::List);
+        seen.absorb(&Step::List, Answer::Listing(BTreeMap::from([(id("c"), client.clone())])));
+    }
+    assert_eq!(reason(&next(&present(), &seen)), Some(Reason::APIUnavailable));
+}
+
+#[test]
+fn a_secret_that_the_cluster_changes_back_is_not_written_again_and_again() {
+    let mut seen = at_rest();
+    let Secret::Ours(ours) = seen.secret.clone() else { panic!("not ours") };
+    let misshapen = Stored { in_shape: false, ..ours };
+    seen.secret = Secret::Ours(misshapen.clone());
+    let reshape = Step::Reshape { client_id: id("c"), version: Version::new("4") };
+    assert_eq!(next(&present(), &seen), reshape);
+    seen.absorb(&reshape, Answer::Stored(misshapen));
+    assert_eq!(reason(&next(&present(), &seen)), Some(Reason::SecretRejected));
+}
+
+#[test]
+fn an_object_without_our_finalizer_that_is_deleted_is_none_of_our_business() {
+    assert_eq!(next(&leaving(), &observed(fresh(), Secret::Absent, &[], Held::Nothing)), Step::Rest);
+}
+
+#[test]
+fn a_pass_gives_way_after_three_conflicts_and_records_nothing() {
+    let mut seen = observed(fresh(), Secret::Absent, &[], Held::Nothing);
+    for _ in 0..3 {
+        seen.absorb(&intent("1", &[]), Answer::Conflict);
+    }
+    assert_eq!(next(&present(), &seen), Step::Rest);
+    assert_eq!(seen.failure.map(|failure| failure.reason), Some(Reason::Updating));
+}
+
+/// Once it was tried again within the pass, which never ended while the API server was away.
+#[test]
+fn a_record_that_failed_ends_the_pass() {
+    let waiting = Failure::wait(Reason::ProjectNotFound, "create it");
+    for failure in [None, Some(waiting)] {
+        let mut seen = observed(fresh(), foreign(None, Content::Other), &[], Held::Nothing);
+        seen.failure = failure;
+        let record = next(&present(), &seen);
+        assert!(matches!(record, Step::Record(_)), "{record:?}");
+        seen.absorb(&record, Answer::Failed(Failure::retry(Reason::Updating, "no API server")));
+        assert_eq!(next(&present(), &seen), Step::Rest);
+    }
+}
+
+#[test]
+fn a_converged_state_is_recorded_and_rests() {
+    let mut seen = at_rest();
+    let record = next(&present(), &seen);
+    let Step::Record(said) = &record else { panic!("{record:?}") };
+    assert_eq!((&said.verdict, said.retiring.as_slice()), (&Verdict::Converged, [].as_slice()));
+    let object = seen.object.clone();
+    seen.absorb(&record, Answer::Recorded(object));
+    assert_eq!(next(&present(), &seen), Step::Rest);
+}
+
+/// Anything that a pass may know at its start.
+fn any_observed() -> impl Strategy<Value = Observed> {
+    let tokens = || prop::option::of(prop::sample::select(vec!["a", "b", "c"]));
+    let ids = || prop::option::of(prop::sample::select(vec!["x", "y", "foreign"]));
+    let secret = (0..3, tokens(), ids(), 0..4);
+    let object = (tokens(), ids(), prop::bool::ANY, prop::bool::ANY, prop::collection::btree_set(0..3, 0..3));
+    let held = (0..4, prop::sample::select(vec!["a", "b"]));
+    let clients = prop::collection::btree_map(prop::sample::select(vec!["x", "y", "z"]), prop::bool::ANY, 0..3);
+    (object, secret, held, clients, prop::bool::ANY).prop_map(|(object, secret, held, clients, out_of_reach)| {
+        let (random, client_id, finalizer, rotation_asked, unknown) = object;
+        let object = Object {
+            token: random.map(token),
+            finalizer,
+            rotation_asked,
+            unknown: unknown.into_iter().map(|n: i32| token(&n.to_string())).collect(),
+            recorded: Recorded { client_id: client_id.map(id), ..recorded().recorded },
+            ..fresh()
+        };
+        let credentials =
+            [Credential::Unread, Credential::AsRecorded, Credential::Other(Digest::new("o")), Credential::Broken];
+        let secret = match secret {
+            (0, ..) => Secret::Absent,
+            (1, ..) => foreign(None, Content::Unread),
+            (_, random, client_id, credential) => Secret::Ours(Stored {
+                version: Version::new("4"),
+                token: random.map(token),
+                client_id: client_id.map(id),
+                credential: credentials[usize::try_from(credential).unwrap()].clone(),
+                in_shape: true,
+                misplaced: credential == 1,
+                owned: credential == 2,
+                retained: false,
+            }),
+        };
+        let held = match held {
+            (0, _) => Held::Nothing,
+            (1, random) => Held::Unspent(token(random)),
+            (2, random) => credential(random, "held"),
+            (_, _) => Held::Keyless { client_id: id("keyless"), failure: Failure::retry(Reason::APIUnavailable, "") },
+        };
+        let marked = |ours: bool| RemoteClient {
+            settings: Settings::default(),
+            marker: ours.then(|| wanted().marker(&token("a"))),
+        };
+        let remote: Vec<_> = clients.into_iter().map(|(client_id, ours)| (client_id, marked(ours))).collect();
+        let mut seen = observed(object, secret, &remote, held);
+        seen.project = out_of_reach.then(|| Failure::retry(Reason::APIUnavailable, ""));
+        seen
+    })
+}
+
+fn stored_at(tick: u32, random: &Token, client_id: &ClientId) -> Stored {
+    Stored {
+        version: Version::new(tick.to_string()),
+        token: Some(random.clone()),
+        client_id: Some(client_id.clone()),
+        credential: Credential::Other(Digest::new("d")),
+        in_shape: true,
+        misplaced: false,
+        owned: true,
+        retained: false,
+    }
+}
+
+/// A plausible answer to a step: `luck` decides which.
+fn answer(step: &Step, seen: &Observed, luck: u8) -> Answer {
+    let object = seen.object.clone();
+    let fresh_token = token(&format!("fresh{}", seen.tick));
+    let stored = |random: &Token, client_id: &ClientId| stored_at(seen.tick, random, client_id);
+    match step {
+        Step::ReadLive => Answer::Live((luck != 1).then_some(object), seen.secret.clone(), None),
+        Step::ReadSecret => {
+            Answer::Data([Credential::AsRecorded, Credential::Broken][usize::from(luck % 2)].clone(), true)
+        }
+        _ if luck == 2 => Answer::Conflict,
+        _ if luck == 3 => Answer::Failed(Failure::retry(Reason::APIUnavailable, "")),
+        Step::List => Answer::Listing(BTreeMap::new()),
+        Step::Get { .. } => Answer::Client((luck != 0).then(|| wanted().client(&token("a")))),
+        Step::WriteIntent { unknown, .. } => {
+            let object =
+                Object { token: Some(fresh_token.clone()), unknown: unknown.clone(), finalizer: true, ..object };
+            Answer::Intent(object, fresh_token)
+        }
+        Step::Rehearse { .. } => Answer::Rehearsed,
+        Step::Post { token } => {
+            Answer::Created { client_id: id("made"), digest: Digest::new("d"), client: wanted().client(token) }
+        }
+        Step::Publish { client_id, token, .. } => Answer::Stored(stored(token, client_id)),
+        Step::MoveToken { token, .. } => match &seen.secret {
+            Secret::Ours(before) => Answer::Stored(Stored { token: Some(token.clone()), ..before.clone() }),
+            Secret::Absent | Secret::Foreign(_) => Answer::Conflict,
+        },
+        Step::Reshape { client_id, .. } | Step::Relocate { client_id, .. } => {
+            Answer::Stored(stored(object.token.as_ref().unwrap_or(&fresh_token), client_id))
+        }
+        Step::Put { result, .. } => Answer::Updated((**result).clone()),
+        Step::Delete { .. } => Answer::Deleted,
+        Step::TakeCredential { client_id, .. } => {
+            Answer::Taken { client_id: client_id.clone(), digest: Digest::new("d") }
+        }
+        Step::TakeOver { client_id, token, .. } => Answer::Stored(stored(token, client_id)),
+        Step::LeaveSecret { retained, .. } => match &seen.secret {
+            Secret::Ours(before) => Answer::Stored(Stored { owned: false, retained: *retained, ..before.clone() }),
+            Secret::Absent | Secret::Foreign(_) => Answer::Conflict,
+        },
+        Step::DeleteSecret { .. } => Answer::SecretGone,
+        Step::AskDefinition => Answer::Definition(if luck == 4 { Definition::Away } else { Definition::Established }),
+        Step::Abandon { .. } => Answer::Abandoned,
+        Step::Forget | Step::Rest => Answer::Forgotten,
+        Step::Record(record) => {
+            let mut object = object;
+            if let Some(published) = &record.published {
+                object.recorded.client_id = Some(published.client_id.clone());
+            }
+            Answer::Recorded(object)
+        }
+        Step::StrikeUnknown { .. } => Answer::Object(Object { unknown: BTreeSet::new(), ..object }),
+        Step::RemoveFinalizer { .. } => Answer::Released,
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_pass_ends_posts_no_token_twice_and_touches_nothing_that_is_not_ours(
+        mut seen in any_observed(),
+        deleting in prop::bool::ANY,
+        luck in prop::collection::vec(0_u8..6, 80),
+    ) {
+        let desired = if deleting { leaving() } else { present() };
+        let known: BTreeMap<ClientId, RemoteClient> = seen.remote.iter().filter_map(|(id, known)| match known {
+            Remote::Listed(client) | Remote::Unmoved(client) | Remote::Read(client) => Some((id.clone(), client.clone())),
+            Remote::Missing(_) | Remote::Absent | Remote::Deleted => None,
+        }).collect();
+        let named: Vec<_> = seen.object.recorded.client_id.iter().cloned().chain([id("held"), id("keyless"), id("made")]).collect();
+        let mut posted = BTreeSet::new();
+        let mut ended = false;
+        for luck in luck {
+            let step = next(&desired, &seen);
+            if step == Step::Rest {
+                ended = true;
+                break;
+            }
+            if let Step::Post { token } = &step {
+                prop_assert!(posted.insert(token.clone()), "{} was POSTed twice", token);
+            }
+            if let Step::Put { client_id, .. } | Step::Delete { client_id, .. } = &step {
+                let ours = known.get(client_id).is_some_and(|client| client.marker.is_some());
+                let in_secret = holds(&seen.secret, client_id);
+                prop_assert!(ours || named.contains(client_id) || in_secret, "{:?} is not ours", step);
+            }
+            let answer = answer(&step, &seen, luck);
+            seen.absorb(&step, answer);
+        }
+        prop_assert!(ended, "the pass does not end: {:?}", seen);
+    }
+}

@@ -1,0 +1,353 @@
+//! Clients that were there before, requests, losses, drift, suspension, another name for the Secret.
+
+use super::*;
+use crate::decide::client::desired::lifecycle::{Adopt, CredentialRef};
+use crate::decide::client::observed::Posts;
+
+fn adopting(with_credential: bool) -> Wanted {
+    let credential = with_credential.then(|| CredentialRef {
+        secret: "given".to_owned(),
+        client_id_key: "CLIENT_ID".to_owned(),
+        client_secret_key: "CLIENT_SECRET".to_owned(),
+    });
+    Wanted { policy: Policy::Retain, adopt: Some(Adopt { client_id: id("theirs"), credential }), ..wanted() }
+}
+
+fn step(wanted: &Wanted, seen: &Observed) -> Step {
+    next(&Desired::Present(Box::new(wanted.clone())), seen)
+}
+
+fn unmarked() -> RemoteClient {
+    RemoteClient { settings: Settings::default(), marker: None }
+}
+
+fn allowed(mut seen: Observed) -> Observed {
+    seen.may_adopt = true;
+    seen
+}
+
+fn new_object() -> Observed {
+    allowed(observed(fresh(), Secret::Absent, &[], Held::Nothing))
+}
+
+/// Carries out the next step, which has to be this one.
+fn go(wanted: &Wanted, seen: &mut Observed, expected: Step, answer: Answer) {
+    assert_eq!(step(wanted, seen), expected);
+    seen.absorb(&expected, answer);
+}
+
+fn with_intent(seen: &Observed) -> Object {
+    Object { version: Version::new("2"), finalizer: true, token: Some(token("t")), ..seen.object.clone() }
+}
+
+fn get(client_id: &str) -> Step {
+    Step::Get { client_id: id(client_id) }
+}
+
+#[test]
+fn nothing_is_adopted_and_nobody_asked_without_the_project_s_consent() {
+    let seen = observed(fresh(), Secret::Absent, &[], Held::Nothing);
+    for with_credential in [false, true] {
+        assert_eq!(reason(&step(&adopting(with_credential), &seen)), Some(Reason::AdoptionNotAllowed));
+    }
+}
+
+#[test]
+fn a_client_is_adopted_by_its_marker_and_there_is_no_secret_without_a_credential() {
+    let (wanted, mut seen) = (adopting(false), new_object());
+    go(&wanted, &mut seen, get("theirs"), Answer::Client(Some(unmarked())));
+    let object = with_intent(&seen);
+    go(&wanted, &mut seen, intent("1", &[]), Answer::Intent(object, token("t")));
+    let put = step(&wanted, &seen);
+    let Step::Put { client_id, result, .. } = &put else { panic!("{put:?}") };
+    assert_eq!(client_id, &id("theirs"));
+    assert_eq!(result.marker.as_ref().map(|marker| marker.origin), Some(Origin::Adopted));
+    let updated = (**result).clone();
+    seen.absorb(&put, Answer::Updated(updated));
+    let Step::Record(record) = step(&wanted, &seen) else { panic!("no record") };
+    let published = Published { client_id: id("theirs"), credential: None, adopted: true, drift: None };
+    assert_eq!((record.verdict, record.published), (Verdict::Converged, Some(published)));
+}
+
+#[test]
+fn a_credential_that_is_given_is_published_in_the_place_of_a_post() {
+    let (wanted, mut seen) = (adopting(true), new_object());
+    go(&wanted, &mut seen, get("theirs"), Answer::Client(Some(unmarked())));
+    let object = with_intent(&seen);
+    go(&wanted, &mut seen, intent("1", &[]), Answer::Intent(object, token("t")));
+    go(&wanted, &mut seen, Step::Rehearse { write: SecretWrite::Create }, Answer::Rehearsed);
+    let take = Step::TakeCredential { token: token("t"), client_id: id("theirs") };
+    go(&wanted, &mut seen, take, Answer::Taken { client_id: id("theirs"), digest: Digest::new("d") });
+    let (client_id, digest) = (id("theirs"), Digest::new("d"));
+    let publish = Step::Publish { client_id, token: token("t"), digest, write: SecretWrite::Create };
+    assert_eq!(step(&wanted, &seen), publish);
+}
+
+#[test]
+fn a_pass_that_lost_does_not_delete_the_client_that_it_was_to_adopt() {
+    let held = Held::Credential {
+        token: token("mine"),
+        client_id: id("theirs"),
+        digest: Digest::new("d"),
+        origin: Origin::Adopted,
+    };
+    let object = Object { token: Some(token("another")), finalizer: true, ..fresh() };
+    let seen = allowed(observed(object, Secret::Absent, &[("theirs", unmarked())], held));
+    assert_eq!(step(&adopting(true), &seen), Step::Forget);
+}
+
+#[test]
+fn a_client_that_another_object_manages_is_not_adopted() {
+    let other = Owner { name: "other".into(), uid: Uid::new("o"), ..wanted().owner };
+    let marker = Marker { owner: other, token: Token::mint(&Uid::new("o"), "r"), ..wanted().marker(&token("t")) };
+    let theirs = |marker: &Marker| RemoteClient { marker: Some(marker.clone()), ..unmarked() };
+    for with_credential in [false, true] {
+        let (wanted, mut seen) = (adopting(with_credential), new_object());
+        go(&wanted, &mut seen, get("theirs"), Answer::Client(Some(theirs(&marker))));
+        let refused = step(&wanted, &seen);
+        assert_eq!(reason(&refused), Some(Reason::AdoptionConflict));
+        assert!(
+            format!("{refused:?}").contains("client theirs is managed by OAuthClient shop/other, so"),
+            "{refused:?}"
+        );
+        // Until that object is deleted and leaves it behind.
+        let mut seen = new_object();
+        let left = Marker { retained: true, ..marker.clone() };
+        go(&wanted, &mut seen, get("theirs"), Answer::Client(Some(theirs(&left))));
+        assert_eq!(step(&wanted, &seen), intent("1", &[]));
+    }
+}
+
+#[test]
+fn an_adopted_client_that_is_gone_is_never_recreated_also_without_the_field_and_on_request() {
+    let mut object = recorded();
+    object.recorded.adopted = true;
+    object.recorded.secret_name = Some("web-oauth".to_owned());
+    object.rotation_asked = true;
+    for wanted in [wanted(), Wanted { adopt: None, ..adopting(true) }] {
+        let mut seen = observed(object.clone(), stored("t", "c", Credential::AsRecorded), &[], Held::Nothing);
+        go(&wanted, &mut seen, get("c"), Answer::Client(None));
+        go(&wanted, &mut seen, Step::List, Answer::Listing(BTreeMap::new()));
+        assert_eq!(reason(&step(&wanted, &seen)), Some(Reason::AdoptedClientGone));
+    }
+    assert_eq!(reason(&step(&wanted(), &without_secret(object))), Some(Reason::CredentialLost));
+}
+
+#[test]
+fn a_secret_in_the_way_is_taken_over_only_if_it_holds_the_client_to_be_adopted() {
+    let in_place = |wanted: Wanted| {
+        let adopt = wanted.adopt.clone().map(|adopt| Adopt {
+            credential: adopt.credential.map(|given| CredentialRef { secret: "web-oauth".to_owned(), ..given }),
+            ..adopt
+        });
+        Wanted { adopt, ..wanted }
+    };
+    let wanted = in_place(adopting(true));
+    let mut seen = allowed(observed(fresh(), foreign(None, Content::Unread), &[], Held::Nothing));
+    let live = |content| Answer::Live(Some(fresh()), foreign(None, content), None);
+    go(&wanted, &mut seen, Step::ReadLive, live(Content::Other));
+    assert_eq!(reason(&step(&wanted, &seen)), Some(Reason::SecretConflict));
+    let mut seen = allowed(observed(fresh(), foreign(None, Content::Unread), &[], Held::Nothing));
+    go(&wanted, &mut seen, Step::ReadLive, live(Content::Adoptable));
+    go(&wanted, &mut seen, get("theirs"), Answer::Client(Some(unmarked())));
+    let object = with_intent(&seen);
+    go(&wanted, &mut seen, intent("1", &[]), Answer::Intent(object, token("t")));
+    let take = Step::TakeOver { client_id: id("theirs"), token: token("t"), version: Version::new("4") };
+    assert_eq!(step(&wanted, &seen), take);
+}
+
+/// What the object's former self left behind: its Secret and its client.
+fn left_behind(marker: Marker) -> (Secret, RemoteClient) {
+    let owner = Owner { uid: Uid::new("former"), ..wanted().owner };
+    let marker = Marker { owner, token: Token::mint(&Uid::new("former"), "r"), ..marker };
+    (
+        foreign(Some(("c", "former")), Content::Unread),
+        RemoteClient { marker: Some(marker), ..wanted().client(&token("t")) },
+    )
+}
+
+#[test]
+fn what_was_left_behind_is_taken_back_without_a_post() {
+    let (secret, client) = left_behind(Marker { retained: true, ..wanted().marker(&token("t")) });
+    let mut seen = observed(fresh(), secret, &[("c", client.clone())], Held::Nothing);
+    let wanted = wanted();
+    go(&wanted, &mut seen, get("c"), Answer::Client(Some(client)));
+    let object = with_intent(&seen);
+    go(&wanted, &mut seen, intent("1", &[]), Answer::Intent(object, token("t")));
+    let take = Step::TakeOver { client_id: id("c"), token: token("t"), version: Version::new("4") };
+    let Secret::Ours(ours) = stored("t", "c", Credential::Other(Digest::new("d"))) else { panic!("not ours") };
+    go(&wanted, &mut seen, take, Answer::Stored(ours));
+    let put = step(&wanted, &seen);
+    let Step::Put { result, .. } = &put else { panic!("{put:?}") };
+    assert_eq!(result.marker, Some(wanted.marker(&token("t"))));
+    let updated = (**result).clone();
+    seen.absorb(&put, Answer::Updated(updated));
+    assert!(matches!(step(&wanted, &seen), Step::Record(record) if record.verdict == Verdict::Converged));
+}
+
+#[test]
+fn a_secret_of_a_former_object_whose_client_was_to_go_is_a_conflict() {
+    let (secret, client) = left_behind(wanted().marker(&token("t")));
+    let mut seen = observed(fresh(), secret, &[], Held::Nothing);
+    go(&wanted(), &mut seen, get("c"), Answer::Client(Some(client)));
+    assert_eq!(reason(&step(&wanted(), &seen)), Some(Reason::SecretConflict));
+}
+
+#[test]
+fn a_secret_that_names_a_client_of_others_makes_nobody_touch_it() {
+    // Whoever may write the Secret has put another client's id, and any secret, into it.
+    let secret = stored("t", "victim", Credential::Other(Digest::new("forged")));
+    let mut seen = observed(recorded(), secret, &[], Held::Nothing);
+    go(&wanted(), &mut seen, get("victim"), Answer::Client(Some(unmarked())));
+    assert_eq!(step(&wanted(), &seen), intent("5", &["t"]), "the credential is lost, and replaced");
+}
+
+#[test]
+fn a_lost_credential_waits_for_a_person_where_the_spec_says_so() {
+    let wanted = Wanted { on_loss: OnLoss::Block, ..wanted() };
+    let mut seen = without_secret(recorded());
+    assert_eq!(reason(&step(&wanted, &seen)), Some(Reason::CredentialLost));
+    seen.object.rotation_asked = true;
+    assert!(matches!(step(&wanted, &seen), Step::WriteIntent { .. }), "on the way to another client");
+}
+
+#[test]
+fn after_the_first_success_posts_are_few() {
+    let mut seen = without_secret(recorded());
+    for posts in [Posts::Pause, Posts::LongPause] {
+        seen.posts = posts;
+        assert_eq!(reason(&step(&wanted(), &seen)), Some(Reason::Rotating));
+        let before = Observed { posts, ..observed(fresh(), Secret::Absent, &[], Held::Nothing) };
+        assert_eq!(step(&wanted(), &before), intent("1", &[]), "before it nothing is barred");
+    }
+}
+
+#[test]
+fn at_a_limit_the_object_s_own_waste_is_removed_once_before_the_next_post() {
+    let object = Object { token: Some(token("t")), finalizer: true, unknown: [token("a")].into(), ..fresh() };
+    let mut seen = observed(object.clone(), Secret::Absent, &[], Held::Unspent(token("t")));
+    let limit = || Answer::Refused(Failure::stalled(Reason::LimitReached, "full"));
+    go(&wanted(), &mut seen, Step::Rehearse { write: SecretWrite::Create }, Answer::Rehearsed);
+    let post = Step::Post { token: token("t") };
+    go(&wanted(), &mut seen, post.clone(), limit());
+    let waste = BTreeMap::from([(id("waste"), wanted().client(&token("a")))]);
+    go(&wanted(), &mut seen, Step::List, Answer::Listing(waste));
+    go(&wanted(), &mut seen, Step::ReadLive, Answer::Live(Some(object), Secret::Absent, None));
+    let delete = Step::Delete { client_id: id("waste"), because: Removal::Disowned };
+    go(&wanted(), &mut seen, delete, Answer::Deleted);
+    go(&wanted(), &mut seen, post, limit());
+    assert_eq!(reason(&step(&wanted(), &seen)), Some(Reason::LimitReached));
+}
+
+#[test]
+fn drift_that_a_put_did_not_move_is_said_and_not_fought() {
+    let kept = RemoteClient { settings: Settings::default(), ..wanted().client(&token("t")) };
+    let mut seen = at_rest();
+    seen.remote.insert(id("c"), Remote::Listed(kept.clone()));
+    assert!(matches!(step(&wanted(), &seen), Step::Put { .. }), "the first time it is repaired");
+    seen.remote.insert(id("c"), Remote::Unmoved(kept.clone()));
+    let Step::Record(record) = step(&wanted(), &seen) else { panic!("no record") };
+    let digest = record.published.and_then(|published| published.drift).unwrap();
+    assert_eq!(reason(&step(&wanted(), &seen)), Some(Reason::DriftPersists));
+    // After a restart the status remembers it.
+    seen.remote.insert(id("c"), Remote::Listed(kept));
+    seen.object.recorded.drift = Some(digest);
+    assert_eq!(reason(&step(&wanted(), &seen)), Some(Reason::DriftPersists));
+    // Another value, or another wish, is another matter.
+    seen.remote.insert(
+        id("c"),
+        Remote::Listed(RemoteClient {
+            marker: Some(wanted().marker(&token("t"))),
+            ..{
+                let scopes = BTreeSet::from(["profile".to_owned()]);
+                RemoteClient { settings: Settings { scopes, ..Settings::default() }, marker: None }
+            }
+        }),
+    );
+    assert!(matches!(step(&wanted(), &seen), Step::Put { .. }));
+}
+
+#[test]
+fn while_it_is_suspended_only_the_owner_of_the_secret_is_written() {
+    let wanted = Wanted { suspended: true, settings: Settings::default(), ..wanted() };
+    let mut seen = at_rest();
+    let leave = Step::LeaveSecret { retained: false, version: Version::new("4") };
+    let Secret::Ours(ours) = seen.secret.clone() else { panic!("not ours") };
+    go(&wanted, &mut seen, leave, Answer::Stored(Stored { owned: false, ..ours }));
+    let Step::Record(record) = step(&wanted, &seen) else { panic!("no record") };
+    assert_eq!(record.published, None, "the client is not as the spec wants it");
+    assert_eq!(reason(&step(&wanted, &seen)), Some(Reason::Suspended));
+    let as_it_is = Wanted { settings: super::wanted().settings, ..wanted };
+    let asked = Observed { object: Object { rotation_asked: true, ..seen.object.clone() }, ..seen.clone() };
+    let Step::Record(record) = step(&as_it_is, &asked) else { panic!("no record") };
+    assert_eq!(record.published, None, "a request is not taken for handled");
+    let Step::Record(record) = step(&as_it_is, &seen) else { panic!("no record") };
+    assert_eq!(record.published.map(|published| published.client_id), Some(id("c")));
+}
+
+#[test]
+fn under_another_name_the_secret_is_written_before_the_former_one_goes() {
+    let mut seen = at_rest();
+    let Secret::Ours(ours) = seen.secret.clone() else { panic!("not ours") };
+    seen.secret = Secret::Ours(Stored { misplaced: true, ..ours.clone() });
+    let relocate = Step::Relocate { client_id: id("c"), version: Version::new("4") };
+    let new = Stored { version: Version::new("9"), ..ours };
+    go(&wanted(), &mut seen, relocate, Answer::Stored(new));
+    let delete = Step::DeleteSecret { leftover: true, version: Version::new("4") };
+    go(&wanted(), &mut seen, delete, Answer::SecretGone);
+    let Step::Record(record) = step(&wanted(), &seen) else { panic!("no record") };
+    let credential = record.published.and_then(|published| published.credential).unwrap();
+    assert_eq!(credential.version, Version::new("9"));
+}
+
+// Found by the model: a frozen pass wrote its marker when its object, with the policy Delete, was gone; no later object
+// of that name could adopt the client.
+#[test]
+fn a_marker_that_a_former_object_of_the_same_name_wrote_late_does_not_bar_the_adoption() {
+    let former = Owner { uid: Uid::new("former"), ..wanted().owner };
+    let marker = Marker { owner: former, origin: Origin::Adopted, ..wanted().marker(&token("former")) };
+    let marked = RemoteClient { marker: Some(marker), ..unmarked() };
+    for with_credential in [false, true] {
+        let (wanted, mut seen) = (adopting(with_credential), new_object());
+        go(&wanted, &mut seen, get("theirs"), Answer::Client(Some(marked.clone())));
+        assert_eq!(step(&wanted, &seen), intent("1", &[]));
+    }
+}
+
+#[test]
+fn a_former_client_that_goes_after_the_record_is_struck_off_and_deleted_once() {
+    let mut seen = at_rest();
+    seen.object.recorded.retiring = vec![Retiring { client_id: id("former"), due: true }];
+    // The pass that replaced it has just recorded so, and there is no overlap.
+    seen.recorded = true;
+    let delete = Step::Delete { client_id: id("former"), because: Removal::Retired };
+    go(&wanted(), &mut seen, delete, Answer::Deleted);
+    let record = step(&wanted(), &seen);
+    let Step::Record(struck) = &record else { panic!("{record:?}") };
+    assert_eq!(struck.retiring, []);
+    seen.absorb(&record, Answer::Recorded(recorded()));
+    assert_eq!(step(&wanted(), &seen), Step::Rest);
+}
+
+#[test]
+fn a_published_client_that_nobody_recorded_is_replaced_without_a_pause() {
+    let object = Object { token: None, finalizer: false, ..recorded() };
+    let secret = stored("new", "mine", Credential::Other(Digest::new("dm")));
+    let mut seen = observed(object.clone(), secret, &[], Held::Nothing);
+    seen.posts = Posts::Pause;
+    assert_eq!(step(&wanted(), &seen), intent("5", &["new"]));
+    seen.posts = Posts::LongPause;
+    assert_eq!(reason(&step(&wanted(), &seen)), Some(Reason::Rotating));
+}
+
+#[test]
+fn the_token_of_a_recorded_client_is_not_of_unknown_outcome_when_its_secret_is_gone() {
+    let lost = |remote: &[(&str, RemoteClient)]| {
+        let mut seen = observed(recorded(), Secret::Absent, remote, Held::Nothing);
+        seen.absorb(&Step::ReadLive, Answer::Live(Some(recorded()), Secret::Absent, None));
+        step(&wanted(), &seen)
+    };
+    assert_eq!(lost(&[("c", wanted().client(&token("t")))]), intent("5", &[]));
+    assert_eq!(lost(&[("c", wanted().client(&token("other")))]), intent("5", &["t"]));
+    assert_eq!(lost(&[("twin", wanted().client(&token("t")))]), intent("5", &["t"]));
+}

@@ -1,0 +1,263 @@
+//! The facts that a pass reasons with.
+
+use std::collections::BTreeSet;
+
+use crate::decide::client::observed::Tick;
+use crate::decide::failure::Failure;
+use crate::decide::id::{ClientId, Digest, Token, Uid, Version};
+use crate::decide::marker::{Marker, Origin};
+use crate::decide::settings::Settings;
+
+/// The parts of an OAuthClient that decide.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Object {
+    /// `metadata.uid`.
+    pub uid: Uid,
+    /// `metadata.resourceVersion`.
+    pub version: Version,
+    /// Whether our finalizer is on it.
+    pub finalizer: bool,
+    /// The token in its annotation, if it is of this uid.
+    pub token: Option<Token>,
+    /// Tokens whose POST has no known outcome and whose clients were not cleaned yet.
+    pub unknown: BTreeSet<Token>,
+    /// What its status says.
+    pub recorded: Recorded,
+    /// Whether an annotation asks for a rotation that was not done yet.
+    pub rotation_asked: bool,
+    /// When the credential was last replaced, as far as that bars the next replacement.
+    pub replaced: Replaced,
+    /// Whether the object is deleted with `--cascade=orphan`: then the garbage collector leaves what it owns.
+    pub orphaning: bool,
+}
+
+/// The parts of a status that decide.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Recorded {
+    /// `status.clientId`.
+    pub client_id: Option<ClientId>,
+    /// `status.secretResourceVersion`.
+    pub secret_version: Option<Version>,
+    /// `status.credentialDigest`.
+    pub digest: Option<Digest>,
+    /// `status.retiring`.
+    pub retiring: Vec<Retiring>,
+    /// `status.managedMetadataKeys`: metadata keys of `extraMetadata` and branding that the operator set last.
+    pub managed_keys: BTreeSet<String>,
+    /// `status.secretName`.
+    pub secret_name: Option<String>,
+    /// `status.adopted`: the client existed before, and is never recreated.
+    pub adopted: bool,
+    /// `status.persistingDrift`.
+    pub drift: Option<Digest>,
+}
+
+/// A former client that lives until its overlap ends.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Retiring {
+    /// The former client.
+    pub client_id: ClientId,
+    /// Whether its overlap has ended.
+    pub due: bool,
+}
+
+/// How long ago the credential was replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Replaced {
+    /// Never, or longer ago than the overlap.
+    LongAgo,
+    /// Within the overlap: a lost credential is not replaced again.
+    WithinOverlap,
+    /// Within ten minutes: nothing is POSTed again, whatever the reason.
+    JustNow,
+}
+
+/// What this process' POSTs for the object, after its first success, bar.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Posts {
+    /// Nothing.
+    #[default]
+    Free,
+    /// The last was less than ten minutes ago.
+    Pause,
+    /// The last three gave no usable answer, and the last was less than an hour ago.
+    LongPause,
+}
+
+/// Whether the API server keeps OAuthClients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Definition {
+    /// It does.
+    Established,
+    /// Their definition is being deleted, or is gone: their objects go with it, and nobody deleted them one by one.
+    Away,
+}
+
+/// The Secret that the spec names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Secret {
+    /// There is none.
+    Absent,
+    /// There is one that is not this object's. It is not written, but for what the object may take over.
+    Foreign(Foreign),
+    /// It is this object's, by the uid in its annotation.
+    Ours(Stored),
+}
+
+/// A Secret that is not ours.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Foreign {
+    /// `metadata.resourceVersion`.
+    pub version: Version,
+    /// The client, and the uid of the OAuthClient, that its annotations name, if it was an operator's.
+    pub former: Option<(ClientId, Uid)>,
+    /// What is known of its data.
+    pub content: Content,
+}
+
+/// What is known of the data of a Secret that is not ours.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Content {
+    /// It was not read.
+    Unread,
+    /// It does not hold the client that the object adopts.
+    Other,
+    /// It holds the id of the client that the object adopts.
+    Adoptable,
+}
+
+/// A Secret of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Stored {
+    /// `metadata.resourceVersion`.
+    pub version: Version,
+    /// The token in its annotation.
+    pub token: Option<Token>,
+    /// The client id in its annotation.
+    pub client_id: Option<ClientId>,
+    /// What is known of the credential in its data.
+    pub credential: Credential,
+    /// Whether labels, owner, key names and public values are as the spec wants them.
+    pub in_shape: bool,
+    /// Whether it is the one that `status.secretName` names, and the spec names another.
+    pub misplaced: bool,
+    /// Whether the object is its owner, so that it goes with the object.
+    pub owned: bool,
+    /// Whether it says that it was left behind.
+    pub retained: bool,
+}
+
+/// What is known of the credential in the Secret's data.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Credential {
+    /// The data was not read, and the Secret has another version than status recorded.
+    Unread,
+    /// It is the recorded client's, by version or by digest.
+    AsRecorded,
+    /// It is another than the recorded one, and whole: the client id in the data is the annotation's. Its digest.
+    Other(Digest),
+    /// The data holds no credential.
+    Broken,
+}
+
+/// What is known of one client at MeshAgent.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Remote {
+    /// Seen in a listing: good enough to compare with, not to replace its metadata.
+    Listed(RemoteClient),
+    /// Seen in a listing that was begun after this process' last PUT of it, and still as it was before that PUT.
+    Unmoved(RemoteClient),
+    /// Read by its id in this pass, or written by this pass.
+    Read(RemoteClient),
+    /// A `GET` by id said 404 at this tick. Proves nothing by itself.
+    Missing(Tick),
+    /// A listing that was begun after that 404 does not hold it either: there is no such client.
+    Absent,
+    /// Deleted by this pass.
+    Deleted,
+}
+
+/// A client at MeshAgent.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RemoteClient {
+    /// Its settings; the metadata without the marker.
+    pub settings: Settings,
+    /// Its marker, if it bears a whole one.
+    pub marker: Option<Marker>,
+}
+
+/// What this process holds for the object, and no other process can.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Held {
+    /// Nothing.
+    Nothing,
+    /// A token that this process wrote to the object and that was never POSTed.
+    Unspent(Token),
+    /// A credential that was not published yet. (The secret itself is kept by the process, not here.)
+    Credential {
+        /// The token of its POST.
+        token: Token,
+        /// Its client.
+        client_id: ClientId,
+        /// Its digest.
+        digest: Digest,
+        /// Whether this process made the client, or was given its credential to adopt it.
+        origin: Origin,
+    },
+    /// A client that a POST made without showing its secret, so that nobody can ever use it; and what to say of it.
+    Keyless {
+        /// Its id.
+        client_id: ClientId,
+        /// Why the pass cannot go on once it is removed.
+        failure: Failure,
+    },
+}
+
+impl Recorded {
+    /// Whether the status speaks for a client: as the object's own, or as one that retires.
+    #[must_use]
+    pub fn names(&self, client_id: &ClientId) -> bool {
+        self.client_id.as_ref() == Some(client_id) || self.retiring.iter().any(|former| &former.client_id == client_id)
+    }
+
+    /// Whether the client was adopted without its credential, so that there is no Secret.
+    #[must_use]
+    pub fn is_secretless(&self) -> bool {
+        self.client_id.is_some() && self.adopted && self.secret_name.is_none()
+    }
+}
+
+impl Remote {
+    /// The client as last seen, if it is there for all that is known.
+    #[must_use]
+    pub fn client(&self) -> Option<&RemoteClient> {
+        match self {
+            Self::Listed(client) | Self::Unmoved(client) | Self::Read(client) => Some(client),
+            Self::Missing(_) | Self::Absent | Self::Deleted => None,
+        }
+    }
+}
+
+impl Secret {
+    /// What is stored, if the Secret is ours.
+    #[must_use]
+    pub fn stored(&self) -> Option<&Stored> {
+        match self {
+            Self::Absent | Self::Foreign(_) => None,
+            Self::Ours(stored) => Some(stored),
+        }
+    }
+}
+
+impl Held {
+    /// The client that this process made and holds. One whose credential it was given to adopt it is not its own.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&ClientId> {
+        match self {
+            Self::Nothing | Self::Unspent(_) | Self::Credential { origin: Origin::Adopted, .. } => None,
+            Self::Credential { client_id, origin: Origin::Created, .. } | Self::Keyless { client_id, .. } => {
+                Some(client_id)
+            }
+        }
+    }
+}

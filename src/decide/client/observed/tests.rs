@@ -1,0 +1,94 @@
+//! Facts that must not outlive what they are about. The model found each of these.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::decide::client::next::{Record, Verdict};
+use crate::decide::id::Uid;
+
+fn object(version: &str) -> Object {
+    Object {
+        uid: Uid::new("u"),
+        version: Version::new(version),
+        finalizer: true,
+        token: None,
+        unknown: BTreeSet::new(),
+        recorded: Recorded { digest: Some(Digest::new("recorded")), ..Recorded::default() },
+        rotation_asked: false,
+        replaced: Replaced::LongAgo,
+        orphaning: false,
+    }
+}
+
+fn stored(digest: &str) -> Stored {
+    Stored {
+        version: Version::new("4"),
+        token: None,
+        client_id: Some(ClientId::new("c")),
+        credential: Credential::Other(Digest::new(digest)),
+        in_shape: true,
+        misplaced: false,
+        owned: true,
+        retained: false,
+    }
+}
+
+fn record() -> Step {
+    let verdict = Verdict::Converged;
+    Step::Record(Box::new(Record { version: Version::new("1"), verdict, published: None, retiring: Vec::new() }))
+}
+
+/// A pass that has just recorded, with a Secret whose credential has this digest.
+fn recorded_with(digest: &str) -> Observed {
+    let mut seen = Observed::begin(object("1"), Secret::Ours(stored(digest)), BTreeMap::new(), Held::Nothing);
+    seen.absorb(&record(), Answer::Recorded(object("2")));
+    assert!(seen.recorded);
+    seen
+}
+
+#[test]
+fn a_token_or_a_secret_written_after_the_record_is_recorded_anew() {
+    let token = Token::mint(&Uid::new("u"), "t");
+    let mut seen = recorded_with("recorded");
+    let intent = Step::WriteIntent { version: Version::new("2"), unknown: BTreeSet::new() };
+    seen.absorb(&intent, Answer::Intent(object("3"), token.clone()));
+    assert!(!seen.recorded);
+
+    let mut seen = recorded_with("recorded");
+    let publish = Step::MoveToken { token, version: Version::new("4") };
+    seen.absorb(&publish, Answer::Stored(stored("recorded")));
+    assert!(!seen.recorded);
+}
+
+#[test]
+fn a_credential_is_the_recorded_one_after_a_record_only_by_its_digest() {
+    let credential = |seen: &Observed| match &seen.secret {
+        Secret::Ours(stored) => stored.credential.clone(),
+        Secret::Absent | Secret::Foreign(_) => Credential::Broken,
+    };
+    assert_eq!(credential(&recorded_with("recorded")), Credential::AsRecorded);
+    assert_eq!(credential(&recorded_with("another")), Credential::Other(Digest::new("another")));
+}
+
+#[test]
+fn a_listing_from_before_the_record_is_none_to_clean_by() {
+    let mut seen = Observed::begin(object("1"), Secret::Absent, BTreeMap::new(), Held::Nothing);
+    seen.absorb(&Step::List, Answer::Listing(BTreeMap::new()));
+    assert_eq!(seen.listing, Some(1));
+    seen.absorb(&record(), Answer::Recorded(object("2")));
+    assert_eq!(seen.listing, None);
+}
+
+#[test]
+fn what_changed_since_the_record_is_recorded_anew_until_a_third_change_ends_the_pass() {
+    let mut seen = recorded_with("recorded");
+    let secret = seen.secret.clone();
+    seen.absorb(&Step::ReadLive, Answer::Live(Some(object("2")), secret.clone(), None));
+    assert!(seen.recorded, "nothing changed");
+    for (version, ends) in [("3", false), ("4", false), ("5", true)] {
+        seen.absorb(&Step::ReadLive, Answer::Live(Some(object(version)), secret.clone(), None));
+        assert!(!seen.recorded);
+        assert_eq!(seen.failure.is_some(), ends, "at version {version}");
+        seen.absorb(&record(), Answer::Recorded(object(version)));
+    }
+}

@@ -1,0 +1,695 @@
+use super::*;
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use crate::decide::client::next::{Kept, Published};
+use crate::decide::id::{ClientId, Digest, Version};
+
+const NOW: i64 = 1_000_000;
+/// When the conditions of the objects below got their statuses.
+const BEFORE: i64 = NOW - 5000;
+const MINUTE: i64 = 60;
+const TEN_MINUTES: Option<Duration> = Some(Duration::from_secs(600));
+
+const WORKING: [Reason; 4] = [Reason::Creating, Reason::Updating, Reason::Deleting, Reason::Rotating];
+const AWAITED: [Reason; 5] = [
+    Reason::ProjectNotFound,
+    Reason::ProjectNotReady,
+    Reason::ProjectDisabled,
+    Reason::CredentialsNotFound,
+    Reason::NamespaceNotAllowed,
+];
+const UNREACHABLE: [Reason; 2] = [Reason::RateLimited, Reason::APIUnavailable];
+const STUCK: [Reason; 12] = [
+    Reason::InvalidSpec,
+    Reason::SecretConflict,
+    Reason::SecretRejected,
+    Reason::AdoptionConflict,
+    Reason::AdoptionNotAllowed,
+    Reason::PermissionDenied,
+    Reason::AuthenticationFailed,
+    Reason::ProjectMismatch,
+    Reason::CredentialLost,
+    Reason::AdoptedClientGone,
+    Reason::RejectedByAPI,
+    Reason::LimitReached,
+];
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn says(type_: &str, status: &str, reason: &str, message: &str, generation: i64, since: i64) -> Condition {
+    Condition {
+        type_: type_.to_owned(),
+        status: status.to_owned(),
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        observed_generation: Some(generation),
+        last_transition_time: Time(at(since)),
+    }
+}
+
+const READY: &str = "client c-1 is as declared; its credential is in Secret web-oauth";
+const SYNCED: &str = "client c-1 is as declared";
+const HELD: &str = "Secret web-oauth holds the credential of client c-1";
+const STAYS: &str = "client c-1 and its credential in Secret web-oauth stay in use as last applied; mend it";
+
+/// An object that nobody has looked at.
+fn new() -> OAuthClient {
+    let mut object = OAuthClient::new("web", Default::default());
+    object.metadata.generation = Some(1);
+    object.status = Some(OAuthClientStatus { observed_generation: Some(-1), ..OAuthClientStatus::default() });
+    object
+}
+
+/// The status of an object whose client `c-1` is as its first generation wants it.
+fn converged_status() -> OAuthClientStatus {
+    OAuthClientStatus {
+        observed_generation: Some(1),
+        conditions: Some(vec![
+            says("Ready", "True", "Ready", READY, 1, BEFORE),
+            says("Synced", "True", "Ready", SYNCED, 1, BEFORE),
+            says("SecretReady", "True", "Ready", HELD, 1, BEFORE),
+        ]),
+        client_id: Some("c-1".into()),
+        project_id: Some("p-1".into()),
+        secret_name: Some("web-oauth".into()),
+        secret_resource_version: Some("5".into()),
+        credential_digest: Some("d-1".into()),
+        applied_generation: Some(1),
+        last_replaced_at: None,
+        retiring: None,
+        managed_metadata_keys: Some(vec!["cost".into(), "team".into()]),
+        last_handled_reconcile_at: Some(String::new()),
+        last_handled_rotate_at: Some(String::new()),
+        adopted: None,
+        persisting_drift: None,
+    }
+}
+
+fn converged() -> OAuthClient {
+    let mut object = new();
+    object.status = Some(converged_status());
+    object
+}
+
+/// The same, after an edit that was not applied yet.
+fn edited() -> OAuthClient {
+    let mut object = converged();
+    object.metadata.generation = Some(2);
+    object
+}
+
+/// What a pass met, to be varied by a test.
+#[derive(Clone, Debug)]
+struct Pass {
+    object: OAuthClient,
+    record: Record,
+    deleting: bool,
+    keys: BTreeSet<String>,
+    matches: bool,
+    replaced: bool,
+    now: i64,
+}
+
+impl Pass {
+    fn ended(object: OAuthClient, verdict: Verdict) -> Self {
+        let retiring = object.status.iter().flat_map(|status| status.retiring.iter().flatten());
+        Self {
+            record: Record {
+                version: Version::new("7"),
+                published: match verdict {
+                    Verdict::Converged => Some(published("c-1", "5", None)),
+                    Verdict::Blocked(_) => None,
+                },
+                verdict,
+                retiring: retiring.map(|retiring| ClientId::new(&retiring.client_id)).collect(),
+            },
+            deleting: false,
+            keys: BTreeSet::from(["team".into(), "cost".into()]),
+            matches: true,
+            replaced: false,
+            now: NOW,
+            object,
+        }
+    }
+
+    fn blocked(object: OAuthClient, reason: Reason) -> Self {
+        let disposition = if AWAITED.contains(&reason) {
+            Disposition::Wait
+        } else if STUCK.contains(&reason) {
+            Disposition::Stalled
+        } else {
+            Disposition::Retry(None)
+        };
+        Self::failed(object, reason, disposition)
+    }
+
+    fn failed(object: OAuthClient, reason: Reason, disposition: Disposition) -> Self {
+        let failure = Failure { reason, message: "mend it".into(), disposition };
+        Self::ended(object, Verdict::Blocked(failure))
+    }
+
+    fn ending(&self) -> Ending<'_> {
+        Ending {
+            object: &self.object,
+            record: &self.record,
+            deleting: self.deleting,
+            project_id: Some("p-1"),
+            secret_name: Some("web-oauth"),
+            managed_metadata_keys: &self.keys,
+            matches: self.matches,
+            replaced: self.replaced,
+            now: at(self.now),
+        }
+    }
+
+    fn report(&self) -> OAuthClientStatus {
+        report(&self.ending())
+    }
+
+    fn conditions(&self) -> Vec<Condition> {
+        self.report().conditions.unwrap()
+    }
+
+    fn requeue(&self) -> Option<Duration> {
+        requeue(&self.ending(), &self.report(), Duration::from_secs(8))
+    }
+
+    /// The pass that follows, which meets the same so much later.
+    fn again(&self, seconds: i64) -> Self {
+        let mut next = self.clone();
+        next.object.status = Some(self.report());
+        next.now += seconds;
+        next
+    }
+}
+
+fn published(client_id: &str, version: &str, digest: Option<&str>) -> Published {
+    Published {
+        client_id: ClientId::new(client_id),
+        credential: Some(Kept { version: Version::new(version), digest: digest.map(Digest::new) }),
+        adopted: false,
+        drift: None,
+    }
+}
+
+/// What is said of a client that never came to be, with one of kstatus's two.
+fn not_there(reason: Reason, synced: &str, progress: &str) -> Vec<Condition> {
+    ["Ready", "Synced", "SecretReady", progress]
+        .into_iter()
+        .zip(["False", synced, "False", "True"])
+        .map(|(type_, status)| says(type_, status, reason.as_str(), "mend it", 1, NOW))
+        .collect()
+}
+
+/// What is said of a client that is in order although the pass was blocked.
+fn stays(reason: Reason, synced: &str) -> Vec<Condition> {
+    let reason = reason.as_str();
+    vec![
+        says("Ready", "True", reason, STAYS, 1, BEFORE),
+        says("Synced", synced, reason, "mend it", 1, NOW),
+        says("SecretReady", "True", "Ready", HELD, 1, BEFORE),
+    ]
+}
+
+#[test]
+fn a_rotation_that_waits_is_not_taken_for_handled_and_the_client_stays_in_use() {
+    let mut object = edited();
+    let annotation = ("meshagent.com/rotate-requested-at".into(), "monday".into());
+    object.metadata.annotations = Some(BTreeMap::from([annotation]));
+    let mut pass = Pass::failed(object, Reason::Rotating, Disposition::Wait);
+    pass.record.published = Some(published("c-1", "5", None));
+    let status = pass.report();
+    assert_eq!((status.last_handled_rotate_at.as_deref(), status.applied_generation), (Some(""), Some(2)));
+    let found = status.conditions.unwrap();
+    let said: Vec<_> = found.iter().map(|found| (&*found.type_, &*found.status, &*found.reason)).collect();
+    let wanted = [
+        ("Ready", "True", "Rotating"),
+        ("Synced", "Unknown", "Rotating"),
+        ("SecretReady", "True", "Ready"),
+        ("Reconciling", "True", "Rotating"),
+    ];
+    assert_eq!(said, wanted);
+}
+
+#[test]
+fn every_reason_stands_in_one_row() {
+    let mut rows = [&WORKING[..], &AWAITED, &UNREACHABLE, &STUCK].concat();
+    rows.extend([Reason::Ready, Reason::DriftPersists, Reason::Suspended]);
+    rows.sort_unstable();
+    let mut all = Reason::ALL;
+    all.sort_unstable();
+    assert_eq!(rows, all);
+}
+
+#[test]
+fn a_new_client_is_reconciling_while_the_operator_works_or_waits_for_its_project() {
+    for reason in [&WORKING[..], &AWAITED].concat() {
+        let pass = Pass::blocked(new(), reason);
+        assert_eq!(pass.conditions(), not_there(reason, "False", "Reconciling"));
+    }
+}
+
+#[test]
+fn whether_a_new_client_is_synced_is_unknown_while_nobody_can_be_asked() {
+    for reason in UNREACHABLE {
+        let pass = Pass::blocked(new(), reason);
+        assert_eq!(pass.conditions(), not_there(reason, "Unknown", "Reconciling"));
+    }
+}
+
+#[test]
+fn a_new_client_that_needs_a_person_is_stalled() {
+    for reason in STUCK {
+        let pass = Pass::blocked(new(), reason);
+        assert_eq!(pass.conditions(), not_there(reason, "False", "Stalled"));
+    }
+}
+
+#[test]
+fn a_new_client_that_is_suspended_is_neither_ready_nor_under_way() {
+    let pass = Pass::blocked(new(), Reason::Suspended);
+    let wanted = [
+        says("Ready", "Unknown", "Suspended", "mend it", 1, NOW),
+        says("Synced", "Unknown", "Suspended", "mend it", 1, NOW),
+        says("SecretReady", "False", "Suspended", "mend it", 1, NOW),
+    ];
+    assert_eq!(pass.conditions(), wanted);
+}
+
+#[test]
+fn a_client_in_order_stays_ready_while_the_operator_works_on_it() {
+    for reason in WORKING {
+        let pass = Pass::blocked(converged(), reason);
+        let mut wanted = stays(reason, "Unknown");
+        wanted.push(says("Reconciling", "True", reason.as_str(), "mend it", 1, NOW));
+        assert_eq!(pass.conditions(), wanted);
+    }
+}
+
+#[test]
+fn a_client_in_order_stays_ready_whatever_becomes_of_its_project_or_needs_a_person() {
+    for reason in AWAITED {
+        assert_eq!(Pass::blocked(converged(), reason).conditions(), stays(reason, "False"));
+    }
+    for reason in STUCK {
+        let mut wanted = stays(reason, "False");
+        if [Reason::SecretConflict, Reason::CredentialLost].contains(&reason) {
+            wanted[2] = says("SecretReady", "False", reason.as_str(), "mend it", 1, NOW);
+        }
+        assert_eq!(Pass::blocked(converged(), reason).conditions(), wanted);
+    }
+}
+
+#[test]
+fn a_client_in_order_stays_ready_while_nobody_can_be_asked() {
+    for reason in UNREACHABLE {
+        assert_eq!(Pass::blocked(converged(), reason).conditions(), stays(reason, "Unknown"));
+    }
+}
+
+#[test]
+fn a_client_in_order_stays_ready_when_drift_persists_or_it_is_suspended() {
+    let drift = Pass::blocked(converged(), Reason::DriftPersists);
+    assert_eq!(drift.conditions(), stays(Reason::DriftPersists, "False"));
+    let suspended = Pass::blocked(converged(), Reason::Suspended);
+    assert_eq!(suspended.conditions(), stays(Reason::Suspended, "Unknown"));
+}
+
+#[test]
+fn a_converged_client_that_no_longer_matches_is_not_ready() {
+    for (reasons, synced, progress) in [
+        (&WORKING[..], "False", "Reconciling"),
+        (&AWAITED, "False", "Reconciling"),
+        (&UNREACHABLE, "Unknown", "Reconciling"),
+        (&STUCK, "False", "Stalled"),
+    ] {
+        for reason in reasons {
+            let mut pass = Pass::blocked(converged(), *reason);
+            pass.matches = false;
+            assert_eq!(pass.conditions(), not_there(*reason, synced, progress));
+        }
+    }
+}
+
+#[test]
+fn a_client_that_was_proved_wrong_is_ready_again_only_when_a_pass_succeeds() {
+    let mut gone = Pass::blocked(converged(), Reason::CredentialLost);
+    gone.matches = false;
+    let status = gone.report();
+    let mut object = converged();
+    object.status = Some(status);
+
+    let away = Pass::blocked(object.clone(), Reason::APIUnavailable);
+    assert_eq!(away.conditions(), not_there(Reason::APIUnavailable, "Unknown", "Reconciling"));
+    let mended = Pass::ended(object, Verdict::Converged);
+    let wanted = [
+        says("Ready", "True", "Ready", READY, 1, NOW),
+        says("Synced", "True", "Ready", SYNCED, 1, NOW),
+        says("SecretReady", "True", "Ready", HELD, 1, NOW),
+    ];
+    assert_eq!(mended.conditions(), wanted);
+}
+
+#[test]
+fn an_edit_that_is_not_applied_is_never_ready() {
+    for (reasons, synced, progress) in [
+        (&WORKING[..], "False", "Reconciling"),
+        (&AWAITED, "False", "Reconciling"),
+        (&UNREACHABLE, "Unknown", "Reconciling"),
+        (&STUCK[..1], "False", "Stalled"),
+    ] {
+        for reason in reasons {
+            let said = reason.as_str();
+            let wanted = [
+                says("Ready", "False", said, "mend it", 2, NOW),
+                says("Synced", synced, said, "mend it", 2, NOW),
+                says("SecretReady", "True", "Ready", HELD, 2, BEFORE),
+                says(progress, "True", said, "mend it", 2, NOW),
+            ];
+            assert_eq!(Pass::blocked(edited(), *reason).conditions(), wanted);
+        }
+    }
+}
+
+#[test]
+fn an_object_that_cannot_be_deleted_yet_says_why() {
+    let mut pass = Pass::blocked(converged(), Reason::ProjectNotFound);
+    pass.deleting = true;
+    pass.object.metadata.namespace = Some("shop".into());
+    pass.object.metadata.uid = Some("0b5c".into());
+    let message = "cannot be deleted yet: mend it. To give up on the client at MeshAgent: kubectl annotate maoc web -n \
+                   shop meshagent.com/force-release=0b5c";
+    let wanted = [
+        says("Ready", "False", "ProjectNotFound", message, 1, NOW),
+        says("Synced", "False", "ProjectNotFound", message, 1, NOW),
+        says("SecretReady", "True", "Ready", HELD, 1, BEFORE),
+        says("Reconciling", "True", "ProjectNotFound", message, 1, NOW),
+    ];
+    assert_eq!(pass.conditions(), wanted);
+}
+
+#[test]
+fn a_wait_turns_into_stalled_after_ten_minutes_and_stays_so() {
+    for reason in AWAITED {
+        let first = Pass::blocked(new(), reason);
+        assert_eq!(first.again(599).conditions(), not_there(reason, "False", "Reconciling"));
+        let stalled = first.again(599).again(1);
+        let mut wanted = not_there(reason, "False", "Stalled");
+        wanted[3].last_transition_time = Time(at(NOW + 600));
+        assert_eq!(stalled.conditions(), wanted);
+        assert_eq!(stalled.again(600).conditions(), wanted);
+    }
+}
+
+#[test]
+fn ten_minutes_count_from_the_transition_of_reconciling_whatever_its_reason_was() {
+    let mut object = new();
+    object.status = Some(Pass::blocked(new(), Reason::APIUnavailable).report());
+    let mut pass = Pass::blocked(object, Reason::ProjectNotReady);
+    pass.now += 600;
+    let mut wanted = not_there(Reason::ProjectNotReady, "False", "Stalled");
+    for moved in [1, 3] {
+        wanted[moved].last_transition_time = Time(at(NOW + 600));
+    }
+    assert_eq!(pass.conditions(), wanted);
+}
+
+#[test]
+fn an_edit_begins_a_new_wait() {
+    let stalled = Pass::blocked(new(), Reason::ProjectNotFound).again(600).again(600);
+    let mut edited = stalled;
+    edited.object.metadata.generation = Some(2);
+    let mut wanted = not_there(Reason::ProjectNotFound, "False", "Reconciling");
+    for condition in &mut wanted {
+        condition.observed_generation = Some(2);
+    }
+    wanted[3].last_transition_time = Time(at(NOW + 1200));
+    assert_eq!(edited.conditions(), wanted);
+}
+
+#[test]
+fn a_new_wait_begins_after_something_else_had_stalled_the_client() {
+    let mut pass = Pass::blocked(new(), Reason::InvalidSpec).again(MINUTE);
+    pass.record = Pass::blocked(new(), Reason::ProjectNotFound).record;
+    let mut wanted = not_there(Reason::ProjectNotFound, "False", "Reconciling");
+    wanted[3].last_transition_time = Time(at(NOW + MINUTE));
+    assert_eq!(pass.conditions(), wanted);
+}
+
+#[test]
+fn an_api_that_is_away_never_stalls_a_client() {
+    for reason in UNREACHABLE {
+        let pass = Pass::blocked(new(), reason).again(86_400);
+        assert_eq!(pass.conditions(), not_there(reason, "Unknown", "Reconciling"));
+    }
+}
+
+#[test]
+fn what_a_pass_has_given_up_is_stalled_whatever_its_reason() {
+    let pass = Pass::failed(new(), Reason::APIUnavailable, Disposition::StalledHourly);
+    assert_eq!(pass.conditions(), not_there(Reason::APIUnavailable, "Unknown", "Stalled"));
+}
+
+#[test]
+fn a_first_success_records_all_that_was_made() {
+    let mut pass = Pass::ended(new(), Verdict::Converged);
+    pass.record.published = Some(published("c-1", "5", Some("d-1")));
+    let mut wanted = converged_status();
+    for condition in wanted.conditions.iter_mut().flatten() {
+        condition.last_transition_time = Time(at(NOW));
+    }
+    assert_eq!(pass.report(), wanted);
+}
+
+#[test]
+fn a_pass_that_finds_all_as_it_was_changes_nothing() {
+    assert_eq!(Pass::ended(converged(), Verdict::Converged).report(), converged_status());
+}
+
+#[test]
+fn an_applied_edit_is_recorded_and_the_pinned_project_stays() {
+    let mut object = edited();
+    object.status.as_mut().unwrap().project_id = Some("pinned".into());
+    let mut pass = Pass::ended(object, Verdict::Converged);
+    pass.keys = BTreeSet::new();
+    let wanted = OAuthClientStatus {
+        observed_generation: Some(2),
+        conditions: Some(vec![
+            says("Ready", "True", "Ready", READY, 2, BEFORE),
+            says("Synced", "True", "Ready", SYNCED, 2, BEFORE),
+            says("SecretReady", "True", "Ready", HELD, 2, BEFORE),
+        ]),
+        project_id: Some("pinned".into()),
+        applied_generation: Some(2),
+        managed_metadata_keys: None,
+        ..converged_status()
+    };
+    assert_eq!(pass.report(), wanted);
+}
+
+#[test]
+fn a_blocked_pass_loses_nothing_that_was_recorded() {
+    let mut object = edited();
+    let before = object.status.as_mut().unwrap();
+    before.last_replaced_at = Some(Time(at(BEFORE)));
+    let before = before.clone();
+    let pass = Pass::blocked(object, Reason::InvalidSpec);
+    let after = pass.report();
+    let wanted = OAuthClientStatus { observed_generation: Some(2), conditions: after.conditions.clone(), ..before };
+    assert_eq!(after, wanted);
+}
+
+fn replacing(replaced: bool) -> Pass {
+    let mut object = converged();
+    object.status.as_mut().unwrap().retiring =
+        Some(vec![Retiring { client_id: "c-0".into(), delete_after: Time(at(NOW + 100)) }]);
+    let mut pass = Pass::ended(object, Verdict::Converged);
+    pass.record.published = Some(published("c-2", "6", Some("d-2")));
+    pass.record.retiring = vec![ClientId::new("c-0"), ClientId::new("c-1")];
+    pass.replaced = replaced;
+    pass
+}
+
+#[test]
+fn a_replaced_client_retires_for_its_overlap_and_the_others_keep_theirs() {
+    // By a pass that died before its record, and is followed by one that replaces nothing, too.
+    for replaced in [true, false] {
+        let after = replacing(replaced).report();
+        let wanted = OAuthClientStatus {
+            conditions: after.conditions.clone(),
+            client_id: Some("c-2".into()),
+            secret_resource_version: Some("6".into()),
+            credential_digest: Some("d-2".into()),
+            last_replaced_at: Some(Time(at(NOW))),
+            retiring: Some(vec![
+                Retiring { client_id: "c-0".into(), delete_after: Time(at(NOW + 100)) },
+                Retiring { client_id: "c-1".into(), delete_after: Time(at(NOW + 86_400)) },
+            ]),
+            ..converged_status()
+        };
+        assert_eq!(after, wanted);
+    }
+}
+
+#[test]
+fn a_replacement_is_dated_although_the_status_was_lost() {
+    let dated = [true, false].map(|replaced| {
+        let mut pass = replacing(replaced);
+        pass.object.status = None;
+        pass.report().last_replaced_at
+    });
+    assert_eq!(dated, [Some(Time(at(NOW))), None]);
+}
+
+#[test]
+fn a_replacement_that_is_recorded_already_is_not_dated_anew() {
+    let pass = replacing(true);
+    assert_eq!(pass.again(30).report(), pass.report());
+}
+
+#[test]
+fn a_former_client_that_is_deleted_leaves_the_status() {
+    let mut pass = replacing(true);
+    pass.record.retiring = Vec::new();
+    assert_eq!(pass.report().retiring, None);
+}
+
+#[test]
+fn a_request_to_look_again_is_handled_by_every_pass() {
+    let ours = ("meshagent.com/reconcile-requested-at".to_owned(), "today".to_owned());
+    let flux = ("reconcile.fluxcd.io/requestedAt".to_owned(), "yesterday".to_owned());
+    for (annotations, wanted) in
+        [(BTreeMap::new(), ""), (BTreeMap::from([flux.clone()]), "yesterday"), (BTreeMap::from([ours, flux]), "today")]
+    {
+        let mut object = new();
+        object.metadata.annotations = Some(annotations);
+        for pass in
+            [Pass::ended(object.clone(), Verdict::Converged), Pass::blocked(object.clone(), Reason::APIUnavailable)]
+        {
+            assert_eq!(pass.report().last_handled_reconcile_at.as_deref(), Some(wanted));
+        }
+    }
+}
+
+#[test]
+fn a_client_in_order_is_woken_when_the_first_overlap_ends_and_else_by_events_only() {
+    assert_eq!(Pass::ended(converged(), Verdict::Converged).requeue(), None);
+    assert_eq!(replacing(true).requeue(), Some(Duration::from_secs(100)));
+    let mut late = replacing(true);
+    late.now += 200;
+    assert_eq!(late.requeue(), Some(Duration::ZERO));
+}
+
+#[test]
+fn a_blocked_pass_is_tried_again_as_its_failure_says() {
+    let tried = |object, reason, disposition| Pass::failed(object, reason, disposition).requeue();
+    let hint = Duration::from_secs(3);
+    let seen = [
+        tried(new(), Reason::InvalidSpec, Disposition::Stalled),
+        tried(new(), Reason::LimitReached, Disposition::StalledHourly),
+        tried(new(), Reason::APIUnavailable, Disposition::Retry(None)),
+        tried(new(), Reason::RateLimited, Disposition::Retry(Some(hint))),
+        tried(converged(), Reason::ProjectNotReady, Disposition::Wait),
+    ];
+    let seconds = [600, 3600, 8, 3, 600].map(|seconds| Some(Duration::from_secs(seconds)));
+    assert_eq!(seen, seconds);
+}
+
+#[test]
+fn a_waiting_client_is_woken_when_it_has_to_turn_into_stalled() {
+    let pass = Pass::blocked(new(), Reason::ProjectNotFound);
+    assert_eq!(pass.requeue(), TEN_MINUTES);
+    assert_eq!(pass.again(400).requeue(), Some(Duration::from_secs(200)));
+    assert_eq!(pass.again(400).again(200).requeue(), TEN_MINUTES);
+}
+
+#[test]
+fn an_overlap_wakes_a_blocked_client_unless_it_has_ended_already() {
+    let mut pass = replacing(false);
+    pass.record = Record { retiring: vec![ClientId::new("c-0")], ..Pass::blocked(new(), Reason::LimitReached).record };
+    assert_eq!(pass.requeue(), Some(Duration::from_secs(100)));
+    pass.now += 100;
+    assert_eq!(pass.requeue(), TEN_MINUTES);
+}
+
+fn any_object() -> impl Strategy<Value = OAuthClient> {
+    let reasons = prop::sample::select(Reason::ALL.to_vec());
+    let blocked =
+        (any_base(), reasons, any::<bool>(), any::<bool>()).prop_map(|(object, reason, matches, deleting)| {
+            let mut pass = Pass::blocked(object, reason);
+            (pass.matches, pass.deleting, pass.now) = (matches, deleting, NOW - 300);
+            pass.again(0).object
+        });
+    prop_oneof![any_base(), blocked]
+}
+
+fn any_base() -> impl Strategy<Value = OAuthClient> {
+    prop::sample::select(vec![new(), converged(), edited(), replacing(false).object])
+}
+
+fn any_pass() -> impl Strategy<Value = Pass> {
+    let dispositions = prop::sample::select(vec![
+        Disposition::Stalled,
+        Disposition::StalledHourly,
+        Disposition::Wait,
+        Disposition::Retry(None),
+    ]);
+    let reasons = prop::sample::select(Reason::ALL.to_vec());
+    let blocked =
+        (any_object(), reasons, dispositions).prop_map(|(object, reason, how)| Pass::failed(object, reason, how));
+    let done = any_object().prop_map(|object| Pass::ended(object, Verdict::Converged));
+    let replaced = Just(replacing(true));
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    (prop_oneof![blocked, done, replaced], flags).prop_map(|(mut pass, (matches, deleting, replaced))| {
+        (pass.matches, pass.deleting, pass.replaced) = (matches, deleting, replaced);
+        pass
+    })
+}
+
+fn is_true(status: &OAuthClientStatus, type_: ConditionType) -> bool {
+    find(status.conditions.as_deref().unwrap_or_default(), type_).is_some_and(|condition| condition.status == "True")
+}
+
+proptest! {
+    #[test]
+    fn a_second_report_of_the_same_facts_says_the_same(pass in any_pass(), later in 0_i64..299) {
+        prop_assert_eq!(pass.again(later).report(), pass.report());
+    }
+
+    #[test]
+    fn a_status_is_read_back_as_it_was_written(pass in any_pass(), nanoseconds in 0_i64..1_000_000_000) {
+        let mut ending = pass.ending();
+        ending.now += SignedDuration::from_nanos(nanoseconds);
+        let status = report(&ending);
+        let text = serde_json::to_string(&status).unwrap();
+        prop_assert_eq!(serde_json::from_str::<OAuthClientStatus>(&text).unwrap(), status);
+    }
+
+    #[test]
+    fn kstatus_finds_one_answer(pass in any_pass()) {
+        let status = pass.report();
+        let applied = status.applied_generation == pass.object.metadata.generation;
+        let [ready, reconciling, stalled] = [ConditionType::Ready, ConditionType::Reconciling, ConditionType::Stalled]
+            .map(|type_| is_true(&status, type_));
+        prop_assert!(!(reconciling && stalled), "both are present");
+        prop_assert!(applied || !ready, "ready although the edit is not applied");
+        prop_assert!(!(ready && stalled), "ready and stalled");
+        let said = status.conditions.iter().flatten();
+        for condition in said.filter(|condition| ["Reconciling", "Stalled"].contains(&condition.type_.as_str())) {
+            prop_assert_eq!(&condition.status, "True");
+        }
+        prop_assert_eq!(status.observed_generation, pass.object.metadata.generation);
+    }
+
+    #[test]
+    fn a_blocked_object_is_always_looked_at_again(pass in any_pass()) {
+        let blocked = matches!(pass.record.verdict, Verdict::Blocked(_));
+        let again = pass.requeue();
+        prop_assert!(!blocked || again.is_some_and(|again| !again.is_zero()), "{:?}", again);
+        prop_assert!(again.is_none_or(|again| again <= DEFAULT_OVERLAP), "{:?}", again);
+    }
+}

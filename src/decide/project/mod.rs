@@ -1,0 +1,3 @@
+//! MeshAgent projects: what is declared of one.
+
+pub mod spec;

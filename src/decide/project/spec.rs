@@ -1,0 +1,143 @@
+//! The spec of a project, of either kind, validated once into types.
+
+use std::time::Duration;
+
+use crate::api::duration;
+use crate::api::project::{CaBundleRef, MeshAgentProjectSpec, OrphansSpec, SecretKeyRef};
+use crate::decide::problem::{InvalidSpec, Problems};
+use crate::decide::syntax;
+
+const DEFAULT_API_URL: &str = "https://api.meshagent.com";
+const DEFAULT_API_KEY: &str = "api-key";
+const DEFAULT_CA_KEY: &str = "ca.crt";
+const DEFAULT_MIN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How to reach a project, and what becomes of its orphans.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ProjectSettings {
+    /// The project's id, if the spec names one; else the API key carries it.
+    pub project_id: Option<String>,
+    /// Address of the MeshAgent API, without slashes at its end.
+    pub api_url: String,
+    /// Where the API key is.
+    pub api_key: ApiKeyRef,
+    /// Where certificates are that are trusted besides the public ones.
+    pub ca_bundle: Option<BundleRef>,
+    /// What becomes of clients whose OAuthClient is gone.
+    pub orphans: Orphans,
+}
+
+/// Where an API key is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ApiKeyRef {
+    /// The Secret's name.
+    pub secret: String,
+    /// The data key in it.
+    pub key: String,
+}
+
+/// Where certificates are.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BundleRef {
+    /// The kind of the object.
+    pub kind: BundleKind,
+    /// Its name.
+    pub name: String,
+    /// The data key in it.
+    pub key: String,
+}
+
+/// What holds certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BundleKind {
+    /// A Secret.
+    Secret,
+    /// A ConfigMap.
+    ConfigMap,
+}
+
+impl BundleKind {
+    /// The kind as Kubernetes names it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Secret => "Secret",
+            Self::ConfigMap => "ConfigMap",
+        }
+    }
+}
+
+/// What becomes of clients whose OAuthClient is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Orphans {
+    /// What is done with them.
+    pub policy: OrphanPolicy,
+    /// How long a client has to be an orphan first.
+    pub min_age: Duration,
+}
+
+/// What is done with orphans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OrphanPolicy {
+    /// They are deleted.
+    Delete,
+    /// They are listed in the project's status only.
+    Report,
+}
+
+impl ProjectSettings {
+    /// Reads the spec of a project.
+    ///
+    /// # Errors
+    /// With all fields that cannot be carried out as they are written.
+    pub fn read(spec: &MeshAgentProjectSpec) -> Result<Self, InvalidSpec> {
+        let MeshAgentProjectSpec { project_id, api_url, api_key_secret_ref, ca_bundle_ref, orphans } = spec;
+        let mut problems = Problems::default();
+        if let Some(id) = project_id {
+            problems.check("spec.projectId", syntax::project_id(id));
+        }
+        let api_url = api_url.as_deref().unwrap_or(DEFAULT_API_URL);
+        problems.check("spec.apiUrl", syntax::api_url(api_url));
+        let SecretKeyRef { name, key } = api_key_secret_ref.clone().unwrap_or_default();
+        let secret = name.unwrap_or_default();
+        problems.check("spec.apiKeySecretRef.name", syntax::object_name(&secret));
+        let key = key.unwrap_or_else(|| DEFAULT_API_KEY.to_owned());
+        problems.check("spec.apiKeySecretRef.key", syntax::data_key(&key));
+        let ca_bundle = ca_bundle_ref.as_ref().map(|reference| read_bundle_ref(reference, &mut problems));
+        let orphans = read_orphans(&orphans.clone().unwrap_or_default(), &mut problems);
+        problems.or(Self {
+            project_id: project_id.clone(),
+            api_url: api_url.trim_end_matches('/').to_owned(),
+            api_key: ApiKeyRef { secret, key },
+            ca_bundle,
+            orphans,
+        })
+    }
+}
+
+fn read_bundle_ref(reference: &CaBundleRef, problems: &mut Problems) -> BundleRef {
+    let CaBundleRef { kind, name, key } = reference;
+    let (kind, name) = (kind.as_deref().unwrap_or_default(), name.clone().unwrap_or_default());
+    problems.one_of("spec.caBundleRef.kind", kind, &["Secret", "ConfigMap"]);
+    problems.check("spec.caBundleRef.name", syntax::object_name(&name));
+    let key = key.clone().unwrap_or_else(|| DEFAULT_CA_KEY.to_owned());
+    problems.check("spec.caBundleRef.key", syntax::data_key(&key));
+    let kind = if kind == "ConfigMap" { BundleKind::ConfigMap } else { BundleKind::Secret };
+    BundleRef { kind, name, key }
+}
+
+fn read_orphans(orphans: &OrphansSpec, problems: &mut Problems) -> Orphans {
+    let OrphansSpec { policy, min_age } = orphans;
+    let policy = policy.as_deref().unwrap_or("Delete");
+    problems.one_of("spec.orphans.policy", policy, &["Delete", "Report"]);
+    let policy = if policy == "Delete" { OrphanPolicy::Delete } else { OrphanPolicy::Report };
+    let min_age = min_age.as_deref().map_or(Ok(DEFAULT_MIN_AGE), duration::parse).unwrap_or_else(|error| {
+        let (problem, fix) = error.problem_and_fix();
+        problems.refuse("spec.orphans.minAge", problem.to_owned(), fix.to_owned());
+        DEFAULT_MIN_AGE
+    });
+    Orphans { policy, min_age }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! The clients of the cluster.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use axum::http::{HeaderValue, header};
+use kube::Client;
+use kube::client::ClientBuilder;
+use kube::config::{Config, InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+
+use crate::leader::{Leadership, WriteGate};
+
+/// Name, connection and TLS handshake.
+const CONNECT: Duration = Duration::from_secs(10);
+/// Silence of the API server in a request: until the head of its answer, and between two reads of its body.
+const REQUEST_SILENCE: Duration = Duration::from_secs(15);
+/// Longer than between two bookmarks (a minute) and shorter than the five minutes within which a silent watch, or the
+/// listing before it, must be noticed.
+const WATCH_SILENCE: Duration = Duration::from_secs(240);
+/// In which a request must be taken off our hands.
+const WRITE: Duration = Duration::from_secs(15);
+
+/// Why the cluster cannot be reached at all.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file that a flag names.
+    #[error("the kubeconfig {} cannot be used; set --kubeconfig to another file, or leave it out", path.display())]
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: KubeconfigError,
+    },
+    /// No file was named, and none found.
+    #[error("no cluster was found; set --kubeconfig or KUBECONFIG, or run in a pod with a service account")]
+    Infer(#[source] InferConfigError),
+    /// Certificates or credentials.
+    #[error("the client of the cluster cannot be built; check certificates and credentials in the kubeconfig")]
+    Client(#[source] kube::Error),
+}
+
+/// Where the cluster is, from the file that is given or from what kube finds by itself.
+pub async fn cluster(kubeconfig: Option<&Path>) -> Result<Config, Error> {
+    let mut config = match kubeconfig {
+        None => Config::infer().await.map_err(Error::Infer)?,
+        Some(path) => from_file(path).await.map_err(|source| Error::Kubeconfig { path: path.to_owned(), source })?,
+    };
+    // So that audit logs and API priority and fairness can tell who asks.
+    let agent = HeaderValue::from_static(concat!("meshagent-operator/", env!("CARGO_PKG_VERSION")));
+    config.headers.push((header::USER_AGENT, agent));
+    Ok(config)
+}
+
+async fn from_file(path: &Path) -> Result<Config, KubeconfigError> {
+    let kubeconfig = Kubeconfig::read_from(path)?;
+    Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await
+}
+
+/// The client for everything but watches. It never sends a request twice, since a create that was answered 504 may have
+/// been carried out, and it writes nothing while this replica does not lead.
+pub fn requests(cluster: &Config, leadership: &Leadership) -> Result<Client, Error> {
+    let gate = WriteGate::new(leadership.clone());
+    Ok(ClientBuilder::try_from(once(cluster)).map_err(Error::Client)?.with_layer(&gate).build())
+}
+
+/// The client for the Lease by which replicas elect a leader, which one that does not lead must write. It never sends
+/// a request twice either.
+pub fn leases(cluster: &Config) -> Result<Client, Error> {
+    Client::try_from(once(cluster)).map_err(Error::Client)
+}
+
+fn once(cluster: &Config) -> Config {
+    let mut config = within(cluster, REQUEST_SILENCE);
+    config.default_retry = false;
+    config
+}
+
+/// The client for watches, whose answers take their time. A listing or watch that is sent twice does no harm.
+pub fn watches(cluster: &Config) -> Result<Client, Error> {
+    Client::try_from(within(cluster, WATCH_SILENCE)).map_err(Error::Client)
+}
+
+fn within(cluster: &Config, silence: Duration) -> Config {
+    let mut config = cluster.clone();
+    config.connect_timeout = Some(CONNECT);
+    config.read_timeout = Some(silence);
+    config.write_timeout = Some(WRITE);
+    // Otherwise the time that a pooled connection was idle counts as the server's silence.
+    config.reset_reader_on_write = true;
+    config
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,47 @@
+//! Whether the API server keeps OAuthClients at all: a definition that goes takes its objects along, and nobody deleted
+//! them one by one.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{Api, Client};
+
+use crate::decide::client::observed::Definition;
+use crate::kubernetes::within;
+use crate::single_flight::Flight;
+
+const CRD: &str = "oauthclients.meshagent.com";
+
+/// Asks for the definition of OAuthClients; many who ask at once cost one call.
+pub struct Definitions {
+    requests: Client,
+    flight: Flight<Option<Definition>>,
+}
+
+impl Definitions {
+    /// By this client.
+    #[must_use]
+    pub fn new(requests: Client) -> Self {
+        Self { requests, flight: Flight::default() }
+    }
+
+    /// How it was at some time after this was asked; `None`: the API server does not tell.
+    pub async fn ask(&self) -> Option<Definition> {
+        self.flight.share(async || definition(&self.requests).await).await
+    }
+}
+
+/// Asks for the definition of OAuthClients; `None`: the API server does not tell.
+pub async fn definition(requests: &Client) -> Option<Definition> {
+    let crds: Api<CustomResourceDefinition> = Api::all(requests.clone());
+    let crd = match within("read the CRD", crds.get(CRD)).await {
+        Ok(crd) => crd,
+        Err(error) if error.proves_absence_of::<CustomResourceDefinition>(CRD) => return Some(Definition::Away),
+        Err(error) => {
+            tracing::warn!(error = error.of_object().message, "the definition of OAuthClients cannot be read");
+            return None;
+        }
+    };
+    let conditions = crd.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    let holds = |type_| conditions.iter().any(|found| found.type_ == type_ && found.status == "True");
+    let established = crd.metadata.deletion_timestamp.is_none() && holds("Established") && !holds("Terminating");
+    Some(if established { Definition::Established } else { Definition::Away })
+}

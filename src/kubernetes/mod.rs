@@ -1,0 +1,8 @@
+//! The Kubernetes API: its clients, calls with a deadline, proved absence, Events, and the state of the CRD.
+
+mod call;
+pub mod connect;
+pub mod crd;
+pub mod events;
+
+pub use call::{DEADLINE, KubernetesError, within};
