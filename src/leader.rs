@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::meshagent::Gate;
 
-pub use election::{Candidate, Election, Standing};
+pub use election::{Candidacy, Candidate, Election};
 pub use gate::{Gated, NotLeading, WriteGate};
 
 /// The Lease's name.

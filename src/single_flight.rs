@@ -6,18 +6,18 @@ use tokio::sync::Mutex;
 
 /// A call whose answer is shared by all who asked before it was sent, and by nobody who asked later.
 #[derive(Debug)]
-pub struct Flight<T> {
+pub struct SingleFlight<T> {
     sequence: AtomicU64,
     last: Mutex<Option<(u64, T)>>,
 }
 
-impl<T> Default for Flight<T> {
+impl<T> Default for SingleFlight<T> {
     fn default() -> Self {
         Self { sequence: AtomicU64::new(0), last: Mutex::new(None) }
     }
 }
 
-impl<T: Clone> Flight<T> {
+impl<T: Clone> SingleFlight<T> {
     /// The answer of a call that was begun after this one was asked for.
     pub async fn share(&self, call: impl AsyncFnOnce() -> T) -> T {
         let asked = self.sequence.fetch_add(1, Ordering::SeqCst);

@@ -9,7 +9,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::*;
-use crate::decide::client::desired::{Present, project::ProjectSettings};
+use crate::decide::client::desired::Present;
+use crate::decide::project::spec::ProjectSettings;
 
 fn in_repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)

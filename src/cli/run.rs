@@ -15,7 +15,7 @@ use crate::controller;
 use crate::decide::id::ClusterId;
 use crate::http::{self, Health};
 use crate::kubernetes::connect;
-use crate::leader::{Candidate, Election, Leadership, Standing};
+use crate::leader::{Candidacy, Candidate, Election, Leadership};
 use crate::metrics::Metrics;
 use crate::telemetry;
 
@@ -110,7 +110,7 @@ async fn identify(
 async fn lead(mut election: Election, inputs: controller::Inputs) -> Result<(), Error> {
     let (metrics, mut shutdown) = (inputs.metrics.clone(), inputs.shutdown.clone());
     tokio::select! {
-        () = election.acquire(standing(&inputs.health)) => {}
+        () = election.acquire(candidacy(&inputs.health)) => {}
         // An error means that nobody is left who could ask to stop, which asks for it too.
         _ = shutdown.wait_for(|stop| *stop) => {
             // Its last try may have been carried out.
@@ -140,20 +140,20 @@ async fn work(inputs: controller::Inputs) -> Result<(), Error> {
 }
 
 /// Says what a replica waits for. One that stands by is ready; only a change is logged.
-fn standing(health: &Health) -> impl FnMut(Standing) {
+fn candidacy(health: &Health) -> impl FnMut(Candidacy) {
     let mut said = None;
-    move |standing| {
-        if said.as_ref() == Some(&standing) {
+    move |candidacy| {
+        if said.as_ref() == Some(&candidacy) {
             return;
         }
-        match &standing {
-            Standing::Standby { holder } => health.ready(true, format!("standing by; {holder} leads")),
-            Standing::Troubled(trouble) => {
+        match &candidacy {
+            Candidacy::Standby { holder } => health.ready(true, format!("candidacy by; {holder} leads")),
+            Candidacy::Troubled(trouble) => {
                 tracing::warn!(problem = %trouble, "it cannot be found out who leads; trying again");
                 health.ready(false, trouble.to_string());
             }
         }
-        said = Some(standing);
+        said = Some(candidacy);
     }
 }
 

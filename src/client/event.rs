@@ -97,7 +97,7 @@ pub(super) fn tell(before: &Before, pass: &Pass<'_>, step: &Step, answer: &Answe
                 format!("gave up on {clients}, which may still exist at MeshAgent"),
             )]
         }
-        (Step::LeaveSecret { retained: true, .. }, Answer::Stored(_)) => {
+        (Step::ReleaseSecret { retained: true, .. }, Answer::Stored(_)) => {
             vec![normal(
                 EventReason::Released,
                 format!("left the client and Secret {secret} behind; the same YAML takes them back"),

@@ -12,7 +12,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
 use super::pass::{Pass, former_secret_name};
-use super::pending::Vault;
+use super::pending::PendingStore;
 use crate::kubernetes::{KubernetesError, within};
 
 use crate::api::names::{CLIENT_ID_ANNOTATION, CREATE_TOKEN_ANNOTATION, FINALIZER, MANAGER, UNKNOWN_TOKENS_ANNOTATION};
@@ -23,7 +23,7 @@ use crate::decide::client::observed::{self, Answer};
 use crate::decide::client::secret::view;
 use crate::decide::failure::Failure;
 use crate::decide::id::{Token, Version};
-use crate::kubernetes::crd::Definitions;
+use crate::kubernetes::crd::CrdReader;
 use crate::project::{Project, Projects};
 
 /// Why nothing is deleted when it cannot be told whether anybody deleted it.
@@ -32,7 +32,7 @@ const UNDEFINED: &str = "the API server does not tell whether the CRD of OAuthCl
 
 /// What the steps are carried out with.
 #[derive(Clone)]
-pub struct Hands<'a> {
+pub struct Executor<'a> {
     /// The OAuthClients of the object's namespace.
     pub objects: Api<OAuthClient>,
     /// The Secrets of the object's namespace.
@@ -40,16 +40,16 @@ pub struct Hands<'a> {
     /// The object's project, if it can be reached.
     pub project: Option<&'a Project>,
     /// What this process holds.
-    pub vault: &'a Vault,
+    pub pending: &'a PendingStore,
     /// Whether OAuthClients are kept.
-    pub definitions: &'a Definitions,
+    pub definitions: &'a CrdReader,
     /// Where clients that are given up are made known.
     pub projects: &'a Projects,
     /// For the project's status.
     pub requests: &'a Client,
 }
 
-impl Hands<'_> {
+impl Executor<'_> {
     /// Carries one step out, and keeps the pass's object up to date.
     pub(super) async fn execute(&self, pass: &mut Pass<'_>, step: &Step) -> Answer {
         match step {
@@ -64,10 +64,10 @@ impl Hands<'_> {
                     Err(answer) => *answer,
                 }
             }
-            Step::Rehearse { write } => self.rehearse(pass, write).await,
+            Step::DryRun { write } => self.dry_run_secret(pass, write).await,
             Step::Publish { client_id, token, write, .. } => self.publish(pass, client_id, token, write).await,
             Step::MoveToken { token, version } => {
-                self.vault.forget(&pass.observed.object.uid);
+                self.pending.forget(&pass.observed.object.uid);
                 let mut annotations = json!({ CREATE_TOKEN_ANNOTATION: token.as_str() });
                 // The Secret holds the recorded client; if only that annotation is gone, the Secret would not count.
                 if let Some(client_id) = &pass.observed.object.recorded.client_id {
@@ -78,20 +78,20 @@ impl Hands<'_> {
             }
             Step::Reshape { client_id, version } => self.reshape(pass, client_id, None, version).await,
             Step::TakeOver { client_id, token, version } => {
-                self.vault.forget(&pass.observed.object.uid);
+                self.pending.forget(&pass.observed.object.uid);
                 self.reshape(pass, client_id, Some(token), version).await
             }
             Step::TakeCredential { token, client_id } => self.take_credential(pass, token, client_id).await,
             Step::Relocate { client_id, version } => self.relocate(pass, client_id, version).await,
             Step::DeleteSecret { leftover, version } => self.delete_secret(pass, *leftover, version).await,
-            Step::LeaveSecret { retained, version } => self.leave_secret(pass, *retained, version).await,
-            Step::AskDefinition => match self.definitions.ask().await {
-                Some(definition) => Answer::Definition(definition),
+            Step::ReleaseSecret { retained, version } => self.release_secret(pass, *retained, version).await,
+            Step::CheckCrd => match self.definitions.ask().await {
+                Some(definition) => Answer::CrdState(definition),
                 None => Answer::Failed(Failure::retry(Reason::Deleting, UNDEFINED)),
             },
             Step::Abandon { client_ids } => self.abandon(pass, client_ids).await,
             Step::Forget => {
-                self.vault.forget(&pass.observed.object.uid);
+                self.pending.forget(&pass.observed.object.uid);
                 Answer::Forgotten
             }
             Step::Record(record) => self.record(pass, record).await,
@@ -181,7 +181,7 @@ impl Hands<'_> {
         } });
         match self.patch_object(pass, "write the intent", &patch).await {
             Ok(()) => {
-                self.vault.keep_unspent(&uid, token.clone());
+                self.pending.keep_unspent(&uid, token.clone());
                 Answer::Intent(pass.facts(), token)
             }
             Err(answer) => *answer,

@@ -1,19 +1,19 @@
-//! The hands: a pass asks what is next, carries it out, and absorbs the answer, until it rests.
+//! The executor: a pass asks what is next, carries it out, and absorbs the answer, until it rests.
 
 mod event;
 pub mod execute;
 mod pass;
 pub mod pending;
 
-pub use execute::Hands;
-pub use pass::{LeftBehind, Start, difference, former_secret_name, secret_name};
+pub use execute::Executor;
+pub use pass::{Start, Superseded, difference, former_secret_name, secret_name};
 
 use std::time::Duration;
 
 use pass::Pass;
 
 use crate::api::OAuthClient;
-use crate::decide::client::next::{Record, Step, Verdict, next};
+use crate::decide::client::next::{Conclusion, Record, Step, next};
 use crate::decide::client::observed::Answer;
 use crate::decide::client::report::{report, requeue};
 use crate::decide::failure::{Disposition, Failure};
@@ -21,7 +21,7 @@ use crate::kubernetes::events::Event;
 
 /// How a pass ended.
 #[derive(Debug)]
-pub struct Ended {
+pub struct Outcome {
     /// What kept it from finishing, if anything did.
     pub failure: Option<Failure>,
     /// When the object is to be looked at again, besides on events.
@@ -31,12 +31,12 @@ pub struct Ended {
     /// The object as it stands.
     pub object: OAuthClient,
     /// The versions that this pass knows to be no longer the latest.
-    pub left_behind: LeftBehind,
+    pub superseded: Superseded,
 }
 
-impl Ended {
+impl Outcome {
     /// How long nothing is to be done again although events come: after a failure of a call or a write, whose record
-    /// is itself an event. What waits for other people or controllers is not held: their change is an event, too.
+    /// is itself an event. What waits for other people or controllers is not pending: their change is an event, too.
     #[must_use]
     pub fn hold(&self) -> Option<Duration> {
         match self.failure.as_ref()?.disposition {
@@ -47,7 +47,7 @@ impl Ended {
 }
 
 /// Carries one pass out. `backoff` is how long to wait after a failure that may be gone the next time.
-pub async fn reconcile(hands: &Hands<'_>, start: Start<'_>, backoff: Duration) -> Ended {
+pub async fn reconcile(executor: &Executor<'_>, start: Start<'_>, backoff: Duration) -> Outcome {
     let mut pass = Pass::begin(start);
     let mut events = Vec::new();
     let mut recorded = None;
@@ -58,13 +58,13 @@ pub async fn reconcile(hands: &Hands<'_>, start: Start<'_>, backoff: Duration) -
         }
         tracing::debug!(step = ?step, "next");
         let before = event::Before::of(&pass);
-        let answer = hands.execute(&mut pass, &step).await;
+        let answer = executor.execute(&mut pass, &step).await;
         events.extend(event::tell(&before, &pass, &step, &answer));
         let version = pass.secret_version();
         let is_recorded = matches!(answer, Answer::Recorded(_));
         pass.observed.absorb(&step, answer);
         if pass.secret_version() != version {
-            pass.left_behind.secrets.insert(version);
+            pass.superseded.secrets.insert(version);
         }
         if let (Step::Record(record), true) = (step, is_recorded) {
             recorded = Some(record);
@@ -73,20 +73,22 @@ pub async fn reconcile(hands: &Hands<'_>, start: Start<'_>, backoff: Duration) -
     ended(pass, events, recorded, backoff)
 }
 
-fn ended(pass: Pass<'_>, events: Vec<Event>, recorded: Option<Box<Record>>, backoff: Duration) -> Ended {
+fn ended(pass: Pass<'_>, events: Vec<Event>, recorded: Option<Box<Record>>, backoff: Duration) -> Outcome {
     let failed = pass.observed.failure.clone();
     let requeue = match (&recorded, &failed) {
         // The pass failed after its record, or in recording.
-        (_, Some(_)) if recorded.as_ref().is_none_or(|record| record.verdict == Verdict::Converged) => Some(backoff),
+        (_, Some(_)) if recorded.as_ref().is_none_or(|record| record.conclusion == Conclusion::Converged) => {
+            Some(backoff)
+        }
         (Some(record), _) => {
-            let ending = pass.ending(record);
-            requeue(&ending, &report(&ending), backoff)
+            let input = pass.input(record);
+            requeue(&input, &report(&input), backoff)
         }
         (None, _) => None,
     };
-    let blocked = recorded.and_then(|record| match record.verdict {
-        Verdict::Converged => None,
-        Verdict::Blocked(failure) => Some(failure),
+    let blocked = recorded.and_then(|record| match record.conclusion {
+        Conclusion::Converged => None,
+        Conclusion::Blocked(failure) => Some(failure),
     });
-    Ended { failure: failed.or(blocked), requeue, events, object: pass.object, left_behind: pass.left_behind }
+    Outcome { failure: failed.or(blocked), requeue, events, object: pass.object, superseded: pass.superseded }
 }

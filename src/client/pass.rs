@@ -7,16 +7,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
-use super::pending::Vault;
+use super::pending::PendingStore;
 use crate::api::{OAuthClient, Reason};
 use crate::decide::client::change::Wanted;
 use crate::decide::client::desired::Present;
 use crate::decide::client::desired::lifecycle::Lifecycle;
-use crate::decide::client::next::{Desired, Leaving, Record};
+use crate::decide::client::next::{Deletion, Desired, Record};
 use crate::decide::client::object;
 use crate::decide::client::observed::{self, Credential, Object, Observed, Remote, Stored};
-use crate::decide::client::report::{Ending, report};
-use crate::decide::client::secret::{Setting, Shape, view_metadata};
+use crate::decide::client::report::{ReportInput, report};
+use crate::decide::client::secret::{Endpoints, Shape, view_metadata};
 use crate::decide::failure::Failure;
 use crate::decide::id::{ClientId, ClusterId, Uid, Version};
 use crate::decide::marker::{Owner, Policy};
@@ -38,21 +38,21 @@ pub struct Start<'a> {
     /// What becomes of a client whose OAuthClient does not say.
     pub default_policy: Policy,
     /// What this process holds.
-    pub vault: &'a Vault,
+    pub pending: &'a PendingStore,
     /// Now.
     pub now: Timestamp,
 }
 
 /// The versions that a pass knows to be no longer the latest, because it read or wrote later ones.
 #[derive(Clone, Debug, Default)]
-pub struct LeftBehind {
+pub struct Superseded {
     /// Of the object.
     pub objects: HashSet<Version>,
     /// Of the Secret; `None`: that there is none.
     pub secrets: HashSet<Option<Version>>,
 }
 
-impl LeftBehind {
+impl Superseded {
     /// Whether the pass wrote and read nothing newer.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -72,7 +72,7 @@ pub(super) struct Pass<'a> {
     pub(super) place: String,
     pub(super) observed: Observed,
     pub(super) status_written: bool,
-    pub(super) left_behind: LeftBehind,
+    pub(super) superseded: Superseded,
     managed_keys: BTreeSet<String>,
     resolution: &'a Resolution,
     cluster: &'a ClusterId,
@@ -120,17 +120,17 @@ pub(super) enum Place {
 
 impl<'a> Pass<'a> {
     pub(super) fn begin(start: Start<'a>) -> Self {
-        let Start { object, secret, former, resolution, cluster, default_policy, vault, now } = start;
+        let Start { object, secret, former, resolution, cluster, default_policy, pending, now } = start;
         let facts = object::facts(&object, now);
-        let (held, posts) = (vault.held(&facts.uid), vault.posts(&facts.uid, now));
+        let (pending, cooldown) = (pending.held(&facts.uid), pending.cooldown(&facts.uid, now));
         let mut pass = Self {
-            desired: Desired::Absent(Leaving::default()),
+            desired: Desired::Absent(Deletion::default()),
             shape: None,
             secret_name: String::new(),
             place: String::new(),
-            observed: Observed::begin(facts, observed::Secret::Absent, BTreeMap::new(), held),
+            observed: Observed::begin(facts, observed::Secret::Absent, BTreeMap::new(), pending),
             status_written: false,
-            left_behind: LeftBehind::default(),
+            superseded: Superseded::default(),
             managed_keys: BTreeSet::new(),
             object: object.clone(),
             resolution,
@@ -138,7 +138,7 @@ impl<'a> Pass<'a> {
             default_policy,
             now,
         };
-        pass.observed.posts = posts;
+        pass.observed.cooldown = cooldown;
         pass.observed.may_adopt = resolution.may_adopt;
         pass.take(object);
         let view = |metadata| {
@@ -186,7 +186,7 @@ impl<'a> Pass<'a> {
             (Ok(present), Some(project)) => Shape::new(
                 &object,
                 present,
-                Setting {
+                Endpoints {
                     project_id: &project.project_id,
                     authorize_url: &project.authorize_url,
                     token_url: &project.token_url,
@@ -217,13 +217,13 @@ impl<'a> Pass<'a> {
         self.observed.project = self.why_no_project(&object);
         if self.object.metadata.resource_version != object.metadata.resource_version {
             let version = self.object.metadata.resource_version.as_deref().unwrap_or_default();
-            self.left_behind.objects.insert(Version::new(version));
+            self.superseded.objects.insert(Version::new(version));
         }
         self.object = object;
     }
 
     /// What becomes of the client with the object, whether or not its spec is valid.
-    fn leaving(&self, object: &OAuthClient) -> Leaving {
+    fn leaving(&self, object: &OAuthClient) -> Deletion {
         let policy = match object.spec.deletion_policy.as_deref() {
             Some("Delete") => Policy::Delete,
             Some("Retain") => Policy::Retain,
@@ -233,7 +233,7 @@ impl<'a> Pass<'a> {
         // Nothing may be written while it is suspended, so nothing can be deleted.
         let suspended = object.spec.suspend == Some(true) && object.metadata.deletion_timestamp.is_some();
         let policy = if suspended { Policy::Retain } else { policy };
-        Leaving { policy, forced: object::is_forced(object) }
+        Deletion { policy, forced: object::is_forced(object) }
     }
 
     /// Whether the Secret goes with the object: not where the garbage collector could take it before its time.
@@ -286,14 +286,14 @@ impl<'a> Pass<'a> {
         };
         let retiring = object.recorded.retiring.iter().map(|former| &former.client_id);
         let named = retiring.chain(&object.recorded.client_id).chain(stored).chain(adopted);
-        project.snapshot.relevant(named.chain(self.observed.held.client_id()), &object.uid)
+        project.snapshot.relevant(named.chain(self.observed.pending.client_id()), &object.uid)
     }
 
     /// How the pass ends, for [`report`].
-    pub(super) fn ending<'r>(&'r self, record: &'r Record) -> Ending<'r> {
+    pub(super) fn input<'r>(&'r self, record: &'r Record) -> ReportInput<'r> {
         let recorded = self.observed.object.recorded.client_id.as_ref();
         let published = record.published.as_ref().map(|published| &published.client_id);
-        Ending {
+        ReportInput {
             object: &self.object,
             record,
             deleting: self.object.metadata.deletion_timestamp.is_some(),
@@ -324,7 +324,7 @@ impl<'a> Pass<'a> {
         let recorded = &self.observed.object.recorded;
         let client = match self.observed.remote.get(client_id) {
             Some(Remote::Absent | Remote::Deleted) => return false,
-            Some(Remote::Listed(client) | Remote::Unmoved(client) | Remote::Read(client)) => client,
+            Some(Remote::Listed(client) | Remote::PutIgnored(client) | Remote::Read(client)) => client,
             Some(Remote::Missing(_)) | None => return true,
         };
         match (&self.desired, &self.observed.object.token) {
@@ -337,7 +337,7 @@ impl<'a> Pass<'a> {
 
     /// The status that the object shall have, and the merge patch to it; `None` if it has it already.
     pub(super) fn status_patch(&self, record: &Record) -> Option<Value> {
-        let status = report(&self.ending(record));
+        let status = report(&self.input(record));
         let present = self.object.status.clone().unwrap_or_default();
         (status != present).then(|| {
             json!({

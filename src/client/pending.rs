@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::decide::client::object::PAUSE;
-use crate::decide::client::observed::{Held, Posts};
+use crate::decide::client::observed::{Cooldown, Pending};
 use crate::decide::failure::Failure;
 use crate::decide::id::{ClientId, Digest, Token, Uid};
 use crate::decide::marker::Origin;
@@ -20,13 +20,13 @@ const LONG_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 /// What this process holds, and when it last POSTed, by the object's uid.
 #[derive(Debug, Default)]
-pub struct Vault {
-    holdings: Mutex<HashMap<Uid, Holding>>,
+pub struct PendingStore {
+    holdings: Mutex<HashMap<Uid, Entry>>,
     posted: Mutex<HashMap<Uid, Posted>>,
 }
 
 #[derive(Debug)]
-enum Holding {
+enum Entry {
     Unspent(Token),
     Credential { token: Token, client_id: ClientId, digest: Digest, secret: ClientSecret, origin: Origin },
     Keyless { client_id: ClientId, failure: Failure },
@@ -40,21 +40,21 @@ struct Posted {
     useless: u32,
 }
 
-impl Vault {
+impl PendingStore {
     /// What is held for the object, without the secret.
     #[must_use]
-    pub fn held(&self, uid: &Uid) -> Held {
+    pub fn held(&self, uid: &Uid) -> Pending {
         match self.open().get(uid) {
-            None => Held::Nothing,
-            Some(Holding::Unspent(token)) => Held::Unspent(token.clone()),
-            Some(Holding::Credential { token, client_id, digest, origin, .. }) => Held::Credential {
+            None => Pending::Nothing,
+            Some(Entry::Unspent(token)) => Pending::Unspent(token.clone()),
+            Some(Entry::Credential { token, client_id, digest, origin, .. }) => Pending::Credential {
                 token: token.clone(),
                 client_id: client_id.clone(),
                 digest: digest.clone(),
                 origin: *origin,
             },
-            Some(Holding::Keyless { client_id, failure }) => {
-                Held::Keyless { client_id: client_id.clone(), failure: failure.clone() }
+            Some(Entry::Keyless { client_id, failure }) => {
+                Pending::Keyless { client_id: client_id.clone(), failure: failure.clone() }
             }
         }
     }
@@ -63,14 +63,14 @@ impl Vault {
     #[must_use]
     pub fn secret(&self, uid: &Uid, wanted: &Token) -> Option<ClientSecret> {
         match self.open().get(uid) {
-            Some(Holding::Credential { token, secret, .. }) if token == wanted => Some(secret.clone()),
-            Some(Holding::Unspent(_) | Holding::Credential { .. } | Holding::Keyless { .. }) | None => None,
+            Some(Entry::Credential { token, secret, .. }) if token == wanted => Some(secret.clone()),
+            Some(Entry::Unspent(_) | Entry::Credential { .. } | Entry::Keyless { .. }) | None => None,
         }
     }
 
     /// Keeps a token that was written to the object and not POSTed.
     pub fn keep_unspent(&self, uid: &Uid, token: Token) {
-        self.open().insert(uid.clone(), Holding::Unspent(token));
+        self.open().insert(uid.clone(), Entry::Unspent(token));
     }
 
     /// Keeps a credential until it is published, and returns its digest.
@@ -83,14 +83,14 @@ impl Vault {
         origin: Origin,
     ) -> Digest {
         let digest = Digest::new(secret::digest(uid.as_str(), client_id.as_str(), &secret));
-        let holding = Holding::Credential { token, client_id, digest: digest.clone(), secret, origin };
+        let holding = Entry::Credential { token, client_id, digest: digest.clone(), secret, origin };
         self.open().insert(uid.clone(), holding);
         digest
     }
 
     /// Keeps the id of a client whose secret nobody was shown, until it is deleted.
     pub fn keep_keyless(&self, uid: &Uid, client_id: ClientId, failure: Failure) {
-        self.open().insert(uid.clone(), Holding::Keyless { client_id, failure });
+        self.open().insert(uid.clone(), Entry::Keyless { client_id, failure });
     }
 
     /// Forgets what is held for the object.
@@ -108,16 +108,16 @@ impl Vault {
 
     /// What those POSTs bar.
     #[must_use]
-    pub fn posts(&self, uid: &Uid, now: Timestamp) -> Posts {
+    pub fn cooldown(&self, uid: &Uid, now: Timestamp) -> Cooldown {
         let posted = self.posted.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(Posted { last, useless }) = posted.get(uid) else { return Posts::Free };
+        let Some(Posted { last, useless }) = posted.get(uid) else { return Cooldown::None };
         let ago = Duration::try_from(now.duration_since(*last)).unwrap_or_default();
         if *useless >= MOST_USELESS && ago < LONG_PAUSE {
-            Posts::LongPause
+            Cooldown::Long
         } else if ago < PAUSE {
-            Posts::Pause
+            Cooldown::Short
         } else {
-            Posts::Free
+            Cooldown::None
         }
     }
 
@@ -130,10 +130,10 @@ impl Vault {
     /// How many credentials wait to be published.
     #[must_use]
     pub fn credentials(&self) -> usize {
-        self.open().values().filter(|holding| matches!(holding, Holding::Credential { .. })).count()
+        self.open().values().filter(|holding| matches!(holding, Entry::Credential { .. })).count()
     }
 
-    fn open(&self) -> MutexGuard<'_, HashMap<Uid, Holding>> {
+    fn open(&self) -> MutexGuard<'_, HashMap<Uid, Entry>> {
         // A panic elsewhere leaves the map whole: each change is one insert or remove.
         self.holdings.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -145,18 +145,21 @@ mod tests {
 
     #[test]
     fn a_post_bars_the_next_for_ten_minutes_and_three_without_use_for_an_hour() {
-        let (vault, uid) = (Vault::default(), Uid::new("u"));
+        let (pending, uid) = (PendingStore::default(), Uid::new("u"));
         let at = |minute: i64| Timestamp::from_second(60 * minute).unwrap();
-        assert_eq!(vault.posts(&uid, at(0)), Posts::Free);
-        vault.posted(&uid, true, at(0));
-        assert_eq!([vault.posts(&uid, at(9)), vault.posts(&uid, at(10))], [Posts::Pause, Posts::Free]);
+        assert_eq!(pending.cooldown(&uid, at(0)), Cooldown::None);
+        pending.posted(&uid, true, at(0));
+        assert_eq!([pending.cooldown(&uid, at(9)), pending.cooldown(&uid, at(10))], [Cooldown::Short, Cooldown::None]);
         for minute in [10, 20, 30] {
-            vault.posted(&uid, false, at(minute));
+            pending.posted(&uid, false, at(minute));
         }
-        assert_eq!([vault.posts(&uid, at(89)), vault.posts(&uid, at(90))], [Posts::LongPause, Posts::Free]);
-        vault.posted(&uid, true, at(90));
-        assert_eq!([vault.posts(&uid, at(91)), vault.posts(&uid, at(100))], [Posts::Pause, Posts::Free]);
-        vault.keep(&HashSet::new());
-        assert_eq!(vault.posts(&uid, at(91)), Posts::Free);
+        assert_eq!([pending.cooldown(&uid, at(89)), pending.cooldown(&uid, at(90))], [Cooldown::Long, Cooldown::None]);
+        pending.posted(&uid, true, at(90));
+        assert_eq!(
+            [pending.cooldown(&uid, at(91)), pending.cooldown(&uid, at(100))],
+            [Cooldown::Short, Cooldown::None]
+        );
+        pending.keep(&HashSet::new());
+        assert_eq!(pending.cooldown(&uid, at(91)), Cooldown::None);
     }
 }

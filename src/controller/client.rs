@@ -19,11 +19,11 @@ use super::memory::{Asked, Memory};
 use super::tell_of_failed_watch;
 use crate::api::names::{GROUP, OAUTH_CLIENT_LABEL};
 use crate::api::{ConditionType, OAuthClient, condition};
-use crate::client::pending::Vault;
-use crate::client::{Ended, Hands, Start, former_secret_name, reconcile, secret_name};
+use crate::client::pending::PendingStore;
+use crate::client::{Executor, Start, former_secret_name, reconcile, secret_name};
 use crate::decide::id::{ClusterId, Uid, Version};
 use crate::decide::marker::Policy;
-use crate::kubernetes::crd::Definitions;
+use crate::kubernetes::crd::CrdReader;
 use crate::kubernetes::events;
 use crate::metrics::{Metrics, Outcome};
 use crate::project::{ProjectKey, Projects};
@@ -38,8 +38,8 @@ pub(super) struct Shared {
     pub(super) projects: Projects,
     pub(super) declared: Arc<super::DeclaredProjects>,
     pub(super) default_policy: Policy,
-    pub(super) vault: Vault,
-    pub(super) definitions: Definitions,
+    pub(super) pending: PendingStore,
+    pub(super) definitions: CrdReader,
     pub(super) memory: Memory,
     pub(super) metrics: Metrics,
 }
@@ -172,11 +172,11 @@ impl Context {
             // This process has not looked at the project yet; it asks for a pass once it has.
             return Action::await_change();
         };
-        let hands = Hands {
+        let executor = Executor {
             objects: Api::namespaced(shared.requests.clone(), &namespace),
             secrets: Api::namespaced(shared.requests.clone(), &namespace),
             project: resolution.project.as_deref(),
-            vault: &shared.vault,
+            pending: &shared.pending,
             definitions: &shared.definitions,
             projects: &shared.projects,
             requests: &shared.requests,
@@ -190,16 +190,16 @@ impl Context {
             resolution: &resolution,
             cluster: &shared.cluster,
             default_policy: shared.default_policy,
-            vault: &shared.vault,
+            pending: &shared.pending,
             now,
         };
-        let ended = reconcile(&hands, start, shared.memory.backoff(&uid)).await;
-        shared.memory.remember(&uid, ended.failure.is_some(), ended.left_behind.clone(), Instant::now());
+        let ended = reconcile(&executor, start, shared.memory.backoff(&uid)).await;
+        shared.memory.remember(&uid, ended.failure.is_some(), ended.superseded.clone(), Instant::now());
         if let Some(wait) = ended.hold().filter(|_| resolution.failure.is_none()) {
             shared.memory.hold(&uid, Asked::of(&ended.object), wait, Instant::now());
         }
         shared.metrics.reconciled("OAuthClient", Outcome::of(ended.failure.as_ref()), started.elapsed());
-        shared.metrics.credentials_held(i64::try_from(shared.vault.credentials()).unwrap_or(i64::MAX));
+        shared.metrics.credentials_held(i64::try_from(shared.pending.credentials()).unwrap_or(i64::MAX));
         log(&namespace, &object.name_any(), &ended);
         if !ended.events.is_empty() {
             events::publish(&shared.requests, &ended.object, &ended.events, now).await;
@@ -208,7 +208,7 @@ impl Context {
     }
 }
 
-fn log(namespace: &str, name: &str, ended: &Ended) {
+fn log(namespace: &str, name: &str, ended: &crate::client::Outcome) {
     match &ended.failure {
         Some(failure) => {
             tracing::info!(namespace, name, reason = failure.reason.as_str(), "not converged: {}", failure.message);
@@ -231,7 +231,7 @@ pub(super) fn take_stock(stores: &[Store<OAuthClient>], shared: &Shared) {
         *reasons.entry(reason.to_owned()).or_insert(0) += 1;
     }
     shared.memory.keep(&uids);
-    shared.vault.keep(&uids);
+    shared.pending.keep(&uids);
     shared.metrics.set_clients(reasons);
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::api::OAuthClient;
-use crate::client::LeftBehind;
+use crate::client::Superseded;
 use crate::decide::client::object;
 use crate::decide::id::{Uid, Version};
 
@@ -24,7 +24,7 @@ pub(super) struct Memory(Mutex<HashMap<Uid, Remembered>>);
 #[derive(Debug, Default)]
 struct Remembered {
     failures: u32,
-    left_behind: Option<(LeftBehind, Instant)>,
+    superseded: Option<(Superseded, Instant)>,
     hold: Option<(Asked, Instant)>,
 }
 
@@ -62,7 +62,7 @@ impl Memory {
 
     /// Whether the caches show versions that this process has replaced by its own writes a moment ago.
     pub(super) fn is_behind(&self, uid: &Uid, object: &Version, secret: Option<&Version>, now: Instant) -> bool {
-        self.open().get(uid).and_then(|remembered| remembered.left_behind.as_ref()).is_some_and(|(left, since)| {
+        self.open().get(uid).and_then(|remembered| remembered.superseded.as_ref()).is_some_and(|(left, since)| {
             now.duration_since(*since) < PATIENCE
                 && (left.objects.contains(object) || left.secrets.contains(&secret.cloned()))
         })
@@ -82,12 +82,12 @@ impl Memory {
     }
 
     /// Remembers how a pass ended, and lifts any hold.
-    pub(super) fn remember(&self, uid: &Uid, failed: bool, left: LeftBehind, now: Instant) {
+    pub(super) fn remember(&self, uid: &Uid, failed: bool, left: Superseded, now: Instant) {
         let mut open = self.open();
         let remembered = open.entry(uid.clone()).or_default();
         remembered.failures = if failed { remembered.failures.saturating_add(1).min(16) } else { 0 };
         remembered.hold = None;
-        remembered.left_behind = (!left.is_empty()).then_some((left, now));
+        remembered.superseded = (!left.is_empty()).then_some((left, now));
     }
 
     /// Forgets all objects but these.
@@ -104,8 +104,8 @@ impl Memory {
 mod tests {
     use super::*;
 
-    fn left(object: &str) -> LeftBehind {
-        LeftBehind { objects: HashSet::from([Version::new(object)]), secrets: HashSet::from([None]) }
+    fn left(object: &str) -> Superseded {
+        Superseded { objects: HashSet::from([Version::new(object)]), secrets: HashSet::from([None]) }
     }
 
     #[test]
@@ -131,7 +131,7 @@ mod tests {
             finalizer: true,
         };
         let hour = Duration::from_secs(3600);
-        memory.remember(&uid, true, LeftBehind::default(), now);
+        memory.remember(&uid, true, Superseded::default(), now);
         memory.hold(&uid, asked(1), hour, now);
         assert_eq!(memory.held(&uid, &asked(1), now), Some(hour));
         assert_eq!(memory.held(&uid, &asked(2), now), None, "the spec was edited");
@@ -145,10 +145,10 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..12 {
             waits.push(memory.backoff(&uid).as_secs());
-            memory.remember(&uid, true, LeftBehind::default(), Instant::now());
+            memory.remember(&uid, true, Superseded::default(), Instant::now());
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
-        memory.remember(&uid, false, LeftBehind::default(), Instant::now());
+        memory.remember(&uid, false, Superseded::default(), Instant::now());
         assert_eq!(memory.backoff(&uid), FIRST_BACKOFF);
     }
 }

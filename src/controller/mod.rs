@@ -28,11 +28,11 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::api::{ClusterMeshAgentProject, MeshAgentProject, OAuthClient};
-use crate::client::pending::Vault;
+use crate::client::pending::PendingStore;
 use crate::config::Config;
 use crate::decide::id::ClusterId;
 use crate::http::Health;
-use crate::kubernetes::crd::Definitions;
+use crate::kubernetes::crd::CrdReader;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::project::{ProjectKey, Projects, Resolution};
@@ -125,8 +125,8 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         projects: projects.clone(),
         declared: Arc::clone(&declared),
         default_policy: config.default_deletion_policy,
-        vault: Vault::default(),
-        definitions: Definitions::new(requests.clone()),
+        pending: PendingStore::default(),
+        definitions: CrdReader::new(requests.clone()),
         memory: Memory::default(),
         metrics: metrics.clone(),
     });

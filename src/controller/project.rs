@@ -42,7 +42,7 @@ use crate::metrics::{Metrics, Outcome};
 use crate::project::sweep::{Sweep, Swept};
 use crate::project::{Known, Listing, Project, ProjectKey, Projects};
 use access::Access;
-use pace::{Edition, Looked};
+use pace::{Looked, SpecVersion};
 
 /// After a key that the Kubernetes API did not give out.
 const KEY_RETRY: Duration = Duration::from_secs(5);
@@ -177,7 +177,8 @@ impl<K: Declared> Context<K> {
             Ok(settings) => self.read_access(object, settings).await,
             Err(invalid) => Err(invalid.clone()),
         };
-        let good_for = |before: &Looked| before.good_for(&Edition::of(object), access.as_ref().ok()?, Instant::now());
+        let good_for =
+            |before: &Looked| before.good_for(&SpecVersion::of(object), access.as_ref().ok()?, Instant::now());
         if let Some(wait) = before.as_ref().and_then(good_for) {
             return wait.min(self.say(object).await);
         }
@@ -262,7 +263,7 @@ impl<K: Declared> Context<K> {
         let failures = pace::failures(before.as_ref(), failure.as_ref());
         let wait = pace::wait(failure.as_ref(), failures, self.shared.resync_interval, swept.next);
         let looked = Looked {
-            edition: Edition::of(object),
+            edition: SpecVersion::of(object),
             access,
             failure,
             failures,

@@ -124,7 +124,7 @@ impl Marker {
     /// Whether this is what a former OAuthClient of the same name left behind, which an object of that name may take
     /// back: the uid alone differs, and the former object wanted the client to outlive it.
     #[must_use]
-    pub fn was_left_to(&self, owner: &Owner) -> bool {
+    pub fn is_retained_for(&self, owner: &Owner) -> bool {
         let Owner { cluster, namespace, name, uid } = &self.owner;
         let same_name = (cluster, namespace, name) == (&owner.cluster, &owner.namespace, &owner.name);
         same_name && uid != &owner.uid && (self.retained || self.policy == Policy::Retain)
@@ -181,13 +181,13 @@ mod tests {
             Marker { origin: Origin::Adopted, policy: Policy::Retain, ..marker() },
         ];
         for left in left {
-            assert!(left.was_left_to(&heir("web", "1a2b")));
-            assert!(!left.was_left_to(&heir("api", "1a2b")), "another name");
-            assert!(!left.was_left_to(&heir("web", "0b5c")), "the object itself");
+            assert!(left.is_retained_for(&heir("web", "1a2b")));
+            assert!(!left.is_retained_for(&heir("api", "1a2b")), "another name");
+            assert!(!left.is_retained_for(&heir("web", "0b5c")), "the object itself");
             let elsewhere = Owner { cluster: ClusterId::new("d"), ..heir("web", "1a2b") };
-            assert!(!left.was_left_to(&elsewhere), "another cluster");
+            assert!(!left.is_retained_for(&elsewhere), "another cluster");
         }
-        assert!(!marker().was_left_to(&heir("web", "1a2b")), "it is to go with its object");
+        assert!(!marker().is_retained_for(&heir("web", "1a2b")), "it is to go with its object");
     }
 
     #[test]

@@ -17,7 +17,7 @@ const REQUEST_SILENCE: Duration = Duration::from_secs(15);
 /// Longer than between two bookmarks (a minute) and shorter than the five minutes within which a silent watch, or the
 /// listing before it, must be noticed.
 const WATCH_SILENCE: Duration = Duration::from_secs(240);
-/// In which a request must be taken off our hands.
+/// In which a request must be taken off our executor.
 const WRITE: Duration = Duration::from_secs(15);
 
 /// Why the cluster cannot be reached at all.

@@ -4,37 +4,37 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, Client};
 
-use crate::decide::client::observed::Definition;
+use crate::decide::client::observed::CrdState;
 use crate::kubernetes::within;
-use crate::single_flight::Flight;
+use crate::single_flight::SingleFlight;
 
 const CRD: &str = "oauthclients.meshagent.com";
 
 /// Asks for the definition of OAuthClients; many who ask at once cost one call.
-pub struct Definitions {
+pub struct CrdReader {
     requests: Client,
-    flight: Flight<Option<Definition>>,
+    single_flight: SingleFlight<Option<CrdState>>,
 }
 
-impl Definitions {
+impl CrdReader {
     /// By this client.
     #[must_use]
     pub fn new(requests: Client) -> Self {
-        Self { requests, flight: Flight::default() }
+        Self { requests, single_flight: SingleFlight::default() }
     }
 
     /// How it was at some time after this was asked; `None`: the API server does not tell.
-    pub async fn ask(&self) -> Option<Definition> {
-        self.flight.share(async || definition(&self.requests).await).await
+    pub async fn ask(&self) -> Option<CrdState> {
+        self.single_flight.share(async || crd_state(&self.requests).await).await
     }
 }
 
 /// Asks for the definition of OAuthClients; `None`: the API server does not tell.
-pub async fn definition(requests: &Client) -> Option<Definition> {
+pub async fn crd_state(requests: &Client) -> Option<CrdState> {
     let crds: Api<CustomResourceDefinition> = Api::all(requests.clone());
     let crd = match within("read the CRD", crds.get(CRD)).await {
         Ok(crd) => crd,
-        Err(error) if error.proves_absence_of::<CustomResourceDefinition>(CRD) => return Some(Definition::Away),
+        Err(error) if error.proves_absence_of::<CustomResourceDefinition>(CRD) => return Some(CrdState::Away),
         Err(error) => {
             tracing::warn!(error = error.of_object().message, "the definition of OAuthClients cannot be read");
             return None;
@@ -43,5 +43,5 @@ pub async fn definition(requests: &Client) -> Option<Definition> {
     let conditions = crd.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
     let holds = |type_| conditions.iter().any(|found| found.type_ == type_ && found.status == "True");
     let established = crd.metadata.deletion_timestamp.is_none() && holds("Established") && !holds("Terminating");
-    Some(if established { Definition::Established } else { Definition::Away })
+    Some(if established { CrdState::Established } else { CrdState::Away })
 }

@@ -43,7 +43,7 @@ pub struct Election {
 
 /// What there is to say of a replica that does not lead.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Candidacy {
     /// Another one leads.
     Standby {
         /// Its identity.
@@ -91,15 +91,15 @@ impl Election {
     }
 
     /// Waits until this replica leads, for as long as it takes. `tell` is called after each look that left it waiting.
-    pub async fn acquire(&mut self, mut tell: impl FnMut(Standing)) {
+    pub async fn acquire(&mut self, mut tell: impl FnMut(Candidacy)) {
         let mut seen = None;
         loop {
             match timeout(self.timing.request, self.campaign(&mut seen)).await {
                 Ok(Ok(Round::Leads)) => return,
-                Ok(Ok(Round::Standby(holder))) => tell(Standing::Standby { holder }),
+                Ok(Ok(Round::Standby(holder))) => tell(Candidacy::Standby { holder }),
                 Ok(Ok(Round::Outrun)) => {}
-                Ok(Err(trouble)) => tell(Standing::Troubled(trouble)),
-                Err(_) => tell(Standing::Troubled(self.no_answer())),
+                Ok(Err(trouble)) => tell(Candidacy::Troubled(trouble)),
+                Err(_) => tell(Candidacy::Troubled(self.no_answer())),
             }
             sleep(self.timing.retry).await;
         }

@@ -21,7 +21,7 @@ pub(super) fn first(identity: &str, duration: Duration, now: Timestamp) -> Lease
     Lease { spec: Some(LeaseSpec { lease_transitions: Some(0), ..taken(&lease, identity, duration, now) }), ..lease }
 }
 
-/// The Lease in the hands of another holder, under the resourceVersion that was read.
+/// The Lease in the executor of another holder, under the resourceVersion that was read.
 pub(super) fn succeeded(lease: &Lease, identity: &str, duration: Duration, now: Timestamp) -> Lease {
     Lease { metadata: lease.metadata.clone(), spec: Some(taken(lease, identity, duration, now)) }
 }

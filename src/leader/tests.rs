@@ -169,7 +169,7 @@ async fn one_that_is_renewed_is_never_taken_over() {
     assert!(timeout(10 * LEASE_DURATION, both).await.is_err());
     assert!(leadership.is_current() && !other.is_current());
     let holder = leases.spec().holder_identity.unwrap();
-    assert!(said.iter().all(|told| *told == Standing::Standby { holder: holder.clone() }), "{said:?}");
+    assert!(said.iter().all(|told| *told == Candidacy::Standby { holder: holder.clone() }), "{said:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -322,7 +322,7 @@ async fn missing_namespace_and_missing_right_are_said_with_what_to_do_and_tried_
     let mut said = Vec::new();
     leases.state().refusal = Some(no_namespace);
     let acquired = election.acquire(|told| {
-        let Standing::Troubled(trouble) = told else { panic!("{told:?}") };
+        let Candidacy::Troubled(trouble) = told else { panic!("{told:?}") };
         said.push(trouble);
         leases.state().refusal = (said.len() < 2).then(|| forbidden.clone());
     });

@@ -7,7 +7,7 @@ use crate::decide::client::observed::{Remote, RemoteClient};
 use crate::decide::id::{ClientId, Uid};
 use crate::meshagent::convert;
 use crate::meshagent::{CallError, MeshAgent, wire};
-use crate::single_flight::Flight;
+use crate::single_flight::SingleFlight;
 
 /// All clients of a project, as one listing showed them.
 pub type Listing = BTreeMap<ClientId, RemoteClient>;
@@ -16,7 +16,7 @@ pub type Listing = BTreeMap<ClientId, RemoteClient>;
 #[derive(Debug, Default)]
 pub struct Snapshot {
     known: RwLock<Merged>,
-    flight: Flight<Result<Arc<Listing>, CallError>>,
+    flight: SingleFlight<Result<Arc<Listing>, CallError>>,
 }
 
 /// Listings and own writes, merged: a write that a listing cannot have seen wins over it. Otherwise a listing that was
@@ -115,7 +115,7 @@ impl Entry {
     /// A PUT that a later listing does not show was normalised away, or refused without a word.
     fn shown(&self) -> Remote {
         let unmoved = self.written == 0 && self.before.as_deref() == Some(&self.client);
-        if unmoved { Remote::Unmoved(self.client.clone()) } else { Remote::Listed(self.client.clone()) }
+        if unmoved { Remote::PutIgnored(self.client.clone()) } else { Remote::Listed(self.client.clone()) }
     }
 }
 

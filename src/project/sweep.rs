@@ -18,16 +18,16 @@ use crate::api::OAuthClient;
 use crate::api::project::Orphan;
 use crate::decide::client::change::Change;
 use crate::decide::client::object;
-use crate::decide::client::observed::{Definition, RemoteClient};
+use crate::decide::client::observed::{CrdState, RemoteClient};
 use crate::decide::client::secret;
 use crate::decide::id::{ClientId, ClusterId};
 use crate::decide::marker::{Marker, Origin, Owner, Policy};
-use crate::decide::orphan::disowned::{Evidence, Haste, disowned};
+use crate::decide::orphan::disowned::{Evidence, Grace, disowned};
 use crate::decide::project::spec::{OrphanPolicy, Orphans};
-use crate::kubernetes::crd::definition;
+use crate::kubernetes::crd::crd_state;
 use crate::meshagent::convert;
 use crate::project::{Listing, Project};
-use evidence::{Found, is_left_behind, look_for};
+use evidence::{Found, is_retained, look_for};
 
 /// After a deletion that failed.
 const RETRY: Duration = Duration::from_secs(60);
@@ -61,7 +61,7 @@ struct Round<'a> {
     rule: Orphans,
     /// Since when the orphans that were known before have been such.
     since: BTreeMap<&'a str, Timestamp>,
-    definition: Option<Option<Definition>>,
+    crd: Option<Option<CrdState>>,
     /// The API server could not be reached.
     blind: bool,
     /// MeshAgent did not carry out a deletion.
@@ -71,13 +71,13 @@ struct Round<'a> {
 
 /// What is found about one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+enum Judgement {
     /// It is somebody's, or was left on purpose.
-    Kept,
+    Keep,
     /// Its OAuthClient left it behind, and its marker does not say so yet: MeshAgent could not be told.
-    LeftBehind,
+    Retained,
     /// It is nobody's.
-    Orphan(Haste),
+    Orphan(Grace),
     /// Not known: nothing is done, and nothing that was known before is forgotten.
     Unknown,
 }
@@ -98,7 +98,7 @@ impl Sweep<'_> {
             *earliest = (*earliest).min(*at);
         }
         let swept = Swept::default();
-        let mut round = Round { project, rule, since, definition: None, blind: false, refused: false, swept };
+        let mut round = Round { project, rule, since, crd: None, blind: false, refused: false, swept };
         for (client_id, client) in listing {
             if let Some(marker) = client.marker.as_ref().filter(|marker| self.is_to_be_judged(client_id, marker)) {
                 self.settle(&mut round, client_id, client, marker).await;
@@ -135,11 +135,11 @@ impl Sweep<'_> {
         let since = known.unwrap_or(self.now);
         let age = Duration::try_from(self.now.duration_since(since)).unwrap_or_default();
         let of_age = round.rule.policy == OrphanPolicy::Delete && age >= round.rule.min_age;
-        let haste = match self.judge(round, client_id, marker, of_age).await {
-            Verdict::Kept => return,
-            Verdict::LeftBehind => return mark_retained(round.project, client_id, client, marker).await,
-            Verdict::Orphan(haste) => haste,
-            Verdict::Unknown => {
+        let grace = match self.judge(round, client_id, marker, of_age).await {
+            Judgement::Keep => return,
+            Judgement::Retained => return mark_retained(round.project, client_id, client, marker).await,
+            Judgement::Orphan(grace) => grace,
+            Judgement::Unknown => {
                 if known.is_some() {
                     round.swept.keep(client_id, &marker.owner, since, None);
                 }
@@ -150,7 +150,7 @@ impl Sweep<'_> {
         if !round.project.snapshot.holds(client_id) {
             return;
         }
-        let due = haste == Haste::AtOnce || of_age;
+        let due = grace == Grace::AtOnce || of_age;
         if due && !round.refused {
             round.refused = !remove(round.project, client_id, &marker.owner).await;
             if !round.refused {
@@ -166,39 +166,37 @@ impl Sweep<'_> {
         round.swept.keep(client_id, &marker.owner, since, next);
     }
 
-    async fn judge(&self, round: &mut Round<'_>, client_id: &ClientId, marker: &Marker, of_age: bool) -> Verdict {
+    async fn judge(&self, round: &mut Round<'_>, client_id: &ClientId, marker: &Marker, of_age: bool) -> Judgement {
         if round.blind {
-            return Verdict::Unknown;
+            return Judgement::Unknown;
         }
-        let haste = match look_for(client_id, &marker.owner, self.requests).await {
+        let grace = match look_for(client_id, &marker.owner, self.requests).await {
             Found::Inherited => None,
             Found::Present(object, secret) => self.weigh(client_id, marker, &object, secret.as_deref()),
             Found::Absent => {
                 // Before a deletion it is asked after the object, since a CRD that goes takes its objects along.
-                let found = match round.definition.filter(|_| !of_age) {
+                let found = match round.crd.filter(|_| !of_age) {
                     Some(found) => found,
-                    None => definition(self.requests).await,
+                    None => crd_state(self.requests).await,
                 };
-                round.definition = Some(found);
+                round.crd = Some(found);
                 match found {
-                    Some(Definition::Established) => {
-                        match is_left_behind(client_id, &marker.owner, self.requests).await {
-                            Some(true) => return Verdict::LeftBehind,
-                            Some(false) => disowned(client_id, marker, Evidence::Gone),
-                            None => return Verdict::Unknown,
-                        }
-                    }
+                    Some(CrdState::Established) => match is_retained(client_id, &marker.owner, self.requests).await {
+                        Some(true) => return Judgement::Retained,
+                        Some(false) => disowned(client_id, marker, Evidence::Gone),
+                        None => return Judgement::Unknown,
+                    },
                     // No orphan ages while the CRD is away.
-                    Some(Definition::Away) => None,
-                    None => return Verdict::Unknown,
+                    Some(CrdState::Away) => None,
+                    None => return Judgement::Unknown,
                 }
             }
             Found::Unknown { reached } => {
                 round.blind = !reached;
-                return Verdict::Unknown;
+                return Judgement::Unknown;
             }
         };
-        haste.map_or(Verdict::Kept, Verdict::Orphan)
+        grace.map_or(Judgement::Keep, Judgement::Orphan)
     }
 
     fn weigh(
@@ -207,7 +205,7 @@ impl Sweep<'_> {
         marker: &Marker,
         object: &OAuthClient,
         stored: Option<&Secret>,
-    ) -> Option<Haste> {
+    ) -> Option<Grace> {
         if object.metadata.deletion_timestamp.is_some() {
             // Its own deletion takes care of all that bears its uid.
             return None;

@@ -34,8 +34,8 @@ pub fn accepted(world: &World) -> bool {
 }
 
 /// I3: one client, plus those retiring (the recorded one too, from the moment that another is published), plus those in
-/// the hands of a pass, plus POSTs of unknown outcome: those that the object still names, and those whose answer reached
-/// nobody. A Secret that was taken away or altered may have held one.
+/// the executor of a pass, plus POSTs of unknown outcome: those that the object still names, and those whose answer reached
+/// nobody. A Secret that was taken away or altered may have pending one.
 pub fn bounded(world: &World) -> bool {
     let Some(declared) = &world.declared else { return true };
     let object = &declared.object;
@@ -66,10 +66,10 @@ pub fn wastes_little(world: &World) -> bool {
 /// Whether a step writes anything anywhere.
 pub fn has_effect(step: &Step) -> bool {
     match step {
-        Step::ReadLive | Step::ReadSecret | Step::List | Step::Get { .. } | Step::Rehearse { .. } => false,
-        Step::Forget | Step::Rest | Step::AskDefinition | Step::TakeCredential { .. } => false,
+        Step::ReadLive | Step::ReadSecret | Step::List | Step::Get { .. } | Step::DryRun { .. } => false,
+        Step::Forget | Step::Rest | Step::CheckCrd | Step::TakeCredential { .. } => false,
         Step::TakeOver { .. } | Step::Relocate { .. } | Step::DeleteSecret { .. } => true,
-        Step::LeaveSecret { .. } | Step::Abandon { .. } => true,
+        Step::ReleaseSecret { .. } | Step::Abandon { .. } => true,
         Step::WriteIntent { .. } | Step::Post { .. } | Step::Publish { .. } | Step::MoveToken { .. } => true,
         Step::Reshape { .. } | Step::Put { .. } | Step::Delete { .. } | Step::Record(_) => true,
         Step::StrikeUnknown { .. } | Step::RemoveFinalizer { .. } => true,

@@ -3,7 +3,7 @@
 use meshagent_operator::decide::id::ClientId;
 
 use crate::checks;
-use crate::world::{Deed, Fault, NAMES, Step, Sweep, World};
+use crate::world::{Fault, NAMES, Step, Sweep, UserAction, World};
 
 /// One thing that happens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,7 +27,7 @@ pub enum Event {
     SweepBegins,
     SweepJudges,
     SweepActs,
-    Person(Deed),
+    User(UserAction),
 }
 
 impl Event {
@@ -42,7 +42,7 @@ impl Event {
             | Self::Carry(who, _)
             | Self::Crash(who) => Some(*who),
             Self::CommitLate(_) | Self::CollectGarbage(_) | Self::StripOwners | Self::OwnerOffLate => None,
-            Self::OverlapEnds | Self::SweepBegins | Self::SweepJudges | Self::SweepActs | Self::Person(_) => None,
+            Self::OverlapEnds | Self::SweepBegins | Self::SweepJudges | Self::SweepActs | Self::User(_) => None,
         }
     }
 }
@@ -53,8 +53,8 @@ pub fn possible(world: &World, events: &mut Vec<Event>) {
         of_operator(world, who, events);
     }
     of_surroundings(world, events);
-    let offered = Deed::ALL.into_iter().filter(|deed| world.budget.has(*deed) && world.allows(*deed));
-    events.extend(offered.map(Event::Person));
+    let offered = UserAction::ALL.into_iter().filter(|action| world.budget.has(*action) && world.allows(*action));
+    events.extend(offered.map(Event::User));
 }
 
 fn of_operator(world: &World, who: usize, events: &mut Vec<Event>) {
@@ -156,6 +156,6 @@ pub fn happen(world: &mut World, event: &Event) {
         }
         Event::SweepJudges => world.sweep_judges(),
         Event::SweepActs => world.sweep_acts(),
-        Event::Person(deed) => world.do_deed(*deed),
+        Event::User(action) => world.act(*action),
     }
 }

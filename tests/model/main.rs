@@ -23,16 +23,16 @@ use stateright::{Checker, Model, Property};
 
 use events::Event;
 use scenarios::{DEEP, From, PLAIN, QUIET, RETAIN, Scenario, THREE, USUAL};
-use world::{Budget, Deed, FOREIGN, Fence, Rests, Spec, World};
+use world::{Budget, FOREIGN, Fence, Rests, Spec, UserAction, World};
 
 /// A scenario as it is checked.
-struct Play {
+struct Checked {
     scenario: Scenario,
     fence_out: Option<Fence>,
     rests: Rests,
 }
 
-impl Model for Play {
+impl Model for Checked {
     type State = World;
     type Action = Event;
 
@@ -65,8 +65,8 @@ impl Model for Play {
             Property::always("what is recorded is published and lives (I1, I7)", |_, world| checks::accepted(world)),
             Property::always("clients are bounded (I3)", |_, world| checks::bounded(world)),
             Property::always("waste is bounded (I3)", |_, world| checks::wastes_little(world)),
-            Property::always("it can always come to rest rightly (I2, I6)", |play: &Self, world| {
-                play.rests.from(world)
+            Property::always("it can always come to rest rightly (I2, I6)", |checked: &Self, world| {
+                checked.rests.from(world)
             }),
         ]
     }
@@ -97,8 +97,8 @@ fn tell(path: Vec<(World, Option<Event>)>) -> String {
 
 /// Checks one scenario exhaustively; the number of states, or the first property that fell.
 fn explore(scenario: Scenario, fence_out: Option<Fence>) -> Result<usize, String> {
-    let play = Play { scenario, fence_out, rests: Rests::default() };
-    let checker = play.checker().finish_when(stateright::HasDiscoveries::AnyFailures);
+    let checked = Checked { scenario, fence_out, rests: Rests::default() };
+    let checker = checked.checker().finish_when(stateright::HasDiscoveries::AnyFailures);
     let checker = checker.spawn_dfs().join();
     match checker.discoveries().into_iter().next() {
         None => Ok(checker.unique_state_count()),
@@ -177,7 +177,7 @@ fn without_the_resource_version_on_the_intent_a_property_falls() {
 
 #[test]
 fn with_the_listing_after_the_read_a_property_falls() {
-    let budget = Budget { sweeps: 1, ..QUIET }.with(Deed::AskForRotation, 1);
+    let budget = Budget { sweeps: 1, ..QUIET }.with(UserAction::AskForRotation, 1);
     assert_falls_without(Fence::ListBeforeRead, From::AtRest, PLAIN, budget);
 }
 
@@ -188,12 +188,14 @@ fn with_a_secret_that_is_applied_and_not_created_a_property_falls() {
 
 #[test]
 fn with_the_old_token_put_back_after_a_withdrawal_a_property_falls() {
-    assert_falls_without(Fence::FreshToken, From::AtRest, PLAIN, QUIET.with(Deed::AskForRotation, 2));
+    assert_falls_without(Fence::FreshToken, From::AtRest, PLAIN, QUIET.with(UserAction::AskForRotation, 2));
 }
 
 #[test]
 fn without_the_sweeps_look_at_what_secrets_say_was_left_a_property_falls() {
-    let budget = Budget { lost_answers: 1, sweeps: 1, ..QUIET }.with(Deed::DeleteDefinition, 1).with(Deed::Create, 1);
+    let budget = Budget { lost_answers: 1, sweeps: 1, ..QUIET }
+        .with(UserAction::DeleteDefinition, 1)
+        .with(UserAction::Create, 1);
     assert_falls_without(Fence::RetainedSecret, From::AtRest, PLAIN, budget);
 }
 
@@ -204,24 +206,24 @@ fn with_a_client_taken_back_without_its_markers_consent_a_property_falls() {
 
 #[test]
 fn with_a_client_used_that_only_the_secret_vouches_for_a_property_falls() {
-    assert_falls_without(Fence::SecretVouches, From::AtRest, PLAIN, QUIET.with(Deed::AlterBoth, 1));
+    assert_falls_without(Fence::SecretVouches, From::AtRest, PLAIN, QUIET.with(UserAction::AlterBoth, 1));
 }
 
 #[test]
 fn with_the_finalizer_gone_before_the_secrets_owner_a_property_falls() {
-    assert_falls_without(Fence::OwnerOffFirst, From::AtRest, PLAIN, QUIET.with(Deed::DeleteDefinition, 1));
+    assert_falls_without(Fence::OwnerOffFirst, From::AtRest, PLAIN, QUIET.with(UserAction::DeleteDefinition, 1));
 }
 
 #[test]
 fn without_asking_for_the_definition_before_a_deletion_a_property_falls() {
-    assert_falls_without(Fence::AskDefinition, From::AtRest, PLAIN, QUIET.with(Deed::DeleteDefinition, 1));
+    assert_falls_without(Fence::CheckCrd, From::AtRest, PLAIN, QUIET.with(UserAction::DeleteDefinition, 1));
 }
 
 /// The limit of what is promised: two operators that take back at once may each give the Secret a token that is not the
 /// object's any more, and then replace what was left behind.
 #[test]
 fn two_operators_that_take_back_at_once_may_replace_what_was_left_behind() {
-    let budget = THREE.with(Deed::Delete, 1).with(Deed::Create, 1);
+    let budget = THREE.with(UserAction::Delete, 1).with(UserAction::Create, 1);
     let fallen = explore(Scenario { name: "taken back at once", from: From::AtRest, spec: RETAIN, budget }, None);
     println!("{fallen:?}");
     assert!(fallen.is_err(), "the promise is kept after all; say so in docs/model.md");

@@ -2,7 +2,7 @@
 
 use meshagent_operator::decide::marker::Policy;
 
-use crate::world::{Adoption, Budget, Deed, Spec};
+use crate::world::{Adoption, Budget, Spec, UserAction};
 
 /// Where a scenario begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub const QUIET: Budget = Budget {
     crashes: 0,
     lost_answers: 0,
     sweeps: 0,
-    deeds: [0; Deed::COUNT],
+    user_actions: [0; UserAction::COUNT],
     limit: None,
     apart: false,
     solo: false,
@@ -52,7 +52,7 @@ const fn scenario(name: &'static str, from: From, spec: Spec, budget: Budget) ->
 }
 
 use self::From::{AtRest, Forged, New};
-use Deed::{
+use UserAction::{
     AlterAnnotation, AlterBoth, AlterSecret, AskForRotation, ChangePolicy, Create, Delete, DeleteAndOrphan,
     DeleteDefinition, DeleteInForeground, DeleteInStudio, DeleteSecret, Edit, EditInStudio, EraseInStudio,
     RenameSecret, Replace, Suspend,

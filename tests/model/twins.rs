@@ -9,7 +9,7 @@ use stateright::{Checker, Model, Property};
 
 use crate::events::{self, Event};
 use crate::scenarios::{PLAIN, QUIET};
-use crate::world::{Budget, Deed, Step, World};
+use crate::world::{Budget, Step, UserAction, World};
 
 /// When the snapshot is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,13 +176,13 @@ fn a_snapshot_restored_beside_the_original_does_the_original_no_harm_at_once() {
     let scenarios = [
         (
             "both rotate, an answer lost",
-            one.with(Deed::AskForRotation, 1),
-            Budget { lost_answers: 1, sweeps: 1, ..QUIET }.with(Deed::AskForRotation, 1),
+            one.with(UserAction::AskForRotation, 1),
+            Budget { lost_answers: 1, sweeps: 1, ..QUIET }.with(UserAction::AskForRotation, 1),
         ),
         (
             "one rotates, the other loses its Secret",
-            Budget { lost_answers: 1, ..QUIET }.with(Deed::AskForRotation, 1),
-            Budget { sweeps: 1, ..one }.with(Deed::DeleteSecret, 1),
+            Budget { lost_answers: 1, ..QUIET }.with(UserAction::AskForRotation, 1),
+            Budget { sweeps: 1, ..one }.with(UserAction::DeleteSecret, 1),
         ),
     ];
     for (name, original, twin) in scenarios {

@@ -18,15 +18,15 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use meshagent_operator::decide::client::next::Step;
 use meshagent_operator::decide::client::next::{Desired, next};
 use meshagent_operator::decide::client::observed::{
-    Definition, Held, Object, Observed, Recorded, RemoteClient, Replaced, Secret,
+    CrdState, Object, Observed, Pending, Recorded, RemoteClient, Replaced, Secret,
 };
 use meshagent_operator::decide::id::{ClientId, Token, Uid, Version};
 use meshagent_operator::decide::settings::Settings;
 
-pub use departures::{Deletion, Left};
+pub use departures::{DeletedBy, Left};
 pub use effects::Fault;
 pub use fair::Rests;
-pub use people::Deed;
+pub use people::UserAction;
 pub use secrets::{ALTERED, Secrets, StoredSecret};
 pub use spec::{Adoption, NAMES, Spec};
 pub use sweep::Sweep;
@@ -56,7 +56,7 @@ pub enum Fence {
     /// The object's ownership is taken off the Secret before the finalizer goes.
     OwnerOffFirst,
     /// Before a deletion it is asked whether the definition is being deleted.
-    AskDefinition,
+    CheckCrd,
 }
 
 /// How much of everything may happen.
@@ -66,8 +66,8 @@ pub struct Budget {
     pub crashes: u8,
     pub lost_answers: u8,
     pub sweeps: u8,
-    /// By [`Deed`].
-    pub deeds: [u8; Deed::COUNT],
+    /// By [`UserAction`].
+    pub user_actions: [u8; UserAction::COUNT],
     /// So many clients may the project hold, others' included.
     pub limit: Option<u8>,
     /// Whether the caches of Secrets and of the listing are stale each on its own.
@@ -77,14 +77,14 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// The same, and a deed so many times.
-    pub const fn with(mut self, deed: Deed, times: u8) -> Self {
-        self.deeds[deed as usize] = times;
+    /// The same, and a action so many times.
+    pub const fn with(mut self, action: UserAction, times: u8) -> Self {
+        self.user_actions[action as usize] = times;
         self
     }
 
-    pub fn has(&self, deed: Deed) -> bool {
-        self.deeds[deed as usize] > 0
+    pub fn has(&self, action: UserAction) -> bool {
+        self.user_actions[action as usize] > 0
     }
 }
 
@@ -92,7 +92,7 @@ impl Budget {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Declared {
     pub object: Object,
-    pub deletion: Option<Deletion>,
+    pub deletion: Option<DeletedBy>,
     pub spec: Spec,
 }
 
@@ -102,7 +102,7 @@ pub struct Operator {
     pub cached: Option<Shared<Declared>>,
     pub cached_secrets: Secrets,
     pub cached_remote: Shared<Clients>,
-    pub held: Option<Shared<Held>>,
+    pub pending: Option<Shared<Pending>>,
     pub pass: Option<Shared<Pass>>,
 }
 
@@ -130,7 +130,7 @@ pub struct World {
     pub declared: Option<Shared<Declared>>,
     /// What the object asks for when it is created again.
     pub spec: Spec,
-    pub definition: Definition,
+    pub crd: CrdState,
     pub secrets: Secrets,
     pub remote: Shared<Clients>,
     pub late: Clients,
@@ -174,7 +174,7 @@ impl World {
             fence_out,
             declared: None,
             spec,
-            definition: Definition::Established,
+            crd: CrdState::Established,
             secrets: [None, None],
             remote: Shared::new(BTreeMap::from([(ClientId::new(FOREIGN), foreign)])),
             late: BTreeMap::new(),
@@ -240,7 +240,7 @@ impl World {
             replaced: Replaced::LongAgo,
             orphaning: false,
         };
-        self.definition = Definition::Established;
+        self.crd = CrdState::Established;
         self.declared = Some(Shared::new(Declared { object, deletion: None, spec: self.spec }));
     }
 
@@ -253,8 +253,8 @@ impl World {
                 declared.object.version = version;
             });
         }
-        let held = |declared: &Declared| declared.object.finalizer || declared.object.orphaning;
-        if let Some(gone) = self.declared.take_if(|declared| declared.deletion.is_some() && !held(declared)) {
+        let pending = |declared: &Declared| declared.object.finalizer || declared.object.orphaning;
+        if let Some(gone) = self.declared.take_if(|declared| declared.deletion.is_some() && !pending(declared)) {
             self.leave(&gone);
         }
     }
@@ -264,10 +264,10 @@ impl World {
         let Some(cached) = operator.cached.clone() else { return };
         let Declared { object, deletion, spec } = Declared::clone(&cached);
         let (secret, place, leftover) = locate(&operator.cached_secrets, &object, &spec, false);
-        let held = operator.held.take().map_or(Held::Nothing, |held| Held::clone(&held));
+        let pending = operator.pending.take().map_or(Pending::Nothing, |pending| Pending::clone(&pending));
         let cached_remote = operator.cached_remote.clone();
         let remote = self.listed(&cached_remote, &object, &spec, &secret);
-        let mut observed = Observed::begin(object, secret, remote, held);
+        let mut observed = Observed::begin(object, secret, remote, pending);
         observed.leftover = leftover;
         observed.may_adopt = true;
         let deleting = deletion.is_some();
@@ -283,10 +283,14 @@ impl World {
             return;
         }
         operator.pass = None;
-        operator.held = match pass.observed.held {
-            Held::Nothing => None,
-            Held::Unspent(_) | Held::Credential { .. } | Held::Keyless { .. } if pass.observed.object_gone => None,
-            held @ (Held::Unspent(_) | Held::Credential { .. } | Held::Keyless { .. }) => Some(Shared::new(held)),
+        operator.pending = match pass.observed.pending {
+            Pending::Nothing => None,
+            Pending::Unspent(_) | Pending::Credential { .. } | Pending::Keyless { .. } if pass.observed.object_gone => {
+                None
+            }
+            pending @ (Pending::Unspent(_) | Pending::Credential { .. } | Pending::Keyless { .. }) => {
+                Some(Shared::new(pending))
+            }
         };
     }
 
@@ -316,7 +320,7 @@ impl World {
             self.astray += 1;
         }
         self.operators[who].pass = None;
-        self.operators[who].held = None;
+        self.operators[who].pending = None;
     }
 
     pub fn commit_late(&mut self, client_id: &ClientId) {
@@ -353,7 +357,7 @@ impl Pass {
 impl Operator {
     /// Whether it holds a client that is not published yet.
     pub fn has_credential(&self) -> bool {
-        let held = self.pass.as_ref().map(|pass| &pass.observed.held).or(self.held.as_deref());
-        held.is_some_and(|held| held.client_id().is_some())
+        let pending = self.pass.as_ref().map(|pass| &pass.observed.pending).or(self.pending.as_deref());
+        pending.is_some_and(|pending| pending.client_id().is_some())
     }
 }

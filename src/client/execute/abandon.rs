@@ -8,7 +8,7 @@ use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::Hands;
+use super::Executor;
 use crate::api::names::MANAGER;
 use crate::api::project::{Orphan, ProjectStatus};
 use crate::api::{ClusterMeshAgentProject, MeshAgentProject, limits};
@@ -19,7 +19,7 @@ use crate::decide::id::ClientId;
 use crate::kubernetes::within;
 use crate::project::ProjectKey;
 
-impl Hands<'_> {
+impl Executor<'_> {
     /// Lists the clients among the project's orphans. Without a project there is nobody to tell but the reader of Events
     /// and logs.
     pub(in crate::client) async fn abandon(&self, pass: &Pass<'_>, client_ids: &[ClientId]) -> Answer {

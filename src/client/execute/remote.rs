@@ -1,6 +1,6 @@
 //! The steps that call MeshAgent.
 
-use super::Hands;
+use super::Executor;
 use crate::client::pass::Pass;
 use crate::decide::client::change::Change;
 use crate::decide::client::next::Desired;
@@ -12,7 +12,7 @@ use crate::meshagent::failure::{call_failure, post_failure};
 use crate::meshagent::{CallError, Posted};
 use crate::project::Project;
 
-impl Hands<'_> {
+impl Executor<'_> {
     /// The project that a call goes to, or the answer if there is none.
     fn reach(&self, pass: &Pass<'_>) -> Result<&Project, Box<Answer>> {
         self.project.ok_or_else(|| Box::new(Answer::Failed(pass.without_project())))
@@ -51,8 +51,8 @@ impl Hands<'_> {
         let project = self.reach(pass)?;
         project.api.delete_client(client_id.as_str()).await.map_err(failed)?;
         project.snapshot.deleted(client_id);
-        if pass.observed.held.client_id() == Some(client_id) {
-            self.vault.forget(&pass.observed.object.uid);
+        if pass.observed.pending.client_id() == Some(client_id) {
+            self.pending.forget(&pass.observed.object.uid);
         }
         Ok(Answer::Deleted)
     }
@@ -67,11 +67,11 @@ impl Hands<'_> {
         };
         let object = &pass.observed.object;
         let uid = &object.uid;
-        self.vault.forget(uid);
+        self.pending.forget(uid);
         let has_client = object.recorded.client_id.is_some();
         let sent = |useful| {
             if has_client {
-                self.vault.posted(uid, useful, pass.now);
+                self.pending.posted(uid, useful, pass.now);
             }
         };
         let client = wanted.client(token);
@@ -79,12 +79,12 @@ impl Hands<'_> {
             Posted::Created { client: created, secret } => {
                 sent(true);
                 let (client_id, token) = (ClientId::new(&created.client_id), token.clone());
-                let digest = self.vault.keep_credential(uid, token, client_id.clone(), secret, Origin::Created);
+                let digest = self.pending.keep_credential(uid, token, client_id.clone(), secret, Origin::Created);
                 project.snapshot.wrote(&client_id, client.clone());
                 Answer::Created { client_id, digest, client }
             }
             Posted::Rejected(error) => {
-                self.vault.keep_unspent(uid, token.clone());
+                self.pending.keep_unspent(uid, token.clone());
                 Answer::Refused(post_failure(&error))
             }
             Posted::Unknown { error, client_id } => {
@@ -92,7 +92,7 @@ impl Hands<'_> {
                 let failure = call_failure(&error);
                 let client_id = client_id.map(ClientId::new);
                 if let Some(client_id) = &client_id {
-                    self.vault.keep_keyless(uid, client_id.clone(), failure.clone());
+                    self.pending.keep_keyless(uid, client_id.clone(), failure.clone());
                 }
                 Answer::Unknown(failure, client_id)
             }

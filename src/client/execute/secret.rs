@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::Value;
 
-use super::Hands;
+use super::Executor;
 use crate::api::Reason;
 use crate::api::names::MANAGER;
 use crate::client::pass::{Pass, former_secret_name};
@@ -18,14 +18,14 @@ use crate::decide::marker::Origin;
 use crate::kubernetes::{KubernetesError, within};
 use crate::secret::ClientSecret;
 
-impl Hands<'_> {
-    pub(in crate::client) async fn rehearse(&self, pass: &Pass<'_>, write: &SecretWrite) -> Answer {
+impl Executor<'_> {
+    pub(in crate::client) async fn dry_run_secret(&self, pass: &Pass<'_>, write: &SecretWrite) -> Answer {
         let Ok(placeholder) = ClientSecret::new("rehearsal") else {
-            return Answer::Rehearsed;
+            return Answer::DryRunPassed;
         };
         let (client_id, token) = (ClientId::new("rehearsal"), Token::new("rehearsal"));
         match self.write_secret(pass, &client_id, &token, &placeholder, write, true).await {
-            Ok(_) => Answer::Rehearsed,
+            Ok(_) => Answer::DryRunPassed,
             Err(answer) => *answer,
         }
     }
@@ -38,12 +38,12 @@ impl Hands<'_> {
         write: &SecretWrite,
     ) -> Answer {
         let uid = &pass.observed.object.uid;
-        let Some(secret) = self.vault.secret(uid, token) else {
+        let Some(secret) = self.pending.secret(uid, token) else {
             return Answer::Conflict;
         };
         match self.write_secret(pass, client_id, token, &secret, write, false).await {
             Ok(stored) => {
-                self.vault.forget(uid);
+                self.pending.forget(uid);
                 Answer::Stored(stored)
             }
             Err(answer) => *answer,
@@ -174,7 +174,7 @@ impl Hands<'_> {
     }
 
     /// Takes the object's ownership off the Secret.
-    pub(in crate::client) async fn leave_secret(&self, pass: &Pass<'_>, retained: bool, version: &Version) -> Answer {
+    pub(in crate::client) async fn release_secret(&self, pass: &Pass<'_>, retained: bool, version: &Version) -> Answer {
         let owned = pass.observed.secret.stored().is_some_and(|stored| stored.owned);
         let present = match self.get_secret_if(owned, &pass.place).await {
             Ok(present) => present,
@@ -210,7 +210,7 @@ impl Hands<'_> {
         match given_credential(given.as_ref(), reference, client_id) {
             Ok(secret) => {
                 let (client_id, token) = (client_id.clone(), token.clone());
-                let digest = self.vault.keep_credential(uid, token, client_id.clone(), secret, Origin::Adopted);
+                let digest = self.pending.keep_credential(uid, token, client_id.clone(), secret, Origin::Adopted);
                 Answer::Taken { client_id, digest }
             }
             Err(failure) => Answer::Failed(failure),

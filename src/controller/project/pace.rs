@@ -20,12 +20,12 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A project's spec, as long as it is the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Edition {
+pub(super) struct SpecVersion {
     uid: Option<String>,
     generation: Option<i64>,
 }
 
-impl Edition {
+impl SpecVersion {
     pub(super) fn of(object: &impl Resource) -> Self {
         let metadata = object.meta();
         Self { uid: metadata.uid.clone(), generation: metadata.generation }
@@ -35,7 +35,7 @@ impl Edition {
 /// When and with what a project was last looked at, and what came of it.
 #[derive(Clone, Debug)]
 pub(in crate::controller) struct Looked {
-    pub(super) edition: Edition,
+    pub(super) edition: SpecVersion,
     pub(super) access: Option<Access>,
     pub(super) failure: Option<Failure>,
     /// Failures in a row.
@@ -49,7 +49,7 @@ pub(in crate::controller) struct Looked {
 impl Looked {
     /// How long what is known is good enough, if nothing has changed since. After a failure too: the status that says
     /// it is a change of the object, and would else cause the next call, past all backoff.
-    pub(super) fn good_for(&self, edition: &Edition, access: &Access, now: Instant) -> Option<Duration> {
+    pub(super) fn good_for(&self, edition: &SpecVersion, access: &Access, now: Instant) -> Option<Duration> {
         let same = &self.edition == edition && self.access.as_ref() == Some(access);
         let left = self.until.saturating_duration_since(now);
         (same && !left.is_zero()).then_some(left)
@@ -95,8 +95,8 @@ mod tests {
         Access { api_key: ApiKey::new(key).unwrap(), ca_bundle: ca_bundle.map(|bundle| bundle.as_bytes().to_vec()) }
     }
 
-    fn edition(uid: &str, generation: i64) -> Edition {
-        Edition { uid: Some(uid.to_owned()), generation: Some(generation) }
+    fn edition(uid: &str, generation: i64) -> SpecVersion {
+        SpecVersion { uid: Some(uid.to_owned()), generation: Some(generation) }
     }
 
     fn looked(now: Instant, failure: Option<Failure>) -> Looked {

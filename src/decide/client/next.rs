@@ -15,28 +15,28 @@
 //! | the Secret counts (its token is the object's) | compare, PUT, repair, retire, record, clean |
 //! | the same, and a rotation is asked for | as when no Secret counts; while it has to wait, as without |
 //! | the Secret holds the recorded client under another token, nothing else is wanted | a fresh token to object and Secret |
-//! | no Secret counts | intent, rehearse, POST; or take the credential of the client to be adopted |
+//! | no Secret counts | intent, dry_run_secret, POST; or take the credential of the client to be adopted |
 //!
 //! For one that is not: its remote clients are deleted, or marked as left behind, then its finalizer goes.
 
 mod absent;
 mod adopt;
 mod conclude;
-mod mint;
+mod converge;
+mod create;
 mod step;
 mod suspend;
-mod tend;
 
 use absent::absent;
 use conclude::blocked;
-use mint::{Because, mint, withdraw_or_mint};
-use tend::tend;
+use converge::converge;
+use create::{Because, create, withdraw_or_create};
 
-pub use absent::Leaving;
-pub use step::{Kept, Published, Record, Removal, SecretWrite, Step, Verdict};
+pub use absent::Deletion;
+pub use step::{Conclusion, Published, Record, Removal, SecretWrite, Step, StoredCredential};
 
 use super::change::Wanted;
-use super::observed::{Credential, Foreign, Held, Object, Observed, RemoteClient, Secret, Stored};
+use super::observed::{Credential, Foreign, Object, Observed, Pending, RemoteClient, Secret, Stored};
 use crate::api::Reason;
 use crate::decide::failure::Failure;
 use crate::decide::id::{ClientId, Token};
@@ -50,7 +50,7 @@ pub enum Desired {
     /// Nobody knows what: the spec is not valid.
     Invalid(Failure),
     /// No object: it is being deleted.
-    Absent(Leaving),
+    Absent(Deletion),
 }
 
 /// What the pass does next.
@@ -61,7 +61,7 @@ pub fn next(desired: &Desired, observed: &Observed) -> Step {
         Desired::Invalid(failure) if !observed.object_gone => gate(invalid(failure, observed), observed),
         Desired::Absent(leaving) => absent(*leaving, observed),
         // Whatever was asked for, there is nobody left to ask.
-        Desired::Present(_) | Desired::Invalid(_) => absent(Leaving::default(), observed),
+        Desired::Present(_) | Desired::Invalid(_) => absent(Deletion::default(), observed),
     }
 }
 
@@ -72,9 +72,9 @@ fn gate(step: Step, observed: &Observed) -> Step {
             Step::ReadLive
             | Step::ReadSecret
             | Step::Publish { .. }
-            | Step::LeaveSecret { .. }
+            | Step::ReleaseSecret { .. }
             | Step::DeleteSecret { .. }
-            | Step::AskDefinition
+            | Step::CheckCrd
             | Step::Abandon { .. }
             | Step::Forget
             | Step::Record(_)
@@ -87,7 +87,7 @@ fn gate(step: Step, observed: &Observed) -> Step {
             Step::List
             | Step::Get { .. }
             | Step::WriteIntent { .. }
-            | Step::Rehearse { .. }
+            | Step::DryRun { .. }
             | Step::Post { .. }
             | Step::MoveToken { .. }
             | Step::TakeCredential { .. }
@@ -103,7 +103,7 @@ fn gate(step: Step, observed: &Observed) -> Step {
 }
 
 /// What the Secret is to the object.
-enum Standing<'a> {
+enum Ownership<'a> {
     /// Not ours.
     Foreign(&'a Foreign),
     /// There is none.
@@ -114,15 +114,15 @@ enum Standing<'a> {
     Displaced(&'a Stored),
 }
 
-fn standing<'a>(object: &'a Object, secret: &'a Secret) -> Standing<'a> {
+fn ownership<'a>(object: &'a Object, secret: &'a Secret) -> Ownership<'a> {
     match secret {
-        Secret::Absent => Standing::Unpublished,
-        Secret::Foreign(foreign) => Standing::Foreign(foreign),
+        Secret::Absent => Ownership::Unpublished,
+        Secret::Foreign(foreign) => Ownership::Foreign(foreign),
         Secret::Ours(stored) => match (&stored.client_id, &object.token) {
             (Some(client_id), Some(token)) if stored.token.as_ref() == Some(token) => {
-                Standing::Published(stored, token, client_id)
+                Ownership::Published(stored, token, client_id)
             }
-            (Some(_) | None, Some(_) | None) => Standing::Displaced(stored),
+            (Some(_) | None, Some(_) | None) => Ownership::Displaced(stored),
         },
     }
 }
@@ -131,7 +131,7 @@ fn present(wanted: &Wanted, observed: &Observed) -> Step {
     if wanted.suspended {
         return suspend::suspend(wanted, observed);
     }
-    if let Held::Credential { origin: Origin::Adopted, client_id, .. } = &observed.held
+    if let Pending::Credential { origin: Origin::Adopted, client_id, .. } = &observed.pending
         && !wanted.adopts(client_id)
     {
         return Step::Forget;
@@ -146,26 +146,26 @@ fn present(wanted: &Wanted, observed: &Observed) -> Step {
         return blocked(observed, failure);
     }
     if adopt::is_secretless(wanted, observed) {
-        return adopt::tend_secretless(wanted, observed);
+        return adopt::converge_secretless(wanted, observed);
     }
     let recorded = observed.object.recorded.client_id.as_ref();
-    match standing(&observed.object, &observed.secret) {
-        Standing::Foreign(foreign) => adopt::foreign(wanted, observed, foreign),
+    match ownership(&observed.object, &observed.secret) {
+        Ownership::Foreign(foreign) => adopt::foreign(wanted, observed, foreign),
         // The cache holds only what bears the label, and may lag: no loss without a look.
-        Standing::Unpublished if recorded.is_some() && observed.live.is_none() => Step::ReadLive,
-        Standing::Unpublished => mint(wanted, observed, Because::of_missing_secret(observed)),
-        Standing::Published(stored, token, client_id) => tend(wanted, observed, stored, token, client_id),
-        Standing::Displaced(stored) => match recorded {
+        Ownership::Unpublished if recorded.is_some() && observed.live.is_none() => Step::ReadLive,
+        Ownership::Unpublished => create(wanted, observed, Because::of_missing_secret(observed)),
+        Ownership::Published(stored, token, client_id) => converge(wanted, observed, stored, token, client_id),
+        Ownership::Displaced(stored) => match recorded {
             Some(client_id) if stored.client_id.as_ref() == Some(client_id) => {
-                withdraw_or_mint(wanted, observed, stored, client_id)
+                withdraw_or_create(wanted, observed, stored, client_id)
             }
             // The id in the annotation may be all that was altered: the data decides.
             Some(_) if stored.credential == Credential::Unread => Step::ReadSecret,
             Some(client_id) if stored.credential == Credential::AsRecorded => {
-                withdraw_or_mint(wanted, observed, stored, client_id)
+                withdraw_or_create(wanted, observed, stored, client_id)
             }
             // The Secret of an object that was never recorded is never taken back.
-            Some(_) | None => mint(wanted, observed, Because::Unrecorded),
+            Some(_) | None => create(wanted, observed, Because::Unrecorded),
         },
     }
 }
@@ -183,10 +183,10 @@ fn settle(observed: &Observed) -> Option<Step> {
         return Some(Step::ReadLive);
     }
     let object = &observed.object;
-    match &observed.held {
-        Held::Nothing | Held::Unspent(_) => None,
-        Held::Keyless { client_id, .. } => Some(own_waste(client_id)),
-        Held::Credential { token, client_id, digest, origin } if object.token.as_ref() == Some(token) => {
+    match &observed.pending {
+        Pending::Nothing | Pending::Unspent(_) => None,
+        Pending::Keyless { client_id, .. } => Some(own_waste(client_id)),
+        Pending::Credential { token, client_id, digest, origin } if object.token.as_ref() == Some(token) => {
             let write = match &observed.secret {
                 Secret::Foreign(foreign) if *origin == Origin::Adopted && adopt::may_take_over(foreign) => {
                     SecretWrite::Replace(foreign.version.clone())
@@ -202,8 +202,8 @@ fn settle(observed: &Observed) -> Option<Step> {
             Some(Step::Publish { client_id, token, digest, write })
         }
         // It was not made by this process, so it is not this process' to delete.
-        Held::Credential { origin: Origin::Adopted, .. } => Some(Step::Forget),
-        Held::Credential { client_id, origin: Origin::Created, .. } => Some(lose(observed, client_id)),
+        Pending::Credential { origin: Origin::Adopted, .. } => Some(Step::Forget),
+        Pending::Credential { client_id, origin: Origin::Created, .. } => Some(lose(observed, client_id)),
     }
 }
 

@@ -13,8 +13,8 @@ use crate::decide::marker::Origin;
 
 pub use answer::Answer;
 pub use facts::{
-    Content, Credential, Definition, Foreign, Held, Object, Posts, Recorded, Remote, RemoteClient, Replaced, Retiring,
-    Secret, Stored,
+    Content, Cooldown, CrdState, Credential, Foreign, Object, Pending, Recorded, Remote, RemoteClient, Replaced,
+    Retiring, Secret, Stored,
 };
 
 /// The number of steps that a pass has absorbed: what was learnt at a higher tick was learnt later.
@@ -45,21 +45,21 @@ pub struct Observed {
     /// When the last whole listing of the project with `Consistency: high` in this pass was begun.
     pub listing: Option<Tick>,
     /// What this process holds for the object.
-    pub held: Held,
+    pub pending: Pending,
     /// How many intents this pass has written.
     pub intents: u8,
     /// Whether writing the Secret was tried without effect, and would have worked.
-    pub rehearsed: bool,
+    pub dry_run_passed: bool,
     /// The Secret under its former name, once the credential is under the wanted one: it is to go.
     pub leftover: Option<Version>,
     /// Whether the project lets the object's namespace adopt.
     pub may_adopt: bool,
     /// What this process' former POSTs for the object bar.
-    pub posts: Posts,
+    pub cooldown: Cooldown,
     /// Whether a limit on clients was met, and what the object's own POSTs left is removed before the next.
     pub limited: bool,
     /// Whether OAuthClients are kept at all; asked before anything is deleted.
-    pub definition: Option<Definition>,
+    pub crd: Option<CrdState>,
     /// Whether the client that is given up is known to whoever runs the project.
     pub abandoned: bool,
     /// Why the project cannot be used; nothing remote is done then.
@@ -75,7 +75,7 @@ pub struct Observed {
 impl Observed {
     /// What a pass knows when it begins: what the caches hold.
     #[must_use]
-    pub fn begin(object: Object, secret: Secret, remote: BTreeMap<ClientId, RemoteClient>, held: Held) -> Self {
+    pub fn begin(object: Object, secret: Secret, remote: BTreeMap<ClientId, RemoteClient>, pending: Pending) -> Self {
         Self {
             tick: 0,
             object,
@@ -86,14 +86,14 @@ impl Observed {
             conflicts: 0,
             remote: remote.into_iter().map(|(id, client)| (id, Remote::Listed(client))).collect(),
             listing: None,
-            held,
+            pending,
             intents: 0,
-            rehearsed: false,
+            dry_run_passed: false,
             leftover: None,
             may_adopt: false,
-            posts: Posts::Free,
+            cooldown: Cooldown::None,
             limited: false,
-            definition: None,
+            crd: None,
             abandoned: false,
             project: None,
             failure: None,
@@ -107,7 +107,7 @@ impl Observed {
         self.tick += 1;
         if step.spends_token() {
             // Whatever the answer is: a token that was POSTed, or may be in the Secret, is never POSTed again.
-            self.held = Held::Nothing;
+            self.pending = Pending::Nothing;
         }
         match answer {
             Answer::Live(object, secret, leftover) => self.absorb_live(object, secret, leftover),
@@ -127,15 +127,15 @@ impl Observed {
                     (stored.credential, stored.in_shape) = (credential, in_shape);
                 }
             }
-            Answer::Rehearsed => self.rehearsed = true,
+            Answer::DryRunPassed => self.dry_run_passed = true,
             Answer::Created { client_id, digest, client } => self.absorb_created(step, client_id, digest, client),
             Answer::Taken { client_id, digest } => {
                 if let Step::TakeCredential { token, .. } = step {
                     let token = token.clone();
-                    self.held = Held::Credential { token, client_id, digest, origin: Origin::Adopted };
+                    self.pending = Pending::Credential { token, client_id, digest, origin: Origin::Adopted };
                 }
             }
-            Answer::Definition(definition) => self.definition = Some(definition),
+            Answer::CrdState(definition) => self.crd = Some(definition),
             Answer::Abandoned => self.abandoned = true,
             Answer::Refused(failure) => self.absorb_refused(step, failure),
             Answer::Unknown(failure, keyless) => self.absorb_unknown(failure, keyless),
@@ -143,7 +143,7 @@ impl Observed {
             Answer::Client(client) => self.absorb_client(step, client.map_or(Remote::Missing(self.tick), Remote::Read)),
             Answer::Updated(client) => self.absorb_client(step, Remote::Read(client)),
             Answer::Deleted => self.absorb_client(step, Remote::Deleted),
-            Answer::Forgotten => self.held = Held::Nothing,
+            Answer::Forgotten => self.pending = Pending::Nothing,
             Answer::Recorded(object) => self.absorb_recorded(object),
             Answer::Conflict => self.absorb_conflict(),
             Answer::Failed(failure) => {
@@ -157,10 +157,10 @@ impl Observed {
 
     fn absorb_intent(&mut self, object: Object, token: Token) {
         self.object = object;
-        self.held = Held::Unspent(token);
+        self.pending = Pending::Unspent(token);
         self.intents += 1;
         self.recorded = false;
-        self.rehearsed = false;
+        self.dry_run_passed = false;
         self.listing = None;
     }
 
@@ -179,7 +179,7 @@ impl Observed {
 
     fn absorb_stored(&mut self, step: &Step, stored: Stored) {
         if matches!(step, Step::Publish { .. }) {
-            self.held = Held::Nothing;
+            self.pending = Pending::Nothing;
             self.listing = None;
         }
         if let Step::Relocate { version, .. } = step {
@@ -187,7 +187,7 @@ impl Observed {
         }
         let misshapen = matches!(step, Step::Reshape { .. }) && !stored.in_shape;
         let not_left = |retained: bool| stored.owned || retained && !stored.retained;
-        let changed_back = misshapen || matches!(step, Step::LeaveSecret { retained, .. } if not_left(*retained));
+        let changed_back = misshapen || matches!(step, Step::ReleaseSecret { retained, .. } if not_left(*retained));
         if changed_back {
             let message = "something in the cluster, such as an admission webhook, changes what the operator writes to the \
                            Secret; make an exception of Secrets that are labelled app.kubernetes.io/managed-by=meshagent-operator";
@@ -201,7 +201,7 @@ impl Observed {
     /// Against a limit, what the object's own POSTs of unknown outcome may have left is removed once before the next.
     fn absorb_refused(&mut self, step: &Step, failure: Failure) {
         if let Step::Post { token } = step {
-            self.held = Held::Unspent(token.clone());
+            self.pending = Pending::Unspent(token.clone());
         }
         let first = failure.reason == Reason::LimitReached && !self.limited;
         if first && self.object.recorded.client_id.is_none() && !self.object.unknown.is_empty() {
@@ -214,7 +214,7 @@ impl Observed {
     fn absorb_conflict(&mut self) {
         self.stale = true;
         self.conflicts += 1;
-        self.rehearsed = false;
+        self.dry_run_passed = false;
         if self.conflicts >= MOST_CONFLICTS {
             self.failure = Some(Failure::retry(Reason::Updating, "others change it at the same time; trying again"));
             self.failed_remotely = false;
@@ -244,7 +244,7 @@ impl Observed {
         self.listing = None;
         self.count_post();
         if let Step::Post { token } = step {
-            self.held = Held::Credential { token: token.clone(), client_id, digest, origin: Origin::Created };
+            self.pending = Pending::Credential { token: token.clone(), client_id, digest, origin: Origin::Created };
         }
     }
 
@@ -252,21 +252,21 @@ impl Observed {
         self.listing = None;
         self.count_post();
         match keyless {
-            Some(client_id) => self.held = Held::Keyless { client_id, failure },
+            Some(client_id) => self.pending = Pending::Keyless { client_id, failure },
             None => self.failure = Some(failure),
         }
     }
 
     /// A pass whose POST came to nothing is as little to POST again as the next one is.
     fn count_post(&mut self) {
-        if self.posts == Posts::Free {
-            self.posts = Posts::Pause;
+        if self.cooldown == Cooldown::None {
+            self.cooldown = Cooldown::Short;
         }
     }
 
     fn absorb_listing(&mut self, clients: BTreeMap<ClientId, RemoteClient>) {
         self.listing = Some(self.tick);
-        let listed = |known: &Remote| matches!(known, Remote::Listed(_) | Remote::Unmoved(_));
+        let listed = |known: &Remote| matches!(known, Remote::Listed(_) | Remote::PutIgnored(_));
         self.remote.retain(|id, known| clients.contains_key(id) || !listed(known));
         let mut contradicted = false;
         for (id, known) in &mut self.remote {
@@ -284,7 +284,7 @@ impl Observed {
         for (id, client) in clients {
             let known = self.remote.entry(id).or_insert_with(|| Remote::Listed(client.clone()));
             match known {
-                Remote::Listed(_) | Remote::Unmoved(_) | Remote::Missing(_) | Remote::Absent => {
+                Remote::Listed(_) | Remote::PutIgnored(_) | Remote::Missing(_) | Remote::Absent => {
                     *known = Remote::Listed(client);
                 }
                 // Read by its id or deleted in this pass: a listing knows no better.
@@ -308,13 +308,15 @@ impl Observed {
             return;
         };
         if known == Remote::Deleted {
-            match &self.held {
-                Held::Credential { client_id: held, .. } if held == client_id => self.held = Held::Nothing,
-                Held::Keyless { client_id: held, failure } if held == client_id => {
-                    self.failure = Some(failure.clone());
-                    self.held = Held::Nothing;
+            match &self.pending {
+                Pending::Credential { client_id: pending, .. } if pending == client_id => {
+                    self.pending = Pending::Nothing
                 }
-                Held::Nothing | Held::Unspent(_) | Held::Credential { .. } | Held::Keyless { .. } => {}
+                Pending::Keyless { client_id: pending, failure } if pending == client_id => {
+                    self.failure = Some(failure.clone());
+                    self.pending = Pending::Nothing;
+                }
+                Pending::Nothing | Pending::Unspent(_) | Pending::Credential { .. } | Pending::Keyless { .. } => {}
             }
         }
         self.remote.insert(client_id.clone(), known);

@@ -21,7 +21,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::desired::lifecycle::{DEFAULT_OVERLAP, overlap};
-use super::next::{Published, Record, Verdict};
+use super::next::{Conclusion, Published, Record};
 use super::object;
 use crate::api::condition::{ConditionStatus, ConditionType, Finding, Reason, find, merge};
 use crate::api::oauth_client::{OAuthClient, OAuthClientStatus, Retiring};
@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(10 * 60);
 const LONG_PATIENCE: Duration = Duration::from_secs(60 * 60);
 
 /// How a pass ended.
-pub struct Ending<'a> {
+pub struct ReportInput<'a> {
     /// The object as last read.
     pub object: &'a OAuthClient,
     /// What the pass concluded.
@@ -56,37 +56,37 @@ pub struct Ending<'a> {
 
 /// The whole status that the object shall have. It equals the present one if there is nothing new to say.
 #[must_use]
-pub fn report(ending: &Ending<'_>) -> OAuthClientStatus {
-    let present = ending.object.status.clone().unwrap_or_default();
-    let generation = generation(ending.object);
+pub fn report(input: &ReportInput<'_>) -> OAuthClientStatus {
+    let present = input.object.status.clone().unwrap_or_default();
+    let generation = generation(input.object);
     let conditions = present.conditions.clone().unwrap_or_default();
-    let retiring = retiring(ending, present.retiring.as_deref().unwrap_or_default());
-    let status = match &ending.record.published {
-        Some(published) => applied(ending, published, present),
-        None => OAuthClientStatus { last_handled_rotate_at: rotation_still_asked(ending.object, &present), ..present },
+    let retiring = retiring(input, present.retiring.as_deref().unwrap_or_default());
+    let status = match &input.record.published {
+        Some(published) => applied(input, published, present),
+        None => OAuthClientStatus { last_handled_rotate_at: rotation_still_asked(input.object, &present), ..present },
     };
-    let findings = match &ending.record.verdict {
-        Verdict::Converged => settled(&status),
-        Verdict::Blocked(failure) => halted(ending, &status, failure),
+    let findings = match &input.record.conclusion {
+        Conclusion::Converged => settled(&status),
+        Conclusion::Blocked(failure) => halted(input, &status, failure),
     };
     OAuthClientStatus {
         observed_generation: Some(generation),
-        conditions: Some(merge(&conditions, &findings, generation, ending.now)),
+        conditions: Some(merge(&conditions, &findings, generation, input.now)),
         retiring: (!retiring.is_empty()).then_some(retiring),
         // On blocked passes too, as Flux does: the request was acted on, and the conditions tell with what success.
-        last_handled_reconcile_at: Some(object::reconcile_request(ending.object).to_owned()),
+        last_handled_reconcile_at: Some(object::reconcile_request(input.object).to_owned()),
         ..status
     }
 }
 
 /// When the object is looked at again, by the status that the pass gave it. `None`: only events wake it.
 #[must_use]
-pub fn requeue(ending: &Ending<'_>, status: &OAuthClientStatus, backoff: Duration) -> Option<Duration> {
+pub fn requeue(input: &ReportInput<'_>, status: &OAuthClientStatus, backoff: Duration) -> Option<Duration> {
     let retiring = status.retiring.iter().flatten();
-    let overlaps = retiring.map(|retiring| remaining(retiring.delete_after.0, ending.now));
-    match &ending.record.verdict {
-        Verdict::Converged => overlaps.min(),
-        Verdict::Blocked(failure) => {
+    let overlaps = retiring.map(|retiring| remaining(retiring.delete_after.0, input.now));
+    match &input.record.conclusion {
+        Conclusion::Converged => overlaps.min(),
+        Conclusion::Blocked(failure) => {
             let again = match failure.disposition {
                 Disposition::Stalled | Disposition::Wait => PATIENCE,
                 Disposition::StalledHourly => LONG_PATIENCE,
@@ -94,17 +94,17 @@ pub fn requeue(ending: &Ending<'_>, status: &OAuthClientStatus, backoff: Duratio
             };
             // What is due already waits for what blocks the pass: woken for it, the object would spin.
             let overlaps = overlaps.filter(|left| !left.is_zero());
-            overlaps.chain(until_stalled(ending, status, failure)).chain([again]).min()
+            overlaps.chain(until_stalled(input, status, failure)).chain([again]).min()
         }
     }
 }
 
 /// How long until Reconciling has to turn into Stalled, if it ever does.
-fn until_stalled(ending: &Ending<'_>, status: &OAuthClientStatus, failure: &Failure) -> Option<Duration> {
+fn until_stalled(input: &ReportInput<'_>, status: &OAuthClientStatus, failure: &Failure) -> Option<Duration> {
     let conditions = status.conditions.as_deref()?;
     find(conditions, ConditionType::Reconciling)
         .filter(|_| Kind::of(failure.reason) == Kind::Awaited)
-        .map(|condition| remaining(later(condition.last_transition_time.0, PATIENCE), ending.now))
+        .map(|condition| remaining(later(condition.last_transition_time.0, PATIENCE), input.now))
 }
 
 /// What a reason says of the chances that it goes away: the rows of the table.
@@ -159,9 +159,9 @@ fn rotation_still_asked(object: &OAuthClient, present: &OAuthClientStatus) -> Op
 }
 
 /// The present status with what a pass made sure of.
-fn applied(ending: &Ending<'_>, published: &Published, present: OAuthClientStatus) -> OAuthClientStatus {
-    let waits = matches!(&ending.record.verdict, Verdict::Blocked(failure) if failure.reason == Reason::Rotating);
-    let still_asked = if waits { rotation_still_asked(ending.object, &present) } else { None };
+fn applied(input: &ReportInput<'_>, published: &Published, present: OAuthClientStatus) -> OAuthClientStatus {
+    let waits = matches!(&input.record.conclusion, Conclusion::Blocked(failure) if failure.reason == Reason::Rotating);
+    let still_asked = if waits { rotation_still_asked(input.object, &present) } else { None };
     let OAuthClientStatus {
         observed_generation,
         conditions,
@@ -183,25 +183,25 @@ fn applied(ending: &Ending<'_>, published: &Published, present: OAuthClientStatu
     let another = client_id.as_deref() != Some(published_id.as_str());
     // A pass that published and then died left no word of it, but the client differs from the recorded one. One whose
     // record was written although its answer was lost does not count twice.
-    let replaced = another && (ending.replaced || client_id.is_some());
+    let replaced = another && (input.replaced || client_id.is_some());
     let digest = credential.as_ref().map(|kept| kept.digest.as_ref().map_or(credential_digest, told));
-    let keys: Vec<String> = ending.managed_metadata_keys.iter().cloned().collect();
+    let keys: Vec<String> = input.managed_metadata_keys.iter().cloned().collect();
     OAuthClientStatus {
         observed_generation,
         conditions,
         client_id: told(published_id.as_str()),
-        project_id: project_id.or_else(|| ending.project_id.map(str::to_owned)),
-        secret_name: credential.as_ref().and(ending.secret_name).map(str::to_owned),
+        project_id: project_id.or_else(|| input.project_id.map(str::to_owned)),
+        secret_name: credential.as_ref().and(input.secret_name).map(str::to_owned),
         secret_resource_version: credential.as_ref().map(|kept| kept.version.to_string()),
         credential_digest: digest.flatten(),
-        applied_generation: Some(generation(ending.object)),
-        last_replaced_at: if replaced { Some(stamp(ending.now)) } else { last_replaced_at },
+        applied_generation: Some(generation(input.object)),
+        last_replaced_at: if replaced { Some(stamp(input.now)) } else { last_replaced_at },
         adopted: adopted.then_some(true),
         persisting_drift: drift.as_ref().and_then(told),
         retiring,
         managed_metadata_keys: (!keys.is_empty()).then_some(keys),
         last_handled_reconcile_at,
-        last_handled_rotate_at: still_asked.or_else(|| told(object::rotation_request(ending.object))),
+        last_handled_rotate_at: still_asked.or_else(|| told(object::rotation_request(input.object))),
     }
 }
 
@@ -226,14 +226,14 @@ fn settled(status: &OAuthClientStatus) -> Vec<Finding> {
 }
 
 /// What a pass says that could not go on.
-fn halted(ending: &Ending<'_>, present: &OAuthClientStatus, failure: &Failure) -> Vec<Finding> {
+fn halted(input: &ReportInput<'_>, present: &OAuthClientStatus, failure: &Failure) -> Vec<Finding> {
     let kind = Kind::of(failure.reason);
-    let in_order = in_order(ending, present, kind);
-    let message = if ending.deleting { not_deleted_yet(ending.object, failure) } else { failure.message.clone() };
+    let in_order = in_order(input, present, kind);
+    let message = if input.deleting { not_deleted_yet(input.object, failure) } else { failure.message.clone() };
     let say = |type_, status, message: &str| finding(type_, status, failure.reason, message.to_owned());
     let client = present.client_id.as_deref().unwrap_or_default();
     let secretless = is_secretless(present);
-    let secret = present.secret_name.as_deref().or(ending.secret_name).unwrap_or_default();
+    let secret = present.secret_name.as_deref().or(input.secret_name).unwrap_or_default();
 
     let ready = if in_order {
         // Its reason is Synced's, so that the column shows what is the matter.
@@ -241,7 +241,7 @@ fn halted(ending: &Ending<'_>, present: &OAuthClientStatus, failure: &Failure) -
         let stay = if secretless { "stays" } else { "stay" };
         let usable = format!("client {client}{credential} {stay} in use as last applied; {message}");
         say(ConditionType::Ready, ConditionStatus::True, &usable)
-    } else if kind == Kind::Suspended && !was_applied(ending, present) {
+    } else if kind == Kind::Suspended && !was_applied(input, present) {
         say(ConditionType::Ready, ConditionStatus::Unknown, &message)
     } else {
         say(ConditionType::Ready, ConditionStatus::False, &message)
@@ -251,14 +251,13 @@ fn halted(ending: &Ending<'_>, present: &OAuthClientStatus, failure: &Failure) -
         Kind::Underway if in_order => ConditionStatus::Unknown,
         Kind::Underway | Kind::Awaited | Kind::Stuck | Kind::Drift => ConditionStatus::False,
     };
-    let secret_ready = if secret_is_lost(ending, present, failure.reason) {
+    let secret_ready = if secret_is_lost(input, present, failure.reason) {
         say(ConditionType::SecretReady, ConditionStatus::False, &message)
     } else {
         secret_holds(client, secret)
     };
     let secret_ready = (!secretless).then_some(secret_ready);
-    let progress =
-        progress(ending, present, failure, in_order).map(|type_| say(type_, ConditionStatus::True, &message));
+    let progress = progress(input, present, failure, in_order).map(|type_| say(type_, ConditionStatus::True, &message));
     let synced = say(ConditionType::Synced, synced, &message);
     [ready, synced].into_iter().chain(secret_ready).chain(progress).collect()
 }
@@ -287,19 +286,19 @@ fn not_deleted_yet(object: &OAuthClient, failure: &Failure) -> String {
 
 /// Whether the client works as declared for all that is known. Ready turns False on proof only, and then True again
 /// only by a pass that succeeds: one that cannot ask has no proof of the contrary.
-fn in_order(ending: &Ending<'_>, present: &OAuthClientStatus, kind: Kind) -> bool {
+fn in_order(input: &ReportInput<'_>, present: &OAuthClientStatus, kind: Kind) -> bool {
     // Only who has just compared client and Secret can say that drift persists.
-    let as_applied = kind == Kind::Drift || ending.matches && !is_false(present, ConditionType::Ready);
-    was_applied(ending, present) && as_applied
+    let as_applied = kind == Kind::Drift || input.matches && !is_false(present, ConditionType::Ready);
+    was_applied(input, present) && as_applied
 }
 
 /// Whether the present generation was applied once. (Deletion counts as a generation of its own.)
-fn was_applied(ending: &Ending<'_>, present: &OAuthClientStatus) -> bool {
-    !ending.deleting && present.client_id.is_some() && present.applied_generation == Some(generation(ending.object))
+fn was_applied(input: &ReportInput<'_>, present: &OAuthClientStatus) -> bool {
+    !input.deleting && present.client_id.is_some() && present.applied_generation == Some(generation(input.object))
 }
 
-fn secret_is_lost(ending: &Ending<'_>, present: &OAuthClientStatus, reason: Reason) -> bool {
-    !ending.matches
+fn secret_is_lost(input: &ReportInput<'_>, present: &OAuthClientStatus, reason: Reason) -> bool {
+    !input.matches
         || present.client_id.is_none()
         || matches!(reason, Reason::SecretConflict | Reason::CredentialLost)
         || is_false(present, ConditionType::SecretReady)
@@ -307,7 +306,7 @@ fn secret_is_lost(ending: &Ending<'_>, present: &OAuthClientStatus, reason: Reas
 
 /// Which of kstatus's two conditions is present, if any.
 fn progress(
-    ending: &Ending<'_>,
+    input: &ReportInput<'_>,
     present: &OAuthClientStatus,
     failure: &Failure,
     in_order: bool,
@@ -323,35 +322,35 @@ fn progress(
         Kind::Suspended => None,
         Kind::Stuck | Kind::Drift => Some(ConditionType::Stalled),
         Kind::Underway | Kind::Unreachable | Kind::Awaited if given_up => Some(ConditionType::Stalled),
-        Kind::Awaited if waited_long(ending, present) => Some(ConditionType::Stalled),
+        Kind::Awaited if waited_long(input, present) => Some(ConditionType::Stalled),
         Kind::Underway | Kind::Unreachable | Kind::Awaited => Some(ConditionType::Reconciling),
     }
 }
 
 /// Whether the wait has lasted ten minutes, counted from Reconciling's transition; or has turned into Stalled already,
 /// for this generation: an edit begins a new wait.
-fn waited_long(ending: &Ending<'_>, present: &OAuthClientStatus) -> bool {
+fn waited_long(input: &ReportInput<'_>, present: &OAuthClientStatus) -> bool {
     let conditions = present.conditions.as_deref().unwrap_or_default();
     let gave_up = |condition: &Condition| {
         let awaited = |reason: &&Reason| Kind::of(**reason) == Kind::Awaited;
         let reasons = &mut Reason::ALL.iter().filter(awaited);
-        condition.observed_generation == Some(generation(ending.object))
+        condition.observed_generation == Some(generation(input.object))
             && reasons.any(|reason| reason.as_str() == condition.reason)
     };
     let overdue =
-        |condition: &Condition| remaining(later(condition.last_transition_time.0, PATIENCE), ending.now).is_zero();
+        |condition: &Condition| remaining(later(condition.last_transition_time.0, PATIENCE), input.now).is_zero();
     find(conditions, ConditionType::Stalled).is_some_and(gave_up)
         || find(conditions, ConditionType::Reconciling).is_some_and(overdue)
 }
 
 /// Former clients keep the end of their overlap; those that are new among them begin it now.
-fn retiring(ending: &Ending<'_>, present: &[Retiring]) -> Vec<Retiring> {
-    let ids = ending.record.retiring.iter().map(|client_id| client_id.as_str());
+fn retiring(input: &ReportInput<'_>, present: &[Retiring]) -> Vec<Retiring> {
+    let ids = input.record.retiring.iter().map(|client_id| client_id.as_str());
     ids.map(|client_id| {
         let known = present.iter().find(|known| known.client_id == client_id);
         known.cloned().unwrap_or_else(|| Retiring {
             client_id: client_id.to_owned(),
-            delete_after: stamp(overlap_ends(ending.object, ending.now)),
+            delete_after: stamp(overlap_ends(input.object, input.now)),
         })
     })
     .collect()

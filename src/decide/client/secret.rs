@@ -24,7 +24,7 @@ use crate::secret::{ClientSecret, digest_of};
 
 /// What else than the spec decides how the Secret looks.
 #[derive(Clone, Copy, Debug)]
-pub struct Setting<'a> {
+pub struct Endpoints<'a> {
     /// The project's id.
     pub project_id: &'a str,
     /// The authorization endpoint.
@@ -61,8 +61,8 @@ struct KeyPair {
 impl Shape {
     /// The shape that a valid spec asks for, in the project that it names.
     #[must_use]
-    pub fn new(object: &OAuthClient, present: &Present, setting: Setting<'_>) -> Option<Self> {
-        let Setting { project_id, authorize_url, token_url, owned } = setting;
+    pub fn new(object: &OAuthClient, present: &Present, setting: Endpoints<'_>) -> Option<Self> {
+        let Endpoints { project_id, authorize_url, token_url, owned } = setting;
         let owner = object.controller_owner_ref(&())?;
         let layout = present.secret.clone();
         let SecretKeys {

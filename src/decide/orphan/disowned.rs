@@ -17,7 +17,7 @@ pub enum Evidence<'a> {
 
 /// How soon a disowned client may be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Haste {
+pub enum Grace {
     /// Now: its POST is known to be this cluster's own, of unknown outcome.
     AtOnce,
     /// After `orphans.minAge`: in an etcd snapshot restored beside the original, what the original made looks disowned.
@@ -29,20 +29,20 @@ pub enum Haste {
 /// It is disowned if its object is gone, or if its object is at rest and names it neither as its client nor as retiring.
 /// Since tokens only move on, nobody can come to own it later.
 #[must_use]
-pub fn disowned(client_id: &ClientId, marker: &Marker, evidence: Evidence<'_>) -> Option<Haste> {
+pub fn disowned(client_id: &ClientId, marker: &Marker, evidence: Evidence<'_>) -> Option<Grace> {
     if marker.retained || marker.origin == Origin::Adopted {
         return None;
     }
     match evidence {
         Evidence::Gone => match marker.policy {
-            Policy::Delete => Some(Haste::AfterMinAge),
+            Policy::Delete => Some(Grace::AfterMinAge),
             Policy::Retain => None,
         },
         Evidence::Present(object, secret) => {
             if object.recorded.names(client_id) || !at_rest(object, secret) {
                 return None;
             }
-            Some(if object.unknown.contains(&marker.token) { Haste::AtOnce } else { Haste::AfterMinAge })
+            Some(if object.unknown.contains(&marker.token) { Grace::AtOnce } else { Grace::AfterMinAge })
         }
     }
 }

@@ -2,4 +2,4 @@
 
 pub mod disowned;
 
-pub use disowned::{Evidence, Haste, at_rest, disowned};
+pub use disowned::{Evidence, Grace, at_rest, disowned};

@@ -31,7 +31,7 @@ fn id(text: &str) -> ClientId {
 
 fn shows(snapshot: &Snapshot, id: &ClientId) -> Option<RemoteClient> {
     match snapshot.relevant([id], &Uid::new("nobody")).remove(id)? {
-        Remote::Listed(client) | Remote::Unmoved(client) | Remote::Read(client) => Some(client),
+        Remote::Listed(client) | Remote::PutIgnored(client) | Remote::Read(client) => Some(client),
         Remote::Missing(_) | Remote::Absent | Remote::Deleted => None,
     }
 }
@@ -49,9 +49,9 @@ fn a_put_that_the_next_listing_does_not_show_has_not_moved_the_client() {
     snapshot.changed(&id, client("kept"), client("sent"));
     assert_eq!(seen(), Some(Remote::Listed(client("sent"))), "for all that is known");
     list("kept");
-    assert_eq!(seen(), Some(Remote::Unmoved(client("kept"))));
+    assert_eq!(seen(), Some(Remote::PutIgnored(client("kept"))));
     list("kept");
-    assert_eq!(seen(), Some(Remote::Unmoved(client("kept"))), "it stays so");
+    assert_eq!(seen(), Some(Remote::PutIgnored(client("kept"))), "it stays so");
     list("edited");
     assert_eq!(seen(), Some(Remote::Listed(client("edited"))));
     list("kept");

@@ -15,7 +15,7 @@ use crate::kubernetes::{KubernetesError, within};
 #[derive(Debug)]
 pub(super) enum Found {
     /// The API server itself says that it is not, or one of another uid is. Proves something only while the definition
-    /// is [`Definition::Established`](crate::decide::client::observed::Definition).
+    /// is [`CrdState::Established`](crate::decide::client::observed::CrdState).
     Absent,
     /// Another of its name is there, and adopts or has adopted the client.
     Inherited,
@@ -67,7 +67,7 @@ async fn with_secret(object: OAuthClient, owner: &Owner, requests: &Client) -> F
 }
 
 /// Whether a Secret says that the client was left behind with it. `None`: the API server does not tell.
-pub(super) async fn is_left_behind(client_id: &ClientId, owner: &Owner, requests: &Client) -> Option<bool> {
+pub(super) async fn is_retained(client_id: &ClientId, owner: &Owner, requests: &Client) -> Option<bool> {
     let secrets: Api<Secret> = Api::namespaced(requests.clone(), &owner.namespace);
     let of_that_name = ListParams::default().labels(&format!("{OAUTH_CLIENT_LABEL}={}", owner.name));
     let found =

@@ -1,6 +1,6 @@
 //! How the object goes, what the garbage collector does then, and what is left behind.
 
-use meshagent_operator::decide::client::observed::Definition;
+use meshagent_operator::decide::client::observed::CrdState;
 use meshagent_operator::decide::id::{ClientId, Uid};
 use meshagent_operator::decide::marker::Policy;
 
@@ -10,7 +10,7 @@ use crate::shared::Shared;
 
 /// How the object is being deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Deletion {
+pub enum DeletedBy {
     /// By a person, in the background or with `--cascade=orphan`.
     Plain,
     /// By a person; the garbage collector takes what the object owns although our finalizer still holds it.
@@ -30,9 +30,9 @@ pub struct Left {
 }
 
 impl World {
-    pub fn delete(&mut self, deletion: Deletion, orphaning: bool) {
-        if deletion == Deletion::WithDefinition {
-            self.definition = Definition::Away;
+    pub fn delete(&mut self, deletion: DeletedBy, orphaning: bool) {
+        if deletion == DeletedBy::WithDefinition {
+            self.crd = CrdState::Away;
         }
         self.touch(|declared| {
             declared.deletion.get_or_insert(deletion);
@@ -44,12 +44,12 @@ impl World {
     pub fn leave(&mut self, declared: &Declared) {
         let object = &declared.object;
         let retains = declared.spec.leaving(object.recorded.adopted).policy == Policy::Retain
-            || declared.deletion == Some(Deletion::WithDefinition);
+            || declared.deletion == Some(DeletedBy::WithDefinition);
         let ours = |secret: &&Shared<super::StoredSecret>| secret.uid.as_ref() == Some(&object.uid);
         let secret = self.secrets.iter().flatten().find(ours);
         let in_secret = secret.and_then(|secret| secret.client_id.clone());
         let adopted = object.recorded.adopted || declared.spec.adopts != Adoption::No;
-        if !retains && self.definition == Definition::Established || adopted {
+        if !retains && self.crd == CrdState::Established || adopted {
             return;
         }
         let with_secret = secret.is_some();
@@ -64,7 +64,7 @@ impl World {
         let living = self.uid();
         let foreground = |uid: &Uid| {
             living == Some(uid)
-                && self.declared.as_ref().is_some_and(|declared| declared.deletion == Some(Deletion::Foreground))
+                && self.declared.as_ref().is_some_and(|declared| declared.deletion == Some(DeletedBy::Foreground))
         };
         let orphaning = self.declared.as_ref().is_some_and(|declared| declared.object.orphaning);
         !secret.owners.is_empty()

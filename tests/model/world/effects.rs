@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use meshagent_operator::api::Reason;
 use meshagent_operator::decide::client::next::{Record, Step};
-use meshagent_operator::decide::client::observed::{Answer, Credential, Definition, Object, Retiring, Secret};
+use meshagent_operator::decide::client::observed::{Answer, CrdState, Credential, Object, Retiring, Secret};
 use meshagent_operator::decide::failure::Failure;
 use meshagent_operator::decide::id::{Token, Version};
 
@@ -111,19 +111,19 @@ impl World {
             Step::List => Answer::Listing(self.listing(pass)),
             Step::Get { client_id } => Answer::Client(self.shown(pass, client_id)),
             Step::WriteIntent { version, unknown } => self.write_intent(pass, version, unknown),
-            Step::Rehearse { write } if self.may_write(pass, write) => Answer::Rehearsed,
-            Step::Rehearse { .. } => Answer::Conflict,
+            Step::DryRun { write } if self.may_write(pass, write) => Answer::DryRunPassed,
+            Step::DryRun { .. } => Answer::Conflict,
             Step::Post { token } => self.post(pass, token),
             Step::Publish { client_id, token, write, .. } => self.publish(pass, client_id, token, write),
             Step::MoveToken { token, version } => self.move_token(pass, token, version),
-            Step::AskDefinition if self.intact(Fence::AskDefinition) => Answer::Definition(self.definition),
-            Step::AskDefinition => Answer::Definition(Definition::Established),
+            Step::CheckCrd if self.intact(Fence::CheckCrd) => Answer::CrdState(self.crd),
+            Step::CheckCrd => Answer::CrdState(CrdState::Established),
             Step::Reshape { client_id, version } => self.reshape(pass, client_id, None, version),
             Step::TakeOver { client_id, token, version } => self.reshape(pass, client_id, Some(token), version),
             Step::TakeCredential { client_id, .. } => self.take_credential(pass, client_id),
             Step::Relocate { client_id, version } => self.relocate(pass, client_id, version),
             Step::DeleteSecret { leftover, version } => self.delete_secret(pass, *leftover, version),
-            Step::LeaveSecret { retained, version } => self.leave_secret(pass, *retained, version),
+            Step::ReleaseSecret { retained, version } => self.release_secret(pass, *retained, version),
             Step::Abandon { .. } => Answer::Abandoned,
             Step::Put { client_id, change, result } => self.put(pass, client_id, change, result),
             Step::Delete { client_id, because } => {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use meshagent_operator::decide::client::observed::{Definition, RemoteClient};
+use meshagent_operator::decide::client::observed::{CrdState, RemoteClient};
 use meshagent_operator::decide::id::{ClientId, Token};
 use meshagent_operator::decide::marker::{Marker, Origin, Policy};
 
@@ -31,7 +31,7 @@ impl World {
             self.carry_out(1, None);
             return true;
         }
-        if self.operators[1].held.take().is_some() {
+        if self.operators[1].pending.take().is_some() {
             // It lost leadership with a credential in hand: what it made is cleaned by the others.
             return true;
         }
@@ -57,7 +57,7 @@ impl World {
     }
 
     fn what_lasts(&self) -> impl PartialEq + use<> {
-        (self.declared.clone(), self.secrets.clone(), self.remote.clone(), self.operators[0].held.clone())
+        (self.declared.clone(), self.secrets.clone(), self.remote.clone(), self.operators[0].pending.clone())
     }
 
     fn sweep_goes_on(&mut self) {
@@ -74,7 +74,7 @@ impl World {
         self.refresh_secrets(0);
         self.refresh_listing(0);
         if self.declared.is_none() {
-            self.operators[0].held = None;
+            self.operators[0].pending = None;
         }
         self.start_pass(0);
         for _ in 0..LONGEST_PASS {
@@ -177,7 +177,7 @@ fn left_rightly(world: &World) -> bool {
     let marked = client.and_then(|client| client.marker.as_ref());
     let says_so = marked.is_none_or(|marker| marker.retained || marker.policy == Policy::Retain)
         // While the definition is away the Secret alone may say so: the sweep waits.
-        || world.definition == Definition::Away;
+        || world.crd == CrdState::Away;
     let secret = world
         .secrets
         .iter()

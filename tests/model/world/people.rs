@@ -2,17 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use meshagent_operator::decide::client::observed::Definition;
+use meshagent_operator::decide::client::observed::CrdState;
 use meshagent_operator::decide::id::{ClientId, Uid};
 use meshagent_operator::decide::marker::Policy;
 
 use super::secrets::{ALTERED, Data, StoredSecret};
-use super::{Deletion, FOREIGN, World};
+use super::{DeletedBy, FOREIGN, World};
 use crate::shared::Shared;
 
 /// What people do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Deed {
+pub enum UserAction {
     Delete,
     DeleteInForeground,
     /// `--cascade=orphan`.
@@ -44,7 +44,7 @@ pub enum Deed {
     EraseInStudio,
 }
 
-impl Deed {
+impl UserAction {
     pub const COUNT: usize = 18;
     pub const ALL: [Self; Self::COUNT] = [
         Self::Delete,
@@ -69,24 +69,29 @@ impl Deed {
 }
 
 impl World {
-    /// Whether a deed has something to be done to.
-    pub fn allows(&self, deed: Deed) -> bool {
+    /// Whether a action has something to be done to.
+    pub fn allows(&self, action: UserAction) -> bool {
         let Some(declared) = &self.declared else {
-            return deed == Deed::Create && !self.is_behind_the_definition();
+            return action == UserAction::Create && !self.is_behind_the_definition();
         };
         let recorded = declared.object.recorded.client_id.as_ref();
-        match deed {
-            Deed::Create => false,
-            Deed::Delete | Deed::DeleteInForeground | Deed::DeleteAndOrphan => declared.deletion.is_none(),
-            Deed::DeleteDefinition => self.definition == Definition::Established,
+        match action {
+            UserAction::Create => false,
+            UserAction::Delete | UserAction::DeleteInForeground | UserAction::DeleteAndOrphan => {
+                declared.deletion.is_none()
+            }
+            UserAction::DeleteDefinition => self.crd == CrdState::Established,
             // Whoever changes the policy while the object goes may get either.
-            Deed::ChangePolicy | Deed::Suspend => declared.deletion.is_none(),
-            Deed::Replace | Deed::Edit | Deed::RenameSecret => true,
-            Deed::AskForRotation => recorded.is_some(),
-            Deed::DeleteSecret | Deed::AlterSecret | Deed::AlterAnnotation | Deed::AlterBoth => {
+            UserAction::ChangePolicy | UserAction::Suspend => declared.deletion.is_none(),
+            UserAction::Replace | UserAction::Edit | UserAction::RenameSecret => true,
+            UserAction::AskForRotation => recorded.is_some(),
+            UserAction::DeleteSecret
+            | UserAction::AlterSecret
+            | UserAction::AlterAnnotation
+            | UserAction::AlterBoth => {
                 self.secrets.iter().flatten().any(|secret| secret.uid.as_ref() == Some(&declared.object.uid))
             }
-            Deed::DeleteInStudio | Deed::EditInStudio | Deed::EraseInStudio => {
+            UserAction::DeleteInStudio | UserAction::EditInStudio | UserAction::EraseInStudio => {
                 recorded.is_some_and(|client_id| self.remote.contains_key(client_id))
             }
         }
@@ -101,53 +106,53 @@ impl World {
             let at_work = operator.pass.as_ref().map(|pass| &pass.observed.object.uid);
             cached.into_iter().chain(at_work).any(gone)
         };
-        self.definition == Definition::Away && self.operators.iter().any(behind)
+        self.crd == CrdState::Away && self.operators.iter().any(behind)
     }
 
-    pub fn do_deed(&mut self, deed: Deed) {
-        self.budget.deeds[deed as usize] -= 1;
-        match deed {
-            Deed::Delete => self.delete(Deletion::Plain, false),
-            Deed::DeleteInForeground => self.delete(Deletion::Foreground, false),
-            Deed::DeleteAndOrphan => self.delete(Deletion::Plain, true),
-            Deed::DeleteDefinition => self.delete(Deletion::WithDefinition, false),
-            Deed::Create => self.create(),
-            Deed::Replace => self.replace(),
-            Deed::AskForRotation => {
+    pub fn act(&mut self, action: UserAction) {
+        self.budget.user_actions[action as usize] -= 1;
+        match action {
+            UserAction::Delete => self.delete(DeletedBy::Plain, false),
+            UserAction::DeleteInForeground => self.delete(DeletedBy::Foreground, false),
+            UserAction::DeleteAndOrphan => self.delete(DeletedBy::Plain, true),
+            UserAction::DeleteDefinition => self.delete(DeletedBy::WithDefinition, false),
+            UserAction::Create => self.create(),
+            UserAction::Replace => self.replace(),
+            UserAction::AskForRotation => {
                 self.touch(|declared| declared.object.rotation_asked = !declared.object.rotation_asked);
             }
-            Deed::Edit => self.edit(|spec| spec.variant = 1 - spec.variant),
-            Deed::ChangePolicy => self.edit(|spec| {
+            UserAction::Edit => self.edit(|spec| spec.variant = 1 - spec.variant),
+            UserAction::ChangePolicy => self.edit(|spec| {
                 let retains = spec.policy == Some(Policy::Retain);
                 spec.policy = Some(if retains { Policy::Delete } else { Policy::Retain });
             }),
-            Deed::Suspend => self.edit(|spec| spec.suspended = !spec.suspended),
-            Deed::RenameSecret => self.edit(|spec| spec.name = 1 - spec.name),
-            Deed::DeleteSecret => self.tamper(|secret, _| *secret = None),
-            Deed::AlterSecret => self.alter(|secret| {
+            UserAction::Suspend => self.edit(|spec| spec.suspended = !spec.suspended),
+            UserAction::RenameSecret => self.edit(|spec| spec.name = 1 - spec.name),
+            UserAction::DeleteSecret => self.tamper(|secret, _| *secret = None),
+            UserAction::AlterSecret => self.alter(|secret| {
                 if let Some(data) = &mut secret.data {
                     data.secret = ClientId::new(ALTERED);
                 }
             }),
-            Deed::AlterAnnotation => self.alter(|secret| secret.client_id = Some(ClientId::new(FOREIGN))),
-            Deed::AlterBoth => self.alter(|secret| {
+            UserAction::AlterAnnotation => self.alter(|secret| secret.client_id = Some(ClientId::new(FOREIGN))),
+            UserAction::AlterBoth => self.alter(|secret| {
                 secret.client_id = Some(ClientId::new(FOREIGN));
                 secret.data = Some(Data::of(&ClientId::new(FOREIGN)));
             }),
-            Deed::DeleteInStudio => self.in_studio(|world, client_id| {
+            UserAction::DeleteInStudio => self.in_studio(|world, client_id| {
                 world.remote.change(|remote| {
                     remote.remove(&client_id);
                 });
                 world.deleted_in_studio.insert(client_id);
             }),
-            Deed::EditInStudio => self.in_studio(|world, client_id| {
+            UserAction::EditInStudio => self.in_studio(|world, client_id| {
                 world.remote.change(|remote| {
                     if let Some(client) = remote.get_mut(&client_id) {
                         client.settings.scopes = BTreeSet::from(["edited".to_owned()]);
                     }
                 });
             }),
-            Deed::EraseInStudio => self.in_studio(|world, client_id| {
+            UserAction::EraseInStudio => self.in_studio(|world, client_id| {
                 world.remote.change(|remote| {
                     if let Some(client) = remote.get_mut(&client_id) {
                         client.settings.metadata.clear();
@@ -176,10 +181,10 @@ impl World {
         });
     }
 
-    fn in_studio(&mut self, deed: impl FnOnce(&mut Self, ClientId)) {
+    fn in_studio(&mut self, action: impl FnOnce(&mut Self, ClientId)) {
         let recorded = self.declared.as_ref().and_then(|declared| declared.object.recorded.client_id.clone());
         if let Some(client_id) = recorded {
-            deed(self, client_id);
+            action(self, client_id);
         }
     }
 

@@ -150,7 +150,7 @@ impl World {
             if declared.deletion.is_none() && recorded.client_id.as_ref() == Some(client_id) {
                 self.violation = Some("I4: the recorded client of a living object was deleted");
             }
-            if declared.deletion == Some(super::Deletion::WithDefinition) && because == Removal::ObjectDeleted {
+            if declared.deletion == Some(super::DeletedBy::WithDefinition) && because == Removal::ObjectDeleted {
                 self.violation = Some("a client was deleted although nobody deleted its object");
             }
             let former = recorded.retiring.iter().find(|former| &former.client_id == client_id);

@@ -258,7 +258,7 @@ impl World {
         Answer::SecretGone
     }
 
-    pub fn leave_secret(&mut self, pass: &Pass, retained: bool, version: &Version) -> Answer {
+    pub fn release_secret(&mut self, pass: &Pass, retained: bool, version: &Version) -> Answer {
         let uid = pass.observed.object.uid.clone();
         if retained && !self.intact(Fence::OwnerOffFirst) {
             // Only once the finalizer is gone.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use meshagent_operator::decide::client::change::Wanted;
 use meshagent_operator::decide::client::desired::lifecycle::{Adopt, CredentialRef, OnLoss};
-use meshagent_operator::decide::client::next::Leaving;
+use meshagent_operator::decide::client::next::Deletion;
 use meshagent_operator::decide::id::{ClientId, ClusterId, Uid};
 use meshagent_operator::decide::marker::{Owner, Policy};
 use meshagent_operator::decide::settings::Settings;
@@ -45,9 +45,9 @@ impl Spec {
         self.policy.unwrap_or(if adopted { Policy::Retain } else { Policy::Delete })
     }
 
-    pub fn leaving(&self, adopted: bool) -> Leaving {
+    pub fn leaving(&self, adopted: bool) -> Deletion {
         let policy = if self.suspended { Policy::Retain } else { self.policy(adopted) };
-        Leaving { policy, forced: false }
+        Deletion { policy, forced: false }
     }
 
     /// Whether the Secret goes with the object.

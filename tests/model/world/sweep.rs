@@ -1,10 +1,10 @@
 //! The sweep, as `src/sweep.rs` does it, over the product's own rule.
 
 use meshagent_operator::decide::client::next::Removal;
-use meshagent_operator::decide::client::observed::{Definition, RemoteClient};
+use meshagent_operator::decide::client::observed::{CrdState, RemoteClient};
 use meshagent_operator::decide::id::ClientId;
 use meshagent_operator::decide::marker::{Marker, Origin, Policy};
-use meshagent_operator::decide::orphan::disowned::{Evidence, Haste, disowned};
+use meshagent_operator::decide::orphan::disowned::{Evidence, Grace, disowned};
 
 use super::secrets::{Secrets, view};
 use super::{Clients, Declared, Fence, World};
@@ -18,13 +18,13 @@ pub enum Sweep {
     /// With the fence `ListBeforeRead` out: it has read, and lists next.
     ReadTooEarly(Option<Shared<Declared>>, Secrets),
     Listed(Shared<Clients>),
-    Judged(Vec<(ClientId, Verdict)>),
+    Judged(Vec<(ClientId, Judgement)>),
 }
 
 /// What is done with a client.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Verdict {
-    Remove(Haste),
+pub enum Judgement {
+    Remove(Grace),
     /// Mark it as left behind, if its marker is this one still.
     MarkRetained(Marker),
 }
@@ -47,7 +47,7 @@ impl World {
         };
         let verdict = |(client_id, client): (&ClientId, &RemoteClient)| {
             let verdict = self.judge(client_id, client.marker.as_ref()?, declared.as_deref(), &secrets)?;
-            let too_young = self.twin.is_some() && verdict == Verdict::Remove(Haste::AfterMinAge);
+            let too_young = self.twin.is_some() && verdict == Judgement::Remove(Grace::AfterMinAge);
             (!too_young).then(|| (client_id.clone(), verdict))
         };
         let judged: Vec<_> = listed.iter().filter_map(verdict).collect();
@@ -60,26 +60,26 @@ impl World {
         marker: &Marker,
         declared: Option<&Declared>,
         secrets: &Secrets,
-    ) -> Option<Verdict> {
+    ) -> Option<Judgement> {
         if marker.retained || marker.origin == Origin::Adopted {
             return None;
         }
         let Some(declared) = declared.filter(|declared| declared.object.uid == marker.owner.uid) else {
-            if self.definition == Definition::Away || marker.policy == Policy::Retain {
+            if self.crd == CrdState::Away || marker.policy == Policy::Retain {
                 return None;
             }
-            let left_behind = secrets.iter().flatten().any(|secret| {
+            let superseded = secrets.iter().flatten().any(|secret| {
                 secret.retained
                     && secret.client_id.as_ref() == Some(client_id)
                     && secret.uid.as_ref() == Some(&marker.owner.uid)
             });
-            if left_behind && self.intact(Fence::RetainedSecret) {
-                return Some(Verdict::MarkRetained(marker.clone()));
+            if superseded && self.intact(Fence::RetainedSecret) {
+                return Some(Judgement::MarkRetained(marker.clone()));
             }
             // What is old enough was an orphan in an earlier round too, and is so by this round's listing. Something that
             // was marked and taken back since that listing was begun is not: it would be its first round.
             let moved = self.remote.get(client_id).is_some_and(|client| client.marker.as_ref() != Some(marker));
-            return disowned(client_id, marker, Evidence::Gone).filter(|_| !moved).map(Verdict::Remove);
+            return disowned(client_id, marker, Evidence::Gone).filter(|_| !moved).map(Judgement::Remove);
         };
         if declared.deletion.is_some() {
             return None;
@@ -87,15 +87,15 @@ impl World {
         let Declared { object, spec, .. } = declared;
         // Under the name that the spec wants, no other.
         let secret = view(secrets[spec.name].as_deref(), object, spec, true);
-        disowned(client_id, marker, Evidence::Present(object, &secret)).map(Verdict::Remove)
+        disowned(client_id, marker, Evidence::Present(object, &secret)).map(Judgement::Remove)
     }
 
     pub fn sweep_acts(&mut self) {
         let Sweep::Judged(judged) = std::mem::take(&mut self.sweep) else { return };
         for (client_id, verdict) in judged {
             match verdict {
-                Verdict::Remove(_) => self.remove(&client_id, Removal::Disowned, None),
-                Verdict::MarkRetained(listed) => self.remote.change(|remote| {
+                Judgement::Remove(_) => self.remove(&client_id, Removal::Disowned, None),
+                Judgement::MarkRetained(listed) => self.remote.change(|remote| {
                     if let Some(client) = remote.get_mut(&client_id)
                         && client.marker.as_ref() == Some(&listed)
                     {

@@ -5,22 +5,22 @@
 
 use super::conclude::blocked;
 use super::step::{Removal, Step};
-use super::{Standing, holds, of_this_uid, own_waste, standing};
+use super::{Ownership, holds, of_this_uid, own_waste, ownership};
 use crate::decide::client::change::Change;
-use crate::decide::client::observed::{Definition, Observed, Remote, RemoteClient, Secret};
+use crate::decide::client::observed::{CrdState, Observed, Remote, RemoteClient, Secret};
 use crate::decide::id::ClientId;
 use crate::decide::marker::{Marker, Policy};
 
 /// How an object goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Leaving {
+pub struct Deletion {
     /// What becomes of its client.
     pub policy: Policy,
     /// Whether a person gave up on a client that cannot be deleted.
     pub forced: bool,
 }
 
-impl Default for Leaving {
+impl Default for Deletion {
     /// As an object goes of which nobody said anything.
     fn default() -> Self {
         Self { policy: Policy::Delete, forced: false }
@@ -28,27 +28,27 @@ impl Default for Leaving {
 }
 
 /// The object is being deleted, or gone.
-pub(super) fn absent(leaving: Leaving, observed: &Observed) -> Step {
+pub(super) fn absent(leaving: Deletion, observed: &Observed) -> Step {
     if observed.object_gone || !observed.object.finalizer {
         let can_be_deleted = observed.failure.is_none() && observed.project.is_none();
-        return observed.held.client_id().filter(|_| can_be_deleted).map_or(Step::Rest, own_waste);
+        return observed.pending.client_id().filter(|_| can_be_deleted).map_or(Step::Rest, own_waste);
     }
     // A failed call of MeshAgent may be passed over below; a write that then meets a newer version has to be looked into.
     if observed.stale && (observed.failure.is_none() || observed.failed_remotely) {
         return Step::ReadLive;
     }
-    match (observed.definition, leaving.policy) {
+    match (observed.crd, leaving.policy) {
         (None, _) => match &observed.failure {
             Some(failure) => blocked(observed, failure.clone()),
-            None => Step::AskDefinition,
+            None => Step::CheckCrd,
         },
-        (Some(Definition::Away), _) => release(observed, Definition::Away),
-        (Some(Definition::Established), Policy::Retain) => release(observed, Definition::Established),
-        (Some(Definition::Established), Policy::Delete) => delete(leaving, observed),
+        (Some(CrdState::Away), _) => release(observed, CrdState::Away),
+        (Some(CrdState::Established), Policy::Retain) => release(observed, CrdState::Established),
+        (Some(CrdState::Established), Policy::Delete) => delete(leaving, observed),
     }
 }
 
-fn delete(leaving: Leaving, observed: &Observed) -> Step {
+fn delete(leaving: Deletion, observed: &Observed) -> Step {
     let remote = remote_step(observed);
     let obstacle = match (&observed.failure, &observed.project, &remote) {
         (Some(failure), _, _) => Some((failure, observed.failed_remotely)),
@@ -82,7 +82,7 @@ fn abandon(observed: &Observed) -> Step {
     let mut client_ids: Vec<ClientId> = recorded.client_id.iter().chain(retiring).cloned().collect();
     client_ids.extend(of_this_uid(observed).map(|(client_id, _)| client_id.clone()));
     client_ids.extend(observed.secret.stored().and_then(|stored| stored.client_id.clone()));
-    client_ids.extend(observed.held.client_id().cloned());
+    client_ids.extend(observed.pending.client_id().cloned());
     client_ids.sort();
     client_ids.dedup();
     if observed.abandoned || client_ids.is_empty() { let_go(observed) } else { Step::Abandon { client_ids } }
@@ -110,7 +110,7 @@ fn may_have_secret(observed: &Observed) -> bool {
 
 /// The client and its Secret stay. To tell MeshAgent so is tried once: the Secret says it as well, and the sweep tells
 /// MeshAgent when it can.
-fn release(observed: &Observed, definition: Definition) -> Step {
+fn release(observed: &Observed, definition: CrdState) -> Step {
     if let Some(failure) = observed.failure.as_ref().filter(|_| !observed.failed_remotely) {
         return blocked(observed, failure.clone());
     }
@@ -125,7 +125,7 @@ fn release(observed: &Observed, definition: Definition) -> Step {
     }
     match &observed.secret {
         Secret::Ours(stored) if stored.owned || !stored.retained => {
-            Step::LeaveSecret { version: stored.version.clone(), retained: true }
+            Step::ReleaseSecret { version: stored.version.clone(), retained: true }
         }
         Secret::Ours(_) | Secret::Foreign(_) | Secret::Absent => {
             Step::RemoveFinalizer { version: observed.object.version.clone() }
@@ -134,15 +134,15 @@ fn release(observed: &Observed, definition: Definition) -> Step {
 }
 
 /// What is left to say at MeshAgent of the clients.
-fn mark(observed: &Observed, definition: Definition) -> Option<Step> {
+fn mark(observed: &Observed, definition: CrdState) -> Option<Step> {
     let recorded = &observed.object.recorded;
-    if let Some(client_id) = observed.held.client_id() {
+    if let Some(client_id) = observed.pending.client_id() {
         let published = recorded.names(client_id) || holds(&observed.secret, client_id);
         // Nothing is deleted while the definition is away: what was never published is found by the sweep later.
-        let waste = !published && definition == Definition::Established;
+        let waste = !published && definition == CrdState::Established;
         return Some(if waste { own_waste(client_id) } else { Step::Forget });
     }
-    if definition == Definition::Established
+    if definition == CrdState::Established
         && let Some(step) = clean(observed)
     {
         return Some(step);
@@ -151,7 +151,7 @@ fn mark(observed: &Observed, definition: Definition) -> Option<Step> {
     // Pods may still hold a former client; when its overlap ends, nobody is left to delete it but the sweep.
     let goes = recorded.retiring.iter().map(|former| (&former.client_id, false));
     stays.chain(goes).find_map(|(client_id, stays)| match observed.remote.get(client_id) {
-        None | Some(Remote::Listed(_) | Remote::Unmoved(_)) => Some(Step::Get { client_id: client_id.clone() }),
+        None | Some(Remote::Listed(_) | Remote::PutIgnored(_)) => Some(Step::Get { client_id: client_id.clone() }),
         Some(Remote::Read(client)) => say(observed, client_id, client, stays),
         Some(Remote::Missing(_) | Remote::Absent | Remote::Deleted) => None,
     })
@@ -195,14 +195,14 @@ fn say(observed: &Observed, client_id: &ClientId, client: &RemoteClient, stays: 
 fn examine_and_delete(observed: &Observed) -> Option<Step> {
     let recorded = &observed.object.recorded;
     let stored = observed.secret.stored().and_then(|stored| stored.client_id.as_ref());
-    let held = observed.held.client_id();
+    let held = observed.pending.client_id();
     let retiring = recorded.retiring.iter().map(|retiring| &retiring.client_id);
     let named = held.into_iter().chain(stored).chain(&recorded.client_id).chain(retiring);
     for client_id in named {
         let certain = held == Some(client_id) || stored == recorded.client_id.as_ref() && stored == Some(client_id);
         let ours = match observed.remote.get(client_id) {
             Some(Remote::Missing(_) | Remote::Absent | Remote::Deleted) => false,
-            Some(Remote::Listed(client) | Remote::Unmoved(client) | Remote::Read(client)) => match &client.marker {
+            Some(Remote::Listed(client) | Remote::PutIgnored(client) | Remote::Read(client)) => match &client.marker {
                 Some(marker) => marker.owner.uid == observed.object.uid,
                 None => certain,
             },
@@ -221,10 +221,10 @@ fn examine_and_delete(observed: &Observed) -> Option<Step> {
 /// Whether a POST may have made a client that nothing names.
 fn has_doubtful_tokens(observed: &Observed) -> bool {
     let object = &observed.object;
-    let settled = match standing(object, &observed.secret) {
-        Standing::Published(_, _, client_id) => object.recorded.client_id.as_ref() == Some(client_id),
-        Standing::Unpublished if object.recorded.is_secretless() => true,
-        Standing::Unpublished | Standing::Foreign(_) | Standing::Displaced(_) => object.token.is_none(),
+    let settled = match ownership(object, &observed.secret) {
+        Ownership::Published(_, _, client_id) => object.recorded.client_id.as_ref() == Some(client_id),
+        Ownership::Unpublished if object.recorded.is_secretless() => true,
+        Ownership::Unpublished | Ownership::Foreign(_) | Ownership::Displaced(_) => object.token.is_none(),
     };
     !settled || !object.unknown.is_empty()
 }

@@ -2,10 +2,10 @@
 
 use super::blocked;
 use super::conclude::conclude;
-use super::mint::{Because, with_fresh_token};
+use super::converge::{Comparison, compare};
+use super::create::{Because, with_fresh_token};
 use super::secret_conflict;
-use super::step::{Published, SecretWrite, Step, Verdict};
-use super::tend::{Comparison, compare};
+use super::step::{Conclusion, Published, SecretWrite, Step};
 use crate::api::Reason;
 use crate::decide::client::change::Wanted;
 use crate::decide::client::observed::{Content, Foreign, Observed, Remote, Secret};
@@ -63,7 +63,7 @@ pub(super) fn refusal(wanted: &Wanted, observed: &Observed) -> Option<Failure> {
 }
 
 /// The client is compared and recorded; there is no Secret.
-pub(super) fn tend_secretless(wanted: &Wanted, observed: &Observed) -> Step {
+pub(super) fn converge_secretless(wanted: &Wanted, observed: &Observed) -> Step {
     let object = &observed.object;
     let Some(client_id) = object.recorded.client_id.as_ref().or(wanted.adopt.as_ref().map(|it| &it.client_id)) else {
         return blocked(observed, gone(None));
@@ -71,7 +71,7 @@ pub(super) fn tend_secretless(wanted: &Wanted, observed: &Observed) -> Step {
     let Some(token) = object.token.as_ref().filter(|_| object.finalizer) else {
         // Before the first PUT, so that a deletion finds the finalizer; but no intent for what cannot be adopted.
         return match look(wanted, observed, client_id) {
-            Look::Fine => super::mint::intent(observed),
+            Look::Fine => super::create::intent(observed),
             Look::Step(step) => step,
         };
     };
@@ -82,14 +82,14 @@ pub(super) fn tend_secretless(wanted: &Wanted, observed: &Observed) -> Step {
         Comparison::Same => None,
         Comparison::Drift(drift) => Some(drift),
     };
-    let (verdict, drift) =
-        drift.map_or((Verdict::Converged, None), |(failure, digest)| (Verdict::Blocked(failure), Some(digest)));
+    let (conclusion, drift) =
+        drift.map_or((Conclusion::Converged, None), |(failure, digest)| (Conclusion::Blocked(failure), Some(digest)));
     let published = Published { client_id: client_id.clone(), credential: None, adopted: true, drift };
-    conclude(observed, verdict, Some(published))
+    conclude(observed, conclusion, Some(published))
 }
 
 /// What is done for an adopted client in the place of a POST.
-pub(super) fn instead_of_minting(wanted: &Wanted, observed: &Observed, because: Because) -> Step {
+pub(super) fn instead_of_creating(wanted: &Wanted, observed: &Observed, because: Because) -> Step {
     let recorded = observed.object.recorded.client_id.as_ref();
     if because == Because::Gone {
         return blocked(observed, gone(recorded));
@@ -118,10 +118,10 @@ pub(super) fn instead_of_minting(wanted: &Wanted, observed: &Observed, because: 
                 Secret::Ours(stored) => SecretWrite::Replace(stored.version.clone()),
                 Secret::Absent => SecretWrite::Create,
             };
-            if observed.rehearsed {
+            if observed.dry_run_passed {
                 Step::TakeCredential { token: token.clone(), client_id }
             } else {
-                Step::Rehearse { write }
+                Step::DryRun { write }
             }
         }),
     }
@@ -147,17 +147,17 @@ pub(super) fn may_take_over(foreign: &Foreign) -> bool {
 fn adopt_with(wanted: &Wanted, observed: &Observed, foreign: &Foreign) -> Step {
     match foreign.content {
         Content::Unread if observed.live.is_none() => Step::ReadLive,
-        Content::Adoptable => instead_of_minting(wanted, observed, Because::First),
+        Content::Adoptable => instead_of_creating(wanted, observed, Because::First),
         Content::Unread | Content::Other => blocked(observed, secret_conflict()),
     }
 }
 
 /// Takes back what a former OAuthClient of this name left behind, if its client says so too.
 fn take_back(wanted: &Wanted, observed: &Observed, foreign: &Foreign, (client_id, uid): (&ClientId, &Uid)) -> Step {
-    let left = |marker: &Marker| marker.was_left_to(&wanted.owner) && &marker.owner.uid == uid;
+    let left = |marker: &Marker| marker.is_retained_for(&wanted.owner) && &marker.owner.uid == uid;
     match observed.remote.get(client_id) {
         // A listing may be of before it was left.
-        None | Some(Remote::Listed(_) | Remote::Unmoved(_)) => Step::Get { client_id: client_id.clone() },
+        None | Some(Remote::Listed(_) | Remote::PutIgnored(_)) => Step::Get { client_id: client_id.clone() },
         Some(Remote::Missing(_)) => Step::List,
         Some(Remote::Read(client)) if client.marker.as_ref().is_some_and(left) => with_fresh_token(observed, |token| {
             Step::TakeOver { client_id: client_id.clone(), token: token.clone(), version: foreign.version.clone() }
@@ -174,7 +174,9 @@ enum Look {
 /// Makes sure that the client is there and nobody else's.
 fn look(wanted: &Wanted, observed: &Observed, client_id: &ClientId) -> Look {
     match observed.remote.get(client_id) {
-        None | Some(Remote::Listed(_) | Remote::Unmoved(_)) => Look::Step(Step::Get { client_id: client_id.clone() }),
+        None | Some(Remote::Listed(_) | Remote::PutIgnored(_)) => {
+            Look::Step(Step::Get { client_id: client_id.clone() })
+        }
         Some(Remote::Missing(_)) => Look::Step(Step::List),
         Some(Remote::Absent | Remote::Deleted) => Look::Step(blocked(observed, gone(Some(client_id)))),
         Some(Remote::Read(client)) => match &client.marker {

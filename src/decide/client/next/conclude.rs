@@ -1,40 +1,40 @@
 //! How a pass ends: record, then clean, then rest.
 
 use super::of_this_uid;
-use super::step::{Published, Record, Removal, Step, Verdict};
+use super::step::{Conclusion, Published, Record, Removal, Step};
 use crate::api::Reason;
 use crate::decide::client::observed::{Observed, Remote};
 use crate::decide::failure::Failure;
 use crate::decide::id::ClientId;
-use crate::decide::orphan::disowned::{Evidence, Haste, at_rest, disowned};
+use crate::decide::orphan::disowned::{Evidence, Grace, at_rest, disowned};
 
 pub(super) fn blocked(observed: &Observed, failure: Failure) -> Step {
-    conclude(observed, Verdict::Blocked(failure), None)
+    conclude(observed, Conclusion::Blocked(failure), None)
 }
 
 /// Ends the pass: record, then clean, then rest.
-pub(super) fn conclude(observed: &Observed, verdict: Verdict, published: Option<Published>) -> Step {
+pub(super) fn conclude(observed: &Observed, conclusion: Conclusion, published: Option<Published>) -> Step {
     // A pass that gave way to others knows no version that a record could be written under.
     if observed.object_gone || observed.stale {
         return Step::Rest;
     }
-    let verdict = match (&observed.project, verdict) {
-        (Some(failure), Verdict::Converged) => Verdict::Blocked(failure.clone()),
-        (_, verdict) => verdict,
+    let conclusion = match (&observed.project, conclusion) {
+        (Some(failure), Conclusion::Converged) => Conclusion::Blocked(failure.clone()),
+        (_, conclusion) => conclusion,
     };
     let recorded = &observed.object.recorded;
     // A former client that went after the record is struck off by another one, and not deleted a second time.
     let struck = recorded.retiring.iter().any(|retiring| removed(observed, &retiring.client_id));
     if observed.recorded && !struck {
-        return match verdict {
-            Verdict::Converged => clean(observed),
+        return match conclusion {
+            Conclusion::Converged => clean(observed),
             // The client is in use and recorded, whatever value MeshAgent keeps, and whatever is to take its place.
-            Verdict::Blocked(failure)
+            Conclusion::Blocked(failure)
                 if published.is_some() && matches!(failure.reason, Reason::DriftPersists | Reason::Rotating) =>
             {
                 clean(observed)
             }
-            Verdict::Blocked(_) => Step::Rest,
+            Conclusion::Blocked(_) => Step::Rest,
         };
     }
     let mut retiring: Vec<ClientId> = recorded.retiring.iter().map(|retiring| retiring.client_id.clone()).collect();
@@ -43,7 +43,7 @@ pub(super) fn conclude(observed: &Observed, verdict: Verdict, published: Option<
         retiring.retain(|client_id| client_id != &published.client_id);
     }
     retiring.retain(|client_id| !removed(observed, client_id));
-    Step::Record(Box::new(Record { version: observed.object.version.clone(), verdict, published, retiring }))
+    Step::Record(Box::new(Record { version: observed.object.version.clone(), conclusion, published, retiring }))
 }
 
 /// Removes what the POSTs of unknown outcome left, now that the credential is in place and recorded.
@@ -64,7 +64,7 @@ fn clean(observed: &Observed) -> Step {
     }
     let evidence = Evidence::Present(object, &observed.secret);
     let disowned = of_this_uid(observed).find(|(client_id, client)| {
-        client.marker.as_ref().is_some_and(|marker| disowned(client_id, marker, evidence) == Some(Haste::AtOnce))
+        client.marker.as_ref().is_some_and(|marker| disowned(client_id, marker, evidence) == Some(Grace::AtOnce))
     });
     match disowned {
         Some((client_id, _)) => Step::Delete { client_id: client_id.clone(), because: Removal::Disowned },
@@ -76,6 +76,6 @@ fn clean(observed: &Observed) -> Step {
 pub(super) fn removed(observed: &Observed, client_id: &ClientId) -> bool {
     match observed.remote.get(client_id) {
         Some(Remote::Deleted | Remote::Absent) => true,
-        Some(Remote::Listed(_) | Remote::Unmoved(_) | Remote::Read(_) | Remote::Missing(_)) | None => false,
+        Some(Remote::Listed(_) | Remote::PutIgnored(_) | Remote::Read(_) | Remote::Missing(_)) | None => false,
     }
 }

@@ -29,7 +29,7 @@ pub enum Step {
         unknown: BTreeSet<Token>,
     },
     /// Write the Secret without effect.
-    Rehearse {
+    DryRun {
         /// How.
         write: SecretWrite,
     },
@@ -87,7 +87,7 @@ pub enum Step {
         version: Version,
     },
     /// Take the object's ownership off the Secret, so that it stays when the object goes.
-    LeaveSecret {
+    ReleaseSecret {
         /// Whether the object is going, and the Secret is marked as left behind.
         retained: bool,
         /// The version that the Secret must still have.
@@ -117,7 +117,7 @@ pub enum Step {
         because: Removal,
     },
     /// Ask whether OAuthClients are still kept, or their definition is being deleted.
-    AskDefinition,
+    CheckCrd,
     /// Put clients that are given up into the project's status, or say so if there is no project.
     Abandon {
         /// Which.
@@ -183,7 +183,7 @@ pub struct Record {
     /// The version that the object must still have.
     pub version: Version,
     /// How the pass ended.
-    pub verdict: Verdict,
+    pub conclusion: Conclusion,
     /// What the Secret holds, when the pass made sure of it.
     pub published: Option<Published>,
     /// Former clients that still live; those named here for the first time begin their overlap now.
@@ -196,7 +196,7 @@ pub struct Published {
     /// The client.
     pub client_id: ClientId,
     /// Its credential; `None` for a client that was adopted without one.
-    pub credential: Option<Kept>,
+    pub credential: Option<StoredCredential>,
     /// Whether it existed before it was taken over.
     pub adopted: bool,
     /// What MeshAgent keeps although another value was sent.
@@ -205,7 +205,7 @@ pub struct Published {
 
 /// A credential in the Secret.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Kept {
+pub struct StoredCredential {
     /// The Secret's version.
     pub version: Version,
     /// The credential's digest; `None`: as recorded.
@@ -214,7 +214,7 @@ pub struct Kept {
 
 /// How a pass ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Verdict {
+pub enum Conclusion {
     /// All is as declared.
     Converged,
     /// It could not go on.

@@ -1,8 +1,8 @@
 //! An OAuthClient that a person has stopped.
 
 use super::conclude::conclude;
-use super::step::{Published, Step, Verdict};
-use super::{Standing, adopt, blocked, standing, tend};
+use super::step::{Conclusion, Published, Step};
+use super::{Ownership, adopt, blocked, converge::converge, ownership};
 use crate::api::Reason;
 use crate::decide::client::change::Wanted;
 use crate::decide::client::observed::{Observed, Secret};
@@ -19,21 +19,21 @@ pub(super) fn suspend(wanted: &Wanted, observed: &Observed) -> Step {
     if let Secret::Ours(stored) = &observed.secret
         && stored.owned
     {
-        return Step::LeaveSecret { version: stored.version.clone(), retained: false };
+        return Step::ReleaseSecret { version: stored.version.clone(), retained: false };
     }
     let message = "suspended: client and Secret are left as they are; set spec.suspend to false to go on";
-    let verdict = Verdict::Blocked(Failure::wait(Reason::Suspended, message));
+    let conclusion = Conclusion::Blocked(Failure::wait(Reason::Suspended, message));
     // A request for a rotation is carried out later, so it is not recorded as handled now.
     let published = as_wanted(wanted, observed).filter(|_| !observed.object.rotation_asked);
-    conclude(observed, verdict, published)
+    conclude(observed, conclusion, published)
 }
 
 /// The client, if all is as the spec wants it, so that nothing would be done either if it were not suspended.
 fn as_wanted(wanted: &Wanted, observed: &Observed) -> Option<Published> {
     let published = if adopt::is_secretless(wanted, observed) {
-        adopt::tend_secretless(wanted, observed)
-    } else if let Standing::Published(stored, token, client_id) = standing(&observed.object, &observed.secret) {
-        tend(wanted, observed, stored, token, client_id)
+        adopt::converge_secretless(wanted, observed)
+    } else if let Ownership::Published(stored, token, client_id) = ownership(&observed.object, &observed.secret) {
+        converge(wanted, observed, stored, token, client_id)
     } else {
         return None;
     };

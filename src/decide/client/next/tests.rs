@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::decide::client::desired::lifecycle::OnLoss;
-use crate::decide::client::observed::{Answer, Content, Definition, Recorded, Remote, Replaced, Retiring};
+use crate::decide::client::observed::{Answer, Content, CrdState, Recorded, Remote, Replaced, Retiring};
 use crate::decide::id::{ClusterId, Digest, Uid, Version};
 use crate::decide::marker::{Marker, Owner, Policy};
 use crate::decide::settings::Settings;
@@ -42,7 +42,7 @@ fn wanted() -> Wanted {
 
 /// The object is being deleted, as objects usually are.
 fn leaving() -> Desired {
-    Desired::Absent(Leaving::default())
+    Desired::Absent(Deletion::default())
 }
 
 fn present() -> Desired {
@@ -107,24 +107,24 @@ fn foreign(former: Option<(&str, &str)>, content: Content) -> Secret {
     Secret::Foreign(Foreign { version: Version::new("4"), former, content })
 }
 
-fn observed(object: Object, secret: Secret, remote: &[(&str, RemoteClient)], held: Held) -> Observed {
+fn observed(object: Object, secret: Secret, remote: &[(&str, RemoteClient)], pending: Pending) -> Observed {
     let remote: BTreeMap<_, _> = remote.iter().map(|(client_id, client)| (id(client_id), client.clone())).collect();
-    Observed::begin(object, secret, remote, held)
+    Observed::begin(object, secret, remote, pending)
 }
 
 /// What a pass knows of an object that has no Secret, by a look at etcd.
 fn without_secret(object: Object) -> Observed {
-    Observed { live: Some(0), ..observed(object, Secret::Absent, &[], Held::Nothing) }
+    Observed { live: Some(0), ..observed(object, Secret::Absent, &[], Pending::Nothing) }
 }
 
 /// All at rest: object, Secret and client `c` agree.
 fn at_rest() -> Observed {
     let client = wanted().client(&token("t"));
-    observed(recorded(), stored("t", "c", Credential::AsRecorded), &[("c", client)], Held::Nothing)
+    observed(recorded(), stored("t", "c", Credential::AsRecorded), &[("c", client)], Pending::Nothing)
 }
 
-fn credential(random: &str, client_id: &str) -> Held {
-    Held::Credential {
+fn credential(random: &str, client_id: &str) -> Pending {
+    Pending::Credential {
         token: token(random),
         client_id: id(client_id),
         digest: Digest::new("d"),
@@ -134,14 +134,14 @@ fn credential(random: &str, client_id: &str) -> Held {
 
 /// What a pass knows of an object that is being deleted, once it has asked whether OAuthClients are kept.
 fn established(mut seen: Observed) -> Observed {
-    assert_eq!(next(&leaving(), &seen), Step::AskDefinition);
-    seen.absorb(&Step::AskDefinition, Answer::Definition(Definition::Established));
+    assert_eq!(next(&leaving(), &seen), Step::CheckCrd);
+    seen.absorb(&Step::CheckCrd, Answer::CrdState(CrdState::Established));
     seen
 }
 
 fn reason(step: &Step) -> Option<Reason> {
     if let Step::Record(record) = step
-        && let Verdict::Blocked(failure) = &record.verdict
+        && let Conclusion::Blocked(failure) = &record.conclusion
     {
         return Some(failure.reason);
     }
@@ -154,7 +154,7 @@ fn intent(version: &str, unknown: &[&str]) -> Step {
 
 #[test]
 fn a_new_object_gets_an_intent_before_anything_else() {
-    let seen = observed(fresh(), Secret::Absent, &[], Held::Nothing);
+    let seen = observed(fresh(), Secret::Absent, &[], Pending::Nothing);
     assert_eq!(next(&present(), &seen), intent("1", &[]));
 }
 
@@ -163,28 +163,28 @@ fn a_new_object_gets_an_intent_before_anything_else() {
 fn a_secret_that_has_to_move_moves_before_a_rotation_replaces_its_credential() {
     let client = wanted().client(&token("t"));
     let asked = Object { rotation_asked: true, ..recorded() };
-    let seen = observed(asked.clone(), misplaced("t"), &[("c", client.clone())], Held::Nothing);
+    let seen = observed(asked.clone(), misplaced("t"), &[("c", client.clone())], Pending::Nothing);
     assert_eq!(next(&present(), &seen), Step::Relocate { client_id: id("c"), version: Version::new("4") });
     // A rotation that was refused left its token on the object.
     let refused = Object { token: Some(token("u")), ..asked };
-    let seen = observed(refused, misplaced("t"), &[("c", client)], Held::Unspent(token("u")));
+    let seen = observed(refused, misplaced("t"), &[("c", client)], Pending::Unspent(token("u")));
     assert_eq!(next(&present(), &seen), Step::MoveToken { token: token("u"), version: Version::new("4") });
 }
 
 #[test]
 fn an_unspent_token_is_posted_only_after_a_rehearsal() {
     let object = Object { token: Some(token("t")), finalizer: true, ..fresh() };
-    let mut seen = observed(object, Secret::Absent, &[], Held::Unspent(token("t")));
-    let rehearse = next(&present(), &seen);
-    assert_eq!(rehearse, Step::Rehearse { write: SecretWrite::Create });
-    seen.absorb(&rehearse, Answer::Rehearsed);
+    let mut seen = observed(object, Secret::Absent, &[], Pending::Unspent(token("t")));
+    let dry_run_secret = next(&present(), &seen);
+    assert_eq!(dry_run_secret, Step::DryRun { write: SecretWrite::Create });
+    seen.absorb(&dry_run_secret, Answer::DryRunPassed);
     assert_eq!(next(&present(), &seen), Step::Post { token: token("t") });
 }
 
 #[test]
 fn a_token_of_unknown_outcome_is_never_posted_but_remembered() {
     let object = Object { token: Some(token("t")), finalizer: true, ..fresh() };
-    let mut seen = observed(object.clone(), Secret::Absent, &[], Held::Nothing);
+    let mut seen = observed(object.clone(), Secret::Absent, &[], Pending::Nothing);
     assert_eq!(next(&present(), &seen), Step::ReadLive);
     seen.absorb(&Step::ReadLive, Answer::Live(Some(object), Secret::Absent, None));
     assert_eq!(next(&present(), &seen), intent("1", &["t"]));
@@ -193,10 +193,10 @@ fn a_token_of_unknown_outcome_is_never_posted_but_remembered() {
 #[test]
 fn a_refused_post_keeps_its_token_for_the_next_pass_and_says_why() {
     let object = Object { token: Some(token("t")), finalizer: true, ..fresh() };
-    let mut seen = observed(object, Secret::Absent, &[], Held::Unspent(token("t")));
+    let mut seen = observed(object, Secret::Absent, &[], Pending::Unspent(token("t")));
     let refusal = Failure::stalled(Reason::RejectedByAPI, "no");
     seen.absorb(&Step::Post { token: token("t") }, Answer::Refused(refusal));
-    assert_eq!(seen.held, Held::Unspent(token("t")));
+    assert_eq!(seen.pending, Pending::Unspent(token("t")));
     assert_eq!(reason(&next(&present(), &seen)), Some(Reason::RejectedByAPI));
 }
 
@@ -238,7 +238,7 @@ fn kubectl_replace_gets_a_fresh_token_on_both_sides_and_no_call() {
         replaced.clone(),
         stored("t", "c", Credential::AsRecorded),
         &[("c", wanted().client(&token("t")))],
-        Held::Nothing,
+        Pending::Nothing,
     );
     let first = next(&present(), &seen);
     assert_eq!(first, intent("5", &[]));
@@ -253,7 +253,7 @@ fn a_changed_secret_is_read_and_an_altered_credential_replaces_the_client() {
         recorded(),
         stored("t", "c", Credential::Unread),
         &[("c", wanted().client(&token("t")))],
-        Held::Nothing,
+        Pending::Nothing,
     );
     assert_eq!(next(&present(), &seen), Step::ReadSecret);
     seen.absorb(&Step::ReadSecret, Answer::Data(Credential::Broken, true));
@@ -262,7 +262,7 @@ fn a_changed_secret_is_read_and_an_altered_credential_replaces_the_client() {
 
 #[test]
 fn a_client_is_gone_only_after_a_404_and_a_listing_begun_since() {
-    let mut seen = observed(recorded(), stored("t", "c", Credential::AsRecorded), &[], Held::Nothing);
+    let mut seen = observed(recorded(), stored("t", "c", Credential::AsRecorded), &[], Pending::Nothing);
     let get = Step::Get { client_id: id("c") };
     assert_eq!(next(&present(), &seen), get);
     seen.absorb(&get, Answer::Client(None));
@@ -273,7 +273,7 @@ fn a_client_is_gone_only_after_a_404_and_a_listing_begun_since() {
 
 #[test]
 fn a_404_that_a_listing_contradicts_proves_nothing() {
-    let mut seen = observed(recorded(), stored("t", "c", Credential::AsRecorded), &[], Held::Nothing);
+    let mut seen = observed(recorded(), stored("t", "c", Credential::AsRecorded), &[], Pending::Nothing);
     seen.absorb(&Step::Get { client_id: id("c") }, Answer::Client(None));
     let listing = BTreeMap::from([(id("c"), wanted().client(&token("t")))]);
     seen.absorb(&Step::List, Answer::Listing(listing));
@@ -285,7 +285,8 @@ fn metadata_is_read_by_id_before_it_is_replaced_and_foreign_keys_are_kept() {
     let mut client = wanted().client(&token("t"));
     client.settings.metadata.insert("team".to_owned(), "red".to_owned());
     client.marker = None;
-    let seen = observed(recorded(), stored("t", "c", Credential::AsRecorded), &[("c", client.clone())], Held::Nothing);
+    let seen =
+        observed(recorded(), stored("t", "c", Credential::AsRecorded), &[("c", client.clone())], Pending::Nothing);
     let get = next(&present(), &seen);
     assert_eq!(get, Step::Get { client_id: id("c") });
     let mut read = seen;
@@ -303,19 +304,19 @@ fn a_recorded_client_with_the_marker_of_another_is_left_alone() {
         marker: Some(Marker { owner: theirs, ..wanted().marker(&token("t")) }),
         settings: Settings::default(),
     };
-    let seen = observed(recorded(), stored("t", "c", Credential::AsRecorded), &[("c", client)], Held::Nothing);
+    let seen = observed(recorded(), stored("t", "c", Credential::AsRecorded), &[("c", client)], Pending::Nothing);
     assert_eq!(reason(&next(&present(), &seen)), Some(Reason::AdoptionConflict));
 }
 
 #[test]
 fn a_foreign_secret_is_a_conflict_and_nothing_is_posted() {
-    let seen = observed(fresh(), foreign(None, Content::Other), &[], Held::Nothing);
+    let seen = observed(fresh(), foreign(None, Content::Other), &[], Pending::Nothing);
     assert_eq!(reason(&next(&present(), &seen)), Some(Reason::SecretConflict));
 }
 
 #[test]
 fn while_the_project_cannot_be_used_nothing_but_the_record_is_written() {
-    let mut seen = observed(fresh(), Secret::Absent, &[], Held::Nothing);
+    let mut seen = observed(fresh(), Secret::Absent, &[], Pending::Nothing);
     seen.project = Some(Failure::retry(Reason::APIUnavailable, "away"));
     assert_eq!(reason(&next(&present(), &seen)), Some(Reason::APIUnavailable));
 }
@@ -323,7 +324,7 @@ fn while_the_project_cannot_be_used_nothing_but_the_record_is_written() {
 #[test]
 fn a_credential_that_was_lost_twice_within_the_overlap_is_not_replaced() {
     let object = Object { replaced: Replaced::WithinOverlap, ..recorded() };
-    let cached = observed(object.clone(), Secret::Absent, &[], Held::Nothing);
+    let cached = observed(object.clone(), Secret::Absent, &[], Pending::Nothing);
     assert_eq!(next(&present(), &cached), Step::ReadLive, "a cache proves no loss");
     let seen = without_secret(object);
     assert_eq!(reason(&next(&present(), &seen)), Some(Reason::CredentialLost));
@@ -335,16 +336,16 @@ fn a_rotation_that_waits_holds_nothing_else_back() {
     let read = |credential| stored("t", "c", credential);
     let mut edited = wanted().client(&token("t"));
     edited.settings.scopes.clear();
-    let seen = observed(object.clone(), read(Credential::AsRecorded), &[("c", edited)], Held::Nothing);
+    let seen = observed(object.clone(), read(Credential::AsRecorded), &[("c", edited)], Pending::Nothing);
     assert!(matches!(next(&present(), &seen), Step::Put { .. }), "what is declared is applied");
     let client = wanted().client(&token("t"));
-    let seen = observed(object.clone(), read(Credential::AsRecorded), &[("c", client.clone())], Held::Nothing);
+    let seen = observed(object.clone(), read(Credential::AsRecorded), &[("c", client.clone())], Pending::Nothing);
     let Step::Record(record) = next(&present(), &seen) else { panic!("no record") };
     assert!(record.published.is_some(), "the client is recorded as in use");
     assert_eq!(reason(&next(&present(), &seen)), Some(Reason::Rotating));
     // `kubectl replace` took finalizer and token off meanwhile.
     let replaced = Object { token: None, finalizer: false, ..object.clone() };
-    let seen = observed(replaced, read(Credential::AsRecorded), &[("c", client)], Held::Nothing);
+    let seen = observed(replaced, read(Credential::AsRecorded), &[("c", client)], Pending::Nothing);
     assert_eq!(next(&present(), &seen), intent("5", &[]));
     // Without a credential in use there is nothing else to do.
     assert_eq!(reason(&next(&present(), &without_secret(object))), Some(Reason::Rotating));
@@ -354,9 +355,13 @@ fn a_rotation_that_waits_holds_nothing_else_back() {
 fn a_rotation_whose_post_was_for_nothing_is_not_posted_again_by_the_same_pass() {
     let object = Object { rotation_asked: true, token: Some(token("new")), ..recorded() };
     let secret = stored("t", "c", Credential::AsRecorded);
-    let mut seen =
-        observed(object.clone(), secret.clone(), &[("c", wanted().client(&token("t")))], Held::Unspent(token("new")));
-    seen.rehearsed = true;
+    let mut seen = observed(
+        object.clone(),
+        secret.clone(),
+        &[("c", wanted().client(&token("t")))],
+        Pending::Unspent(token("new")),
+    );
+    seen.dry_run_passed = true;
     let post = Step::Post { token: token("new") };
     assert_eq!(next(&present(), &seen), post);
     let client = wanted().client(&token("new"));
@@ -378,7 +383,7 @@ fn after_three_unknown_outcomes_their_clients_are_removed_before_the_next_post()
     let unknown = ["a", "b", "c"].map(token).into_iter().collect();
     let object = Object { token: Some(token("t")), finalizer: true, unknown, ..fresh() };
     let waste = wanted().client(&token("a"));
-    let mut seen = observed(object.clone(), Secret::Absent, &[], Held::Unspent(token("t")));
+    let mut seen = observed(object.clone(), Secret::Absent, &[], Pending::Unspent(token("t")));
     assert_eq!(next(&present(), &seen), Step::List);
     seen.absorb(&Step::List, Answer::Listing(BTreeMap::from([(id("waste"), waste)])));
     assert_eq!(next(&present(), &seen), Step::ReadLive);
@@ -386,13 +391,13 @@ fn after_three_unknown_outcomes_their_clients_are_removed_before_the_next_post()
     let delete = Step::Delete { client_id: id("waste"), because: Removal::Disowned };
     assert_eq!(next(&present(), &seen), delete);
     seen.absorb(&delete, Answer::Deleted);
-    assert_eq!(next(&present(), &seen), Step::Rehearse { write: SecretWrite::Create });
+    assert_eq!(next(&present(), &seen), Step::DryRun { write: SecretWrite::Create });
 }
 
 #[test]
 fn a_client_whose_secret_was_not_shown_is_deleted_and_then_the_failure_is_said() {
     let object = Object { token: Some(token("t")), finalizer: true, ..fresh() };
-    let mut seen = observed(object, Secret::Absent, &[], Held::Unspent(token("t")));
+    let mut seen = observed(object, Secret::Absent, &[], Pending::Unspent(token("t")));
     let failure = Failure::retry(Reason::APIUnavailable, "no secret");
     seen.absorb(&Step::Post { token: token("t") }, Answer::Unknown(failure, Some(id("keyless"))));
     let delete = next(&present(), &seen);
@@ -423,7 +428,7 @@ fn deletion_deletes_the_recorded_client_and_then_lets_the_object_go() {
 #[test]
 fn deletion_lists_first_where_a_post_may_have_made_what_nothing_names() {
     let object = Object { token: Some(token("t")), finalizer: true, ..fresh() };
-    let mut seen = established(observed(object, Secret::Absent, &[], Held::Nothing));
+    let mut seen = established(observed(object, Secret::Absent, &[], Pending::Nothing));
     assert_eq!(next(&leaving(), &seen), Step::List);
     seen.absorb(&Step::List, Answer::Listing(BTreeMap::from([(id("lost"), wanted().client(&token("t")))])));
     assert_eq!(next(&leaving(), &seen), Step::Delete { client_id: id("lost"), because: Removal::ObjectDeleted });
@@ -472,12 +477,12 @@ fn a_secret_that_the_cluster_changes_back_is_not_written_again_and_again() {
 
 #[test]
 fn an_object_without_our_finalizer_that_is_deleted_is_none_of_our_business() {
-    assert_eq!(next(&leaving(), &observed(fresh(), Secret::Absent, &[], Held::Nothing)), Step::Rest);
+    assert_eq!(next(&leaving(), &observed(fresh(), Secret::Absent, &[], Pending::Nothing)), Step::Rest);
 }
 
 #[test]
 fn a_pass_gives_way_after_three_conflicts_and_records_nothing() {
-    let mut seen = observed(fresh(), Secret::Absent, &[], Held::Nothing);
+    let mut seen = observed(fresh(), Secret::Absent, &[], Pending::Nothing);
     for _ in 0..3 {
         seen.absorb(&intent("1", &[]), Answer::Conflict);
     }
@@ -490,7 +495,7 @@ fn a_pass_gives_way_after_three_conflicts_and_records_nothing() {
 fn a_record_that_failed_ends_the_pass() {
     let waiting = Failure::wait(Reason::ProjectNotFound, "create it");
     for failure in [None, Some(waiting)] {
-        let mut seen = observed(fresh(), foreign(None, Content::Other), &[], Held::Nothing);
+        let mut seen = observed(fresh(), foreign(None, Content::Other), &[], Pending::Nothing);
         seen.failure = failure;
         let record = next(&present(), &seen);
         assert!(matches!(record, Step::Record(_)), "{record:?}");
@@ -504,7 +509,7 @@ fn a_converged_state_is_recorded_and_rests() {
     let mut seen = at_rest();
     let record = next(&present(), &seen);
     let Step::Record(said) = &record else { panic!("{record:?}") };
-    assert_eq!((&said.verdict, said.retiring.as_slice()), (&Verdict::Converged, [].as_slice()));
+    assert_eq!((&said.conclusion, said.retiring.as_slice()), (&Conclusion::Converged, [].as_slice()));
     let object = seen.object.clone();
     seen.absorb(&record, Answer::Recorded(object));
     assert_eq!(next(&present(), &seen), Step::Rest);
@@ -516,9 +521,9 @@ fn any_observed() -> impl Strategy<Value = Observed> {
     let ids = || prop::option::of(prop::sample::select(vec!["x", "y", "foreign"]));
     let secret = (0..3, tokens(), ids(), 0..4);
     let object = (tokens(), ids(), prop::bool::ANY, prop::bool::ANY, prop::collection::btree_set(0..3, 0..3));
-    let held = (0..4, prop::sample::select(vec!["a", "b"]));
+    let pending = (0..4, prop::sample::select(vec!["a", "b"]));
     let clients = prop::collection::btree_map(prop::sample::select(vec!["x", "y", "z"]), prop::bool::ANY, 0..3);
-    (object, secret, held, clients, prop::bool::ANY).prop_map(|(object, secret, held, clients, out_of_reach)| {
+    (object, secret, pending, clients, prop::bool::ANY).prop_map(|(object, secret, pending, clients, out_of_reach)| {
         let (random, client_id, finalizer, rotation_asked, unknown) = object;
         let object = Object {
             token: random.map(token),
@@ -544,18 +549,20 @@ fn any_observed() -> impl Strategy<Value = Observed> {
                 retained: false,
             }),
         };
-        let held = match held {
-            (0, _) => Held::Nothing,
-            (1, random) => Held::Unspent(token(random)),
+        let pending = match pending {
+            (0, _) => Pending::Nothing,
+            (1, random) => Pending::Unspent(token(random)),
             (2, random) => credential(random, "held"),
-            (_, _) => Held::Keyless { client_id: id("keyless"), failure: Failure::retry(Reason::APIUnavailable, "") },
+            (_, _) => {
+                Pending::Keyless { client_id: id("keyless"), failure: Failure::retry(Reason::APIUnavailable, "") }
+            }
         };
         let marked = |ours: bool| RemoteClient {
             settings: Settings::default(),
             marker: ours.then(|| wanted().marker(&token("a"))),
         };
         let remote: Vec<_> = clients.into_iter().map(|(client_id, ours)| (client_id, marked(ours))).collect();
-        let mut seen = observed(object, secret, &remote, held);
+        let mut seen = observed(object, secret, &remote, pending);
         seen.project = out_of_reach.then(|| Failure::retry(Reason::APIUnavailable, ""));
         seen
     })
@@ -593,7 +600,7 @@ fn answer(step: &Step, seen: &Observed, luck: u8) -> Answer {
                 Object { token: Some(fresh_token.clone()), unknown: unknown.clone(), finalizer: true, ..object };
             Answer::Intent(object, fresh_token)
         }
-        Step::Rehearse { .. } => Answer::Rehearsed,
+        Step::DryRun { .. } => Answer::DryRunPassed,
         Step::Post { token } => {
             Answer::Created { client_id: id("made"), digest: Digest::new("d"), client: wanted().client(token) }
         }
@@ -611,12 +618,12 @@ fn answer(step: &Step, seen: &Observed, luck: u8) -> Answer {
             Answer::Taken { client_id: client_id.clone(), digest: Digest::new("d") }
         }
         Step::TakeOver { client_id, token, .. } => Answer::Stored(stored(token, client_id)),
-        Step::LeaveSecret { retained, .. } => match &seen.secret {
+        Step::ReleaseSecret { retained, .. } => match &seen.secret {
             Secret::Ours(before) => Answer::Stored(Stored { owned: false, retained: *retained, ..before.clone() }),
             Secret::Absent | Secret::Foreign(_) => Answer::Conflict,
         },
         Step::DeleteSecret { .. } => Answer::SecretGone,
-        Step::AskDefinition => Answer::Definition(if luck == 4 { Definition::Away } else { Definition::Established }),
+        Step::CheckCrd => Answer::CrdState(if luck == 4 { CrdState::Away } else { CrdState::Established }),
         Step::Abandon { .. } => Answer::Abandoned,
         Step::Forget | Step::Rest => Answer::Forgotten,
         Step::Record(record) => {
@@ -640,7 +647,7 @@ proptest! {
     ) {
         let desired = if deleting { leaving() } else { present() };
         let known: BTreeMap<ClientId, RemoteClient> = seen.remote.iter().filter_map(|(id, known)| match known {
-            Remote::Listed(client) | Remote::Unmoved(client) | Remote::Read(client) => Some((id.clone(), client.clone())),
+            Remote::Listed(client) | Remote::PutIgnored(client) | Remote::Read(client) => Some((id.clone(), client.clone())),
             Remote::Missing(_) | Remote::Absent | Remote::Deleted => None,
         }).collect();
         let named: Vec<_> = seen.object.recorded.client_id.iter().cloned().chain([id("held"), id("keyless"), id("made")]).collect();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Credential, Definition, Object, RemoteClient, Secret, Stored};
+use super::{CrdState, Credential, Object, RemoteClient, Secret, Stored};
 use crate::decide::failure::Failure;
 use crate::decide::id::{ClientId, Digest, Token, Version};
 
@@ -25,7 +25,7 @@ pub enum Answer {
     /// What the Secret's data holds, and whether its shape is as wanted.
     Data(Credential, bool),
     /// Writing the Secret would work.
-    Rehearsed,
+    DryRunPassed,
     /// The client that a POST made.
     Created {
         /// Its id.
@@ -43,7 +43,7 @@ pub enum Answer {
         digest: Digest,
     },
     /// Whether OAuthClients are kept.
-    Definition(Definition),
+    CrdState(CrdState),
     /// What is given up is in the project's status.
     Abandoned,
     /// The POST was refused or never sent: its token stays unspent.

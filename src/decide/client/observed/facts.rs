@@ -74,19 +74,19 @@ pub enum Replaced {
 
 /// What this process' POSTs for the object, after its first success, bar.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Posts {
+pub enum Cooldown {
     /// Nothing.
     #[default]
-    Free,
+    None,
     /// The last was less than ten minutes ago.
-    Pause,
+    Short,
     /// The last three gave no usable answer, and the last was less than an hour ago.
-    LongPause,
+    Long,
 }
 
 /// Whether the API server keeps OAuthClients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Definition {
+pub enum CrdState {
     /// It does.
     Established,
     /// Their definition is being deleted, or is gone: their objects go with it, and nobody deleted them one by one.
@@ -166,7 +166,7 @@ pub enum Remote {
     /// Seen in a listing: good enough to compare with, not to replace its metadata.
     Listed(RemoteClient),
     /// Seen in a listing that was begun after this process' last PUT of it, and still as it was before that PUT.
-    Unmoved(RemoteClient),
+    PutIgnored(RemoteClient),
     /// Read by its id in this pass, or written by this pass.
     Read(RemoteClient),
     /// A `GET` by id said 404 at this tick. Proves nothing by itself.
@@ -188,7 +188,7 @@ pub struct RemoteClient {
 
 /// What this process holds for the object, and no other process can.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Held {
+pub enum Pending {
     /// Nothing.
     Nothing,
     /// A token that this process wrote to the object and that was never POSTed.
@@ -232,7 +232,7 @@ impl Remote {
     #[must_use]
     pub fn client(&self) -> Option<&RemoteClient> {
         match self {
-            Self::Listed(client) | Self::Unmoved(client) | Self::Read(client) => Some(client),
+            Self::Listed(client) | Self::PutIgnored(client) | Self::Read(client) => Some(client),
             Self::Missing(_) | Self::Absent | Self::Deleted => None,
         }
     }
@@ -249,7 +249,7 @@ impl Secret {
     }
 }
 
-impl Held {
+impl Pending {
     /// The client that this process made and holds. One whose credential it was given to adopt it is not its own.
     #[must_use]
     pub fn client_id(&self) -> Option<&ClientId> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::decide::client::next::{Record, Verdict};
+use crate::decide::client::next::{Conclusion, Record};
 use crate::decide::id::Uid;
 
 fn object(version: &str) -> Object {
@@ -34,13 +34,13 @@ fn stored(digest: &str) -> Stored {
 }
 
 fn record() -> Step {
-    let verdict = Verdict::Converged;
-    Step::Record(Box::new(Record { version: Version::new("1"), verdict, published: None, retiring: Vec::new() }))
+    let conclusion = Conclusion::Converged;
+    Step::Record(Box::new(Record { version: Version::new("1"), conclusion, published: None, retiring: Vec::new() }))
 }
 
 /// A pass that has just recorded, with a Secret whose credential has this digest.
 fn recorded_with(digest: &str) -> Observed {
-    let mut seen = Observed::begin(object("1"), Secret::Ours(stored(digest)), BTreeMap::new(), Held::Nothing);
+    let mut seen = Observed::begin(object("1"), Secret::Ours(stored(digest)), BTreeMap::new(), Pending::Nothing);
     seen.absorb(&record(), Answer::Recorded(object("2")));
     assert!(seen.recorded);
     seen
@@ -72,7 +72,7 @@ fn a_credential_is_the_recorded_one_after_a_record_only_by_its_digest() {
 
 #[test]
 fn a_listing_from_before_the_record_is_none_to_clean_by() {
-    let mut seen = Observed::begin(object("1"), Secret::Absent, BTreeMap::new(), Held::Nothing);
+    let mut seen = Observed::begin(object("1"), Secret::Absent, BTreeMap::new(), Pending::Nothing);
     seen.absorb(&Step::List, Answer::Listing(BTreeMap::new()));
     assert_eq!(seen.listing, Some(1));
     seen.absorb(&record(), Answer::Recorded(object("2")));

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use crate::decide::client::next::{Kept, Published};
+use crate::decide::client::next::{Published, StoredCredential};
 use crate::decide::id::{ClientId, Digest, Version};
 
 const NOW: i64 = 1_000_000;
@@ -115,16 +115,16 @@ struct Pass {
 }
 
 impl Pass {
-    fn ended(object: OAuthClient, verdict: Verdict) -> Self {
+    fn ended(object: OAuthClient, conclusion: Conclusion) -> Self {
         let retiring = object.status.iter().flat_map(|status| status.retiring.iter().flatten());
         Self {
             record: Record {
                 version: Version::new("7"),
-                published: match verdict {
-                    Verdict::Converged => Some(published("c-1", "5", None)),
-                    Verdict::Blocked(_) => None,
+                published: match conclusion {
+                    Conclusion::Converged => Some(published("c-1", "5", None)),
+                    Conclusion::Blocked(_) => None,
                 },
-                verdict,
+                conclusion,
                 retiring: retiring.map(|retiring| ClientId::new(&retiring.client_id)).collect(),
             },
             deleting: false,
@@ -149,11 +149,11 @@ impl Pass {
 
     fn failed(object: OAuthClient, reason: Reason, disposition: Disposition) -> Self {
         let failure = Failure { reason, message: "mend it".into(), disposition };
-        Self::ended(object, Verdict::Blocked(failure))
+        Self::ended(object, Conclusion::Blocked(failure))
     }
 
-    fn ending(&self) -> Ending<'_> {
-        Ending {
+    fn input(&self) -> ReportInput<'_> {
+        ReportInput {
             object: &self.object,
             record: &self.record,
             deleting: self.deleting,
@@ -167,7 +167,7 @@ impl Pass {
     }
 
     fn report(&self) -> OAuthClientStatus {
-        report(&self.ending())
+        report(&self.input())
     }
 
     fn conditions(&self) -> Vec<Condition> {
@@ -175,7 +175,7 @@ impl Pass {
     }
 
     fn requeue(&self) -> Option<Duration> {
-        requeue(&self.ending(), &self.report(), Duration::from_secs(8))
+        requeue(&self.input(), &self.report(), Duration::from_secs(8))
     }
 
     /// The pass that follows, which meets the same so much later.
@@ -190,7 +190,7 @@ impl Pass {
 fn published(client_id: &str, version: &str, digest: Option<&str>) -> Published {
     Published {
         client_id: ClientId::new(client_id),
-        credential: Some(Kept { version: Version::new(version), digest: digest.map(Digest::new) }),
+        credential: Some(StoredCredential { version: Version::new(version), digest: digest.map(Digest::new) }),
         adopted: false,
         drift: None,
     }
@@ -345,7 +345,7 @@ fn a_client_that_was_proved_wrong_is_ready_again_only_when_a_pass_succeeds() {
 
     let away = Pass::blocked(object.clone(), Reason::APIUnavailable);
     assert_eq!(away.conditions(), not_there(Reason::APIUnavailable, "Unknown", "Reconciling"));
-    let mended = Pass::ended(object, Verdict::Converged);
+    let mended = Pass::ended(object, Conclusion::Converged);
     let wanted = [
         says("Ready", "True", "Ready", READY, 1, NOW),
         says("Synced", "True", "Ready", SYNCED, 1, NOW),
@@ -456,7 +456,7 @@ fn what_a_pass_has_given_up_is_stalled_whatever_its_reason() {
 
 #[test]
 fn a_first_success_records_all_that_was_made() {
-    let mut pass = Pass::ended(new(), Verdict::Converged);
+    let mut pass = Pass::ended(new(), Conclusion::Converged);
     pass.record.published = Some(published("c-1", "5", Some("d-1")));
     let mut wanted = converged_status();
     for condition in wanted.conditions.iter_mut().flatten() {
@@ -467,14 +467,14 @@ fn a_first_success_records_all_that_was_made() {
 
 #[test]
 fn a_pass_that_finds_all_as_it_was_changes_nothing() {
-    assert_eq!(Pass::ended(converged(), Verdict::Converged).report(), converged_status());
+    assert_eq!(Pass::ended(converged(), Conclusion::Converged).report(), converged_status());
 }
 
 #[test]
 fn an_applied_edit_is_recorded_and_the_pinned_project_stays() {
     let mut object = edited();
     object.status.as_mut().unwrap().project_id = Some("pinned".into());
-    let mut pass = Pass::ended(object, Verdict::Converged);
+    let mut pass = Pass::ended(object, Conclusion::Converged);
     pass.keys = BTreeSet::new();
     let wanted = OAuthClientStatus {
         observed_generation: Some(2),
@@ -507,7 +507,7 @@ fn replacing(replaced: bool) -> Pass {
     let mut object = converged();
     object.status.as_mut().unwrap().retiring =
         Some(vec![Retiring { client_id: "c-0".into(), delete_after: Time(at(NOW + 100)) }]);
-    let mut pass = Pass::ended(object, Verdict::Converged);
+    let mut pass = Pass::ended(object, Conclusion::Converged);
     pass.record.published = Some(published("c-2", "6", Some("d-2")));
     pass.record.retiring = vec![ClientId::new("c-0"), ClientId::new("c-1")];
     pass.replaced = replaced;
@@ -568,7 +568,7 @@ fn a_request_to_look_again_is_handled_by_every_pass() {
         let mut object = new();
         object.metadata.annotations = Some(annotations);
         for pass in
-            [Pass::ended(object.clone(), Verdict::Converged), Pass::blocked(object.clone(), Reason::APIUnavailable)]
+            [Pass::ended(object.clone(), Conclusion::Converged), Pass::blocked(object.clone(), Reason::APIUnavailable)]
         {
             assert_eq!(pass.report().last_handled_reconcile_at.as_deref(), Some(wanted));
         }
@@ -577,7 +577,7 @@ fn a_request_to_look_again_is_handled_by_every_pass() {
 
 #[test]
 fn a_client_in_order_is_woken_when_the_first_overlap_ends_and_else_by_events_only() {
-    assert_eq!(Pass::ended(converged(), Verdict::Converged).requeue(), None);
+    assert_eq!(Pass::ended(converged(), Conclusion::Converged).requeue(), None);
     assert_eq!(replacing(true).requeue(), Some(Duration::from_secs(100)));
     let mut late = replacing(true);
     late.now += 200;
@@ -641,7 +641,7 @@ fn any_pass() -> impl Strategy<Value = Pass> {
     let reasons = prop::sample::select(Reason::ALL.to_vec());
     let blocked =
         (any_object(), reasons, dispositions).prop_map(|(object, reason, how)| Pass::failed(object, reason, how));
-    let done = any_object().prop_map(|object| Pass::ended(object, Verdict::Converged));
+    let done = any_object().prop_map(|object| Pass::ended(object, Conclusion::Converged));
     let replaced = Just(replacing(true));
     let flags = (any::<bool>(), any::<bool>(), any::<bool>());
     (prop_oneof![blocked, done, replaced], flags).prop_map(|(mut pass, (matches, deleting, replaced))| {
@@ -662,9 +662,9 @@ proptest! {
 
     #[test]
     fn a_status_is_read_back_as_it_was_written(pass in any_pass(), nanoseconds in 0_i64..1_000_000_000) {
-        let mut ending = pass.ending();
-        ending.now += SignedDuration::from_nanos(nanoseconds);
-        let status = report(&ending);
+        let mut input = pass.input();
+        input.now += SignedDuration::from_nanos(nanoseconds);
+        let status = report(&input);
         let text = serde_json::to_string(&status).unwrap();
         prop_assert_eq!(serde_json::from_str::<OAuthClientStatus>(&text).unwrap(), status);
     }
@@ -687,7 +687,7 @@ proptest! {
 
     #[test]
     fn a_blocked_object_is_always_looked_at_again(pass in any_pass()) {
-        let blocked = matches!(pass.record.verdict, Verdict::Blocked(_));
+        let blocked = matches!(pass.record.conclusion, Conclusion::Blocked(_));
         let again = pass.requeue();
         prop_assert!(!blocked || again.is_some_and(|again| !again.is_zero()), "{:?}", again);
         prop_assert!(again.is_none_or(|again| again <= DEFAULT_OVERLAP), "{:?}", again);

@@ -3,7 +3,7 @@
 use super::*;
 
 fn going(policy: Policy, forced: bool) -> Desired {
-    Desired::Absent(Leaving { policy, forced })
+    Desired::Absent(Deletion { policy, forced })
 }
 
 fn kept() -> Desired {
@@ -11,7 +11,7 @@ fn kept() -> Desired {
 }
 
 fn with_secret(object: Object, owned: bool, retained: bool) -> Observed {
-    let mut seen = observed(object, stored("t", "c", Credential::AsRecorded), &[], Held::Nothing);
+    let mut seen = observed(object, stored("t", "c", Credential::AsRecorded), &[], Pending::Nothing);
     if let Secret::Ours(ours) = &mut seen.secret {
         (ours.owned, ours.retained) = (owned, retained);
     }
@@ -23,7 +23,7 @@ fn away() -> Failure {
 }
 
 fn leave() -> Step {
-    Step::LeaveSecret { retained: true, version: Version::new("4") }
+    Step::ReleaseSecret { retained: true, version: Version::new("4") }
 }
 
 fn let_go() -> Step {
@@ -54,8 +54,8 @@ fn a_retained_client_is_marked_then_its_secret_and_only_then_the_object_goes() {
 
 #[test]
 fn while_the_definition_goes_everything_stays_whatever_the_policy_and_whether_meshagent_answers() {
-    let mut seen = observed(recorded(), stored("t", "c", Credential::AsRecorded), &[], Held::Nothing);
-    seen.absorb(&Step::AskDefinition, Answer::Definition(Definition::Away));
+    let mut seen = observed(recorded(), stored("t", "c", Credential::AsRecorded), &[], Pending::Nothing);
+    seen.absorb(&Step::CheckCrd, Answer::CrdState(CrdState::Away));
     let get = next(&leaving(), &seen);
     assert_eq!(get, Step::Get { client_id: id("c") });
     seen.absorb(&get, Answer::Failed(away()));
@@ -71,7 +71,7 @@ fn while_the_definition_goes_everything_stays_whatever_the_policy_and_whether_me
 #[test]
 fn nothing_is_deleted_before_it_is_known_that_somebody_deleted_the_object() {
     let mut seen = at_rest();
-    seen.absorb(&Step::AskDefinition, Answer::Failed(away()));
+    seen.absorb(&Step::CheckCrd, Answer::Failed(away()));
     assert_eq!(reason(&next(&leaving(), &seen)), Some(Reason::APIUnavailable));
     assert_eq!(reason(&next(&going(Policy::Delete, true), &seen)), Some(Reason::APIUnavailable), "not by force either");
 }
@@ -141,7 +141,7 @@ fn what_the_garbage_collector_was_told_to_leave_is_deleted_by_the_operator() {
 #[test]
 fn a_secret_that_the_cache_does_not_show_is_looked_for_before_the_object_goes() {
     for desired in [kept(), leaving()] {
-        let mut seen = established(observed(recorded(), Secret::Absent, &[], Held::Nothing));
+        let mut seen = established(observed(recorded(), Secret::Absent, &[], Pending::Nothing));
         seen.remote.insert(id("c"), Remote::Deleted);
         seen.listing = Some(0);
         assert_eq!(next(&desired, &seen), Step::ReadLive);
@@ -156,7 +156,7 @@ fn after_a_failed_call_a_write_that_meets_a_newer_version_is_looked_into_and_aft
     for leaving in [kept(), going(Policy::Delete, true)] {
         let mut seen = with_secret(recorded(), false, true);
         seen.absorb(&Step::Get { client_id: id("c") }, Answer::Failed(away()));
-        if let Desired::Absent(Leaving { policy: Policy::Delete, .. }) = leaving {
+        if let Desired::Absent(Deletion { policy: Policy::Delete, .. }) = leaving {
             seen.abandoned = true;
             seen.secret = Secret::Absent;
             seen.live = Some(0);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::decide::client::desired::lifecycle::{Adopt, CredentialRef};
-use crate::decide::client::observed::Posts;
+use crate::decide::client::observed::Cooldown;
 
 fn adopting(with_credential: bool) -> Wanted {
     let credential = with_credential.then(|| CredentialRef {
@@ -27,7 +27,7 @@ fn allowed(mut seen: Observed) -> Observed {
 }
 
 fn new_object() -> Observed {
-    allowed(observed(fresh(), Secret::Absent, &[], Held::Nothing))
+    allowed(observed(fresh(), Secret::Absent, &[], Pending::Nothing))
 }
 
 /// Carries out the next step, which has to be this one.
@@ -46,7 +46,7 @@ fn get(client_id: &str) -> Step {
 
 #[test]
 fn nothing_is_adopted_and_nobody_asked_without_the_project_s_consent() {
-    let seen = observed(fresh(), Secret::Absent, &[], Held::Nothing);
+    let seen = observed(fresh(), Secret::Absent, &[], Pending::Nothing);
     for with_credential in [false, true] {
         assert_eq!(reason(&step(&adopting(with_credential), &seen)), Some(Reason::AdoptionNotAllowed));
     }
@@ -66,7 +66,7 @@ fn a_client_is_adopted_by_its_marker_and_there_is_no_secret_without_a_credential
     seen.absorb(&put, Answer::Updated(updated));
     let Step::Record(record) = step(&wanted, &seen) else { panic!("no record") };
     let published = Published { client_id: id("theirs"), credential: None, adopted: true, drift: None };
-    assert_eq!((record.verdict, record.published), (Verdict::Converged, Some(published)));
+    assert_eq!((record.conclusion, record.published), (Conclusion::Converged, Some(published)));
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_credential_that_is_given_is_published_in_the_place_of_a_post() {
     go(&wanted, &mut seen, get("theirs"), Answer::Client(Some(unmarked())));
     let object = with_intent(&seen);
     go(&wanted, &mut seen, intent("1", &[]), Answer::Intent(object, token("t")));
-    go(&wanted, &mut seen, Step::Rehearse { write: SecretWrite::Create }, Answer::Rehearsed);
+    go(&wanted, &mut seen, Step::DryRun { write: SecretWrite::Create }, Answer::DryRunPassed);
     let take = Step::TakeCredential { token: token("t"), client_id: id("theirs") };
     go(&wanted, &mut seen, take, Answer::Taken { client_id: id("theirs"), digest: Digest::new("d") });
     let (client_id, digest) = (id("theirs"), Digest::new("d"));
@@ -85,14 +85,14 @@ fn a_credential_that_is_given_is_published_in_the_place_of_a_post() {
 
 #[test]
 fn a_pass_that_lost_does_not_delete_the_client_that_it_was_to_adopt() {
-    let held = Held::Credential {
+    let pending = Pending::Credential {
         token: token("mine"),
         client_id: id("theirs"),
         digest: Digest::new("d"),
         origin: Origin::Adopted,
     };
     let object = Object { token: Some(token("another")), finalizer: true, ..fresh() };
-    let seen = allowed(observed(object, Secret::Absent, &[("theirs", unmarked())], held));
+    let seen = allowed(observed(object, Secret::Absent, &[("theirs", unmarked())], pending));
     assert_eq!(step(&adopting(true), &seen), Step::Forget);
 }
 
@@ -125,7 +125,7 @@ fn an_adopted_client_that_is_gone_is_never_recreated_also_without_the_field_and_
     object.recorded.secret_name = Some("web-oauth".to_owned());
     object.rotation_asked = true;
     for wanted in [wanted(), Wanted { adopt: None, ..adopting(true) }] {
-        let mut seen = observed(object.clone(), stored("t", "c", Credential::AsRecorded), &[], Held::Nothing);
+        let mut seen = observed(object.clone(), stored("t", "c", Credential::AsRecorded), &[], Pending::Nothing);
         go(&wanted, &mut seen, get("c"), Answer::Client(None));
         go(&wanted, &mut seen, Step::List, Answer::Listing(BTreeMap::new()));
         assert_eq!(reason(&step(&wanted, &seen)), Some(Reason::AdoptedClientGone));
@@ -143,11 +143,11 @@ fn a_secret_in_the_way_is_taken_over_only_if_it_holds_the_client_to_be_adopted()
         Wanted { adopt, ..wanted }
     };
     let wanted = in_place(adopting(true));
-    let mut seen = allowed(observed(fresh(), foreign(None, Content::Unread), &[], Held::Nothing));
+    let mut seen = allowed(observed(fresh(), foreign(None, Content::Unread), &[], Pending::Nothing));
     let live = |content| Answer::Live(Some(fresh()), foreign(None, content), None);
     go(&wanted, &mut seen, Step::ReadLive, live(Content::Other));
     assert_eq!(reason(&step(&wanted, &seen)), Some(Reason::SecretConflict));
-    let mut seen = allowed(observed(fresh(), foreign(None, Content::Unread), &[], Held::Nothing));
+    let mut seen = allowed(observed(fresh(), foreign(None, Content::Unread), &[], Pending::Nothing));
     go(&wanted, &mut seen, Step::ReadLive, live(Content::Adoptable));
     go(&wanted, &mut seen, get("theirs"), Answer::Client(Some(unmarked())));
     let object = with_intent(&seen);
@@ -157,7 +157,7 @@ fn a_secret_in_the_way_is_taken_over_only_if_it_holds_the_client_to_be_adopted()
 }
 
 /// What the object's former self left behind: its Secret and its client.
-fn left_behind(marker: Marker) -> (Secret, RemoteClient) {
+fn superseded(marker: Marker) -> (Secret, RemoteClient) {
     let owner = Owner { uid: Uid::new("former"), ..wanted().owner };
     let marker = Marker { owner, token: Token::mint(&Uid::new("former"), "r"), ..marker };
     (
@@ -168,8 +168,8 @@ fn left_behind(marker: Marker) -> (Secret, RemoteClient) {
 
 #[test]
 fn what_was_left_behind_is_taken_back_without_a_post() {
-    let (secret, client) = left_behind(Marker { retained: true, ..wanted().marker(&token("t")) });
-    let mut seen = observed(fresh(), secret, &[("c", client.clone())], Held::Nothing);
+    let (secret, client) = superseded(Marker { retained: true, ..wanted().marker(&token("t")) });
+    let mut seen = observed(fresh(), secret, &[("c", client.clone())], Pending::Nothing);
     let wanted = wanted();
     go(&wanted, &mut seen, get("c"), Answer::Client(Some(client)));
     let object = with_intent(&seen);
@@ -182,13 +182,13 @@ fn what_was_left_behind_is_taken_back_without_a_post() {
     assert_eq!(result.marker, Some(wanted.marker(&token("t"))));
     let updated = (**result).clone();
     seen.absorb(&put, Answer::Updated(updated));
-    assert!(matches!(step(&wanted, &seen), Step::Record(record) if record.verdict == Verdict::Converged));
+    assert!(matches!(step(&wanted, &seen), Step::Record(record) if record.conclusion == Conclusion::Converged));
 }
 
 #[test]
 fn a_secret_of_a_former_object_whose_client_was_to_go_is_a_conflict() {
-    let (secret, client) = left_behind(wanted().marker(&token("t")));
-    let mut seen = observed(fresh(), secret, &[], Held::Nothing);
+    let (secret, client) = superseded(wanted().marker(&token("t")));
+    let mut seen = observed(fresh(), secret, &[], Pending::Nothing);
     go(&wanted(), &mut seen, get("c"), Answer::Client(Some(client)));
     assert_eq!(reason(&step(&wanted(), &seen)), Some(Reason::SecretConflict));
 }
@@ -197,7 +197,7 @@ fn a_secret_of_a_former_object_whose_client_was_to_go_is_a_conflict() {
 fn a_secret_that_names_a_client_of_others_makes_nobody_touch_it() {
     // Whoever may write the Secret has put another client's id, and any secret, into it.
     let secret = stored("t", "victim", Credential::Other(Digest::new("forged")));
-    let mut seen = observed(recorded(), secret, &[], Held::Nothing);
+    let mut seen = observed(recorded(), secret, &[], Pending::Nothing);
     go(&wanted(), &mut seen, get("victim"), Answer::Client(Some(unmarked())));
     assert_eq!(step(&wanted(), &seen), intent("5", &["t"]), "the credential is lost, and replaced");
 }
@@ -214,10 +214,10 @@ fn a_lost_credential_waits_for_a_person_where_the_spec_says_so() {
 #[test]
 fn after_the_first_success_posts_are_few() {
     let mut seen = without_secret(recorded());
-    for posts in [Posts::Pause, Posts::LongPause] {
-        seen.posts = posts;
+    for cooldown in [Cooldown::Short, Cooldown::Long] {
+        seen.cooldown = cooldown;
         assert_eq!(reason(&step(&wanted(), &seen)), Some(Reason::Rotating));
-        let before = Observed { posts, ..observed(fresh(), Secret::Absent, &[], Held::Nothing) };
+        let before = Observed { cooldown, ..observed(fresh(), Secret::Absent, &[], Pending::Nothing) };
         assert_eq!(step(&wanted(), &before), intent("1", &[]), "before it nothing is barred");
     }
 }
@@ -225,9 +225,9 @@ fn after_the_first_success_posts_are_few() {
 #[test]
 fn at_a_limit_the_object_s_own_waste_is_removed_once_before_the_next_post() {
     let object = Object { token: Some(token("t")), finalizer: true, unknown: [token("a")].into(), ..fresh() };
-    let mut seen = observed(object.clone(), Secret::Absent, &[], Held::Unspent(token("t")));
+    let mut seen = observed(object.clone(), Secret::Absent, &[], Pending::Unspent(token("t")));
     let limit = || Answer::Refused(Failure::stalled(Reason::LimitReached, "full"));
-    go(&wanted(), &mut seen, Step::Rehearse { write: SecretWrite::Create }, Answer::Rehearsed);
+    go(&wanted(), &mut seen, Step::DryRun { write: SecretWrite::Create }, Answer::DryRunPassed);
     let post = Step::Post { token: token("t") };
     go(&wanted(), &mut seen, post.clone(), limit());
     let waste = BTreeMap::from([(id("waste"), wanted().client(&token("a")))]);
@@ -245,7 +245,7 @@ fn drift_that_a_put_did_not_move_is_said_and_not_fought() {
     let mut seen = at_rest();
     seen.remote.insert(id("c"), Remote::Listed(kept.clone()));
     assert!(matches!(step(&wanted(), &seen), Step::Put { .. }), "the first time it is repaired");
-    seen.remote.insert(id("c"), Remote::Unmoved(kept.clone()));
+    seen.remote.insert(id("c"), Remote::PutIgnored(kept.clone()));
     let Step::Record(record) = step(&wanted(), &seen) else { panic!("no record") };
     let digest = record.published.and_then(|published| published.drift).unwrap();
     assert_eq!(reason(&step(&wanted(), &seen)), Some(Reason::DriftPersists));
@@ -271,7 +271,7 @@ fn drift_that_a_put_did_not_move_is_said_and_not_fought() {
 fn while_it_is_suspended_only_the_owner_of_the_secret_is_written() {
     let wanted = Wanted { suspended: true, settings: Settings::default(), ..wanted() };
     let mut seen = at_rest();
-    let leave = Step::LeaveSecret { retained: false, version: Version::new("4") };
+    let leave = Step::ReleaseSecret { retained: false, version: Version::new("4") };
     let Secret::Ours(ours) = seen.secret.clone() else { panic!("not ours") };
     go(&wanted, &mut seen, leave, Answer::Stored(Stored { owned: false, ..ours }));
     let Step::Record(record) = step(&wanted, &seen) else { panic!("no record") };
@@ -333,17 +333,17 @@ fn a_former_client_that_goes_after_the_record_is_struck_off_and_deleted_once() {
 fn a_published_client_that_nobody_recorded_is_replaced_without_a_pause() {
     let object = Object { token: None, finalizer: false, ..recorded() };
     let secret = stored("new", "mine", Credential::Other(Digest::new("dm")));
-    let mut seen = observed(object.clone(), secret, &[], Held::Nothing);
-    seen.posts = Posts::Pause;
+    let mut seen = observed(object.clone(), secret, &[], Pending::Nothing);
+    seen.cooldown = Cooldown::Short;
     assert_eq!(step(&wanted(), &seen), intent("5", &["new"]));
-    seen.posts = Posts::LongPause;
+    seen.cooldown = Cooldown::Long;
     assert_eq!(reason(&step(&wanted(), &seen)), Some(Reason::Rotating));
 }
 
 #[test]
 fn the_token_of_a_recorded_client_is_not_of_unknown_outcome_when_its_secret_is_gone() {
     let lost = |remote: &[(&str, RemoteClient)]| {
-        let mut seen = observed(recorded(), Secret::Absent, remote, Held::Nothing);
+        let mut seen = observed(recorded(), Secret::Absent, remote, Pending::Nothing);
         seen.absorb(&Step::ReadLive, Answer::Live(Some(recorded()), Secret::Absent, None));
         step(&wanted(), &seen)
     };

@@ -2,8 +2,8 @@
 
 use super::adopt::{conflict, is_adopted, is_free};
 use super::conclude::{blocked, conclude, removed};
-use super::mint::{Because, mint, rotation_waits};
-use super::step::{Kept, Published, Removal, Step, Verdict};
+use super::create::{Because, create, rotation_waits};
+use super::step::{Conclusion, Published, Removal, Step, StoredCredential};
 use crate::api::Reason;
 use crate::decide::client::change::{Change, Wanted, drift};
 use crate::decide::client::observed::{Credential, Observed, Remote, RemoteClient, Stored};
@@ -11,20 +11,26 @@ use crate::decide::failure::Failure;
 use crate::decide::id::{ClientId, Digest, Token};
 
 /// The Secret counts: its client is compared with what is wanted, and recorded.
-pub(super) fn tend(wanted: &Wanted, observed: &Observed, stored: &Stored, token: &Token, client_id: &ClientId) -> Step {
+pub(super) fn converge(
+    wanted: &Wanted,
+    observed: &Observed,
+    stored: &Stored,
+    token: &Token,
+    client_id: &ClientId,
+) -> Step {
     let recorded = observed.object.recorded.client_id.as_ref();
     let adopted = is_adopted(wanted, observed);
     // A Secret that has to move is left first: it may be immutable, and that be why it has to move.
     let rotates = observed.object.rotation_asked && !adopted && !stored.misplaced && recorded == Some(client_id);
     let waits = rotation_waits(observed).filter(|_| rotates);
     if rotates && waits.is_none() {
-        return mint(wanted, observed, Because::Rotation);
+        return create(wanted, observed, Because::Rotation);
     }
     let (client_id, annotated) = match (&stored.credential, recorded) {
         (Credential::Unread, _) => return Step::ReadSecret,
-        (Credential::Broken, _) => return mint(wanted, observed, Because::of_missing_secret(observed)),
+        (Credential::Broken, _) => return create(wanted, observed, Because::of_missing_secret(observed)),
         (Credential::Other(_), Some(recorded)) if recorded == client_id => {
-            return mint(wanted, observed, Because::of_missing_secret(observed));
+            return create(wanted, observed, Because::of_missing_secret(observed));
         }
         (Credential::Other(_), Some(_) | None) => (client_id, true),
         // The data is the recorded client's, whatever the annotation says: the annotation was altered.
@@ -33,31 +39,31 @@ pub(super) fn tend(wanted: &Wanted, observed: &Observed, stored: &Stored, token:
     };
     let drift = match compare(wanted, observed, token, client_id) {
         Comparison::Step(step) => return step,
-        Comparison::Gone => return mint(wanted, observed, Because::Gone),
+        Comparison::Gone => return create(wanted, observed, Because::Gone),
         Comparison::Anothers => return blocked(observed, conflict(wanted, observed, client_id)),
         // Whoever may write the Secret could name any client in it.
-        Comparison::Nobodys => return mint(wanted, observed, Because::of_missing_secret(observed)),
+        Comparison::Nobodys => return create(wanted, observed, Because::of_missing_secret(observed)),
         Comparison::Same => None,
         Comparison::Drift(drift) => Some(drift),
     };
-    if let Some(step) = tidy(observed, stored, client_id, annotated) {
+    if let Some(step) = repair(observed, stored, client_id, annotated) {
         return step;
     }
     let digest = match &stored.credential {
         Credential::Other(digest) => Some(digest.clone()),
         Credential::Unread | Credential::AsRecorded | Credential::Broken => None,
     };
-    let (verdict, drift) =
-        drift.map_or((Verdict::Converged, None), |(failure, digest)| (Verdict::Blocked(failure), Some(digest)));
+    let (conclusion, drift) =
+        drift.map_or((Conclusion::Converged, None), |(failure, digest)| (Conclusion::Blocked(failure), Some(digest)));
     // Said last: whatever else there is to do is done while a rotation waits.
-    let verdict = waits.map_or(verdict, Verdict::Blocked);
-    let credential = Some(Kept { version: stored.version.clone(), digest });
+    let conclusion = waits.map_or(conclusion, Conclusion::Blocked);
+    let credential = Some(StoredCredential { version: stored.version.clone(), digest });
     let adopted = adopted || super::adopt::is_marked_adopted(observed.remote.get(client_id));
-    conclude(observed, verdict, Some(Published { client_id: client_id.clone(), credential, adopted, drift }))
+    conclude(observed, conclusion, Some(Published { client_id: client_id.clone(), credential, adopted, drift }))
 }
 
 /// What is left to do before the record: the Secret's place and shape, the one under its former name, former clients.
-fn tidy(observed: &Observed, stored: &Stored, client_id: &ClientId, annotated: bool) -> Option<Step> {
+fn repair(observed: &Observed, stored: &Stored, client_id: &ClientId, annotated: bool) -> Option<Step> {
     let (client, version) = (client_id.clone(), stored.version.clone());
     if stored.retained && observed.live.is_none() {
         // Who wrote that saw the object being deleted: this pass' view of the object may be older.
@@ -101,13 +107,13 @@ pub(super) fn compare(wanted: &Wanted, observed: &Observed, token: &Token, clien
         Some(Remote::Missing(_)) => return Comparison::Step(Step::List),
         Some(Remote::Absent | Remote::Deleted) => return Comparison::Gone,
         Some(Remote::Listed(client)) => (client, false, false),
-        Some(Remote::Unmoved(client)) => (client, false, true),
+        Some(Remote::PutIgnored(client)) => (client, false, true),
         Some(Remote::Read(client)) => (client, true, false),
     };
     let recorded = &observed.object.recorded;
     let certain = recorded.client_id.as_ref() == Some(client_id) || wanted.adopts(client_id);
     match &client.marker {
-        Some(marker) if marker.owner == wanted.owner || marker.was_left_to(&wanted.owner) => {}
+        Some(marker) if marker.owner == wanted.owner || marker.is_retained_for(&wanted.owner) => {}
         Some(marker) if wanted.adopts(client_id) && is_free(marker, wanted) => {}
         Some(_) if certain => return Comparison::Anothers,
         None if certain => {}

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use super::conclude::blocked;
 use super::step::{Removal, SecretWrite, Step};
-use super::{Standing, adopt, holds, of_this_uid, standing};
+use super::{Ownership, adopt, holds, of_this_uid, ownership};
 use crate::api::Reason;
 use crate::decide::client::change::Wanted;
 use crate::decide::client::desired::lifecycle::OnLoss;
-use crate::decide::client::observed::{Credential, Held, Object, Observed, Posts, Remote, Replaced, Secret, Stored};
+use crate::decide::client::observed::{
+    Cooldown, Credential, Object, Observed, Pending, Remote, Replaced, Secret, Stored,
+};
 use crate::decide::failure::{Disposition, Failure};
 use crate::decide::id::{ClientId, Token};
 
@@ -46,9 +48,9 @@ impl Because {
 }
 
 /// On the way to a new client: intent, rehearsal, POST.
-pub(super) fn mint(wanted: &Wanted, observed: &Observed, because: Because) -> Step {
+pub(super) fn create(wanted: &Wanted, observed: &Observed, because: Because) -> Step {
     if adopt::is_adopted(wanted, observed) {
-        return adopt::instead_of_minting(wanted, observed, because);
+        return adopt::instead_of_creating(wanted, observed, because);
     }
     if because == Because::Lost && wanted.on_loss == OnLoss::Block {
         return blocked(observed, Failure::stalled(Reason::CredentialLost, BLOCKED));
@@ -59,10 +61,10 @@ pub(super) fn mint(wanted: &Wanted, observed: &Observed, because: Because) -> St
     with_fresh_token(observed, |token| {
         if let Some(step) = purge(observed) {
             step
-        } else if observed.rehearsed {
+        } else if observed.dry_run_passed {
             Step::Post { token: token.clone() }
         } else {
-            Step::Rehearse {
+            Step::DryRun {
                 write: match &observed.secret {
                     Secret::Absent | Secret::Foreign(_) => SecretWrite::Create,
                     Secret::Ours(stored) => SecretWrite::Replace(stored.version.clone()),
@@ -80,10 +82,10 @@ const BLOCKED: &str = "the Secret's credential is gone or was altered, and spec.
 /// one.
 pub(super) fn with_fresh_token(observed: &Observed, step: impl FnOnce(&Token) -> Step) -> Step {
     let object = &observed.object;
-    match (&observed.held, &object.token) {
-        (Held::Unspent(unspent), Some(token)) if unspent == token => step(token),
-        (Held::Nothing | Held::Unspent(_) | Held::Credential { .. } | Held::Keyless { .. }, token) => {
-            let published = matches!(standing(object, &observed.secret), Standing::Published(..));
+    match (&observed.pending, &object.token) {
+        (Pending::Unspent(unspent), Some(token)) if unspent == token => step(token),
+        (Pending::Nothing | Pending::Unspent(_) | Pending::Credential { .. } | Pending::Keyless { .. }, token) => {
+            let published = matches!(ownership(object, &observed.secret), Ownership::Published(..));
             if token.is_some() && !published && observed.live.is_none() {
                 return Step::ReadLive;
             }
@@ -143,16 +145,16 @@ pub(super) fn rotation_waits(observed: &Observed) -> Option<Failure> {
 /// What the POSTs of this process bar, once there was a success.
 fn barred(observed: &Observed, because: Because) -> Option<Failure> {
     observed.object.recorded.client_id.as_ref()?;
-    match observed.posts {
+    match observed.cooldown {
         // A client was published, and nobody recorded it before the object's token was taken off: the object would
         // stand without finalizer and record until the pause ends.
-        Posts::Pause if because == Because::Unrecorded => None,
-        Posts::Free => None,
-        Posts::Pause => Some(Failure::wait(
+        Cooldown::Short if because == Because::Unrecorded => None,
+        Cooldown::None => None,
+        Cooldown::Short => Some(Failure::wait(
             Reason::Rotating,
             "the last attempt to replace the client was less than ten minutes ago; the next one waits",
         )),
-        Posts::LongPause => Some(Failure {
+        Cooldown::Long => Some(Failure {
             disposition: Disposition::StalledHourly,
             ..Failure::stalled(
                 Reason::Rotating,
@@ -201,26 +203,28 @@ fn purge(observed: &Observed) -> Option<Step> {
 
 /// The Secret holds the recorded client under another token than the object's (`kubectl replace`, or an intent that
 /// nobody wants any more). A fresh token for both, so that no pass that froze before its own swap can still swap.
-pub(super) fn withdraw_or_mint(wanted: &Wanted, observed: &Observed, stored: &Stored, client_id: &ClientId) -> Step {
+pub(super) fn withdraw_or_create(wanted: &Wanted, observed: &Observed, stored: &Stored, client_id: &ClientId) -> Step {
     // A Secret that has to move is left first, as in `tend`.
     let rotates = observed.object.rotation_asked && !stored.misplaced && !adopt::is_adopted(wanted, observed);
     if rotates && rotation_waits(observed).is_none() {
-        return mint(wanted, observed, Because::Rotation);
+        return create(wanted, observed, Because::Rotation);
     }
     if observed.remote.get(client_id) == Some(&Remote::Absent) {
-        return mint(wanted, observed, Because::Gone);
+        return create(wanted, observed, Because::Gone);
     }
     match stored.credential {
         Credential::Unread => return Step::ReadSecret,
         Credential::Other(_) | Credential::Broken => {
-            return mint(wanted, observed, Because::of_missing_secret(observed));
+            return create(wanted, observed, Because::of_missing_secret(observed));
         }
         Credential::AsRecorded => {}
     }
-    match (&observed.held, &observed.object.token) {
-        (Held::Unspent(unspent), Some(token)) if unspent == token => {
+    match (&observed.pending, &observed.object.token) {
+        (Pending::Unspent(unspent), Some(token)) if unspent == token => {
             Step::MoveToken { token: token.clone(), version: stored.version.clone() }
         }
-        (Held::Nothing | Held::Unspent(_) | Held::Credential { .. } | Held::Keyless { .. }, _) => intent(observed),
+        (Pending::Nothing | Pending::Unspent(_) | Pending::Credential { .. } | Pending::Keyless { .. }, _) => {
+            intent(observed)
+        }
     }
 }
