@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::decide::client::object::PAUSE;
 use crate::decide::client::observed::{Cooldown, Pending};
 use crate::decide::failure::Failure;
-use crate::decide::id::{ClientId, Digest, Token, Uid};
+use crate::decide::id::{ClientId, CredentialDigest, Token, Uid};
 use crate::decide::marker::Origin;
 use crate::secret::{self, ClientSecret};
 
@@ -28,7 +28,7 @@ pub struct PendingStore {
 #[derive(Debug)]
 enum Entry {
     Unspent(Token),
-    Credential { token: Token, client_id: ClientId, digest: Digest, secret: ClientSecret, origin: Origin },
+    Credential { token: Token, client_id: ClientId, digest: CredentialDigest, secret: ClientSecret, origin: Origin },
     Keyless { client_id: ClientId, failure: Failure },
 }
 
@@ -81,8 +81,8 @@ impl PendingStore {
         client_id: ClientId,
         secret: ClientSecret,
         origin: Origin,
-    ) -> Digest {
-        let digest = Digest::new(secret::digest(uid.as_str(), client_id.as_str(), &secret));
+    ) -> CredentialDigest {
+        let digest = CredentialDigest::new(secret::digest(uid.as_str(), client_id.as_str(), &secret));
         let holding = Entry::Credential { token, client_id, digest: digest.clone(), secret, origin };
         self.open().insert(uid.clone(), holding);
         digest

@@ -55,7 +55,11 @@ name!(
 );
 name!(
     /// SHA-256, in hexadecimal, over uid, client id and client secret.
-    Digest
+    CredentialDigest
+);
+name!(
+    /// SHA-256, in hexadecimal, over what would be sent to MeshAgent and what it keeps instead.
+    DriftDigest
 );
 name!(
     /// One per POST: `<uid>.<random>`. A token only ever moves on; a replaced one never returns.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::desired::lifecycle::{Adopt, OnLoss};
 use super::observed::RemoteClient;
-use crate::decide::id::{ClientId, Digest, Token};
+use crate::decide::id::{ClientId, DriftDigest, Token};
 use crate::decide::marker::{Marker, Origin, Owner, Policy};
 use crate::decide::settings::Settings;
 use crate::secret::digest_of;
@@ -142,7 +142,7 @@ impl Change {
 
 /// What tells one drift from another: SHA-256, in hexadecimal, over what would be sent and what is kept instead.
 #[must_use]
-pub fn drift(change: &Change, client: &RemoteClient) -> Digest {
+pub fn drift(change: &Change, client: &RemoteClient) -> DriftDigest {
     let parts = |RemoteClient { settings, marker }: &RemoteClient| {
         let Settings { redirect_uris, grant_types, response_types, scopes, metadata } = settings;
         let lists = [
@@ -159,7 +159,7 @@ pub fn drift(change: &Change, client: &RemoteClient) -> Digest {
         lists.chain(metadata.into_iter().flat_map(|(key, value)| [key, value])).collect::<Vec<_>>()
     };
     let parts = [&change.applied_to(client), client].map(parts).concat();
-    Digest::new(digest_of(parts.iter().map(String::as_str)))
+    DriftDigest::new(digest_of(parts.iter().map(String::as_str)))
 }
 
 #[cfg(test)]

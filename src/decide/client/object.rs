@@ -10,7 +10,7 @@ use super::desired::lifecycle::{DEFAULT_OVERLAP, overlap};
 use super::observed::{Object, Recorded, Replaced, Retiring};
 use crate::api::names;
 use crate::api::oauth_client::{OAuthClient, OAuthClientStatus};
-use crate::decide::id::{ClientId, Digest, Token, Uid, Version};
+use crate::decide::id::{ClientId, CredentialDigest, DriftDigest, Token, Uid, Version};
 
 /// For so long after a replacement nothing is POSTed again, whatever the reason.
 pub const PAUSE: Duration = Duration::from_secs(10 * 60);
@@ -105,7 +105,7 @@ fn recorded(status: &OAuthClientStatus, now: Timestamp) -> Recorded {
     Recorded {
         client_id: stated(&status.client_id).map(ClientId::new),
         secret_version: stated(&status.secret_resource_version).map(Version::new),
-        digest: stated(&status.credential_digest).map(Digest::new),
+        digest: stated(&status.credential_digest).map(CredentialDigest::new),
         retiring: status
             .retiring
             .iter()
@@ -119,7 +119,7 @@ fn recorded(status: &OAuthClientStatus, now: Timestamp) -> Recorded {
         managed_keys: status.managed_metadata_keys.iter().flatten().cloned().collect(),
         secret_name: stated(&status.secret_name).map(str::to_owned),
         adopted: status.adopted.unwrap_or(false),
-        drift: stated(&status.persisting_drift).map(Digest::new),
+        drift: stated(&status.persisting_drift).map(DriftDigest::new),
     }
 }
 
@@ -219,12 +219,12 @@ mod tests {
             recorded: Recorded {
                 client_id: Some(ClientId::new("c-3")),
                 secret_version: Some(Version::new("5")),
-                digest: Some(Digest::new("d")),
+                digest: Some(CredentialDigest::new("d")),
                 retiring: vec![due("c-1", true), due("c-2", false)],
                 managed_keys: BTreeSet::from(["cost".into(), "team".into()]),
                 secret_name: Some("web-oauth".into()),
                 adopted: true,
-                drift: Some(Digest::new("e")),
+                drift: Some(DriftDigest::new("e")),
             },
             orphaning: true,
             rotation_asked: true,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::next::Step;
 use crate::api::Reason;
 use crate::decide::failure::Failure;
-use crate::decide::id::{ClientId, Digest, Token, Version};
+use crate::decide::id::{ClientId, CredentialDigest, Token, Version};
 use crate::decide::marker::Origin;
 
 pub use answer::Answer;
@@ -239,7 +239,7 @@ impl Observed {
         self.stale = false;
     }
 
-    fn absorb_created(&mut self, step: &Step, client_id: ClientId, digest: Digest, client: RemoteClient) {
+    fn absorb_created(&mut self, step: &Step, client_id: ClientId, digest: CredentialDigest, client: RemoteClient) {
         self.remote.insert(client_id.clone(), Remote::Read(client));
         self.listing = None;
         self.count_post();

@@ -6,7 +6,7 @@ use meshagent_operator::api::Reason;
 use meshagent_operator::decide::client::next::SecretWrite;
 use meshagent_operator::decide::client::observed::{Answer, Content, Credential, Foreign, Object, Secret, Stored};
 use meshagent_operator::decide::failure::Failure;
-use meshagent_operator::decide::id::{ClientId, Digest, Token, Uid, Version};
+use meshagent_operator::decide::id::{ClientId, CredentialDigest, Token, Uid, Version};
 
 use super::spec::{Adoption, NAMES, Spec};
 use super::{FOREIGN, Fence, Pass, World};
@@ -46,8 +46,8 @@ impl Data {
     }
 }
 
-pub fn digest(uid: &Uid, client_id: &ClientId, secret: &ClientId) -> Digest {
-    Digest::new(format!("{uid}/{client_id}/{secret}"))
+pub fn digest(uid: &Uid, client_id: &ClientId, secret: &ClientId) -> CredentialDigest {
+    CredentialDigest::new(format!("{uid}/{client_id}/{secret}"))
 }
 
 /// Where the status says that the Secret is, if that is not where the spec wants it.

@@ -8,7 +8,7 @@ use crate::api::Reason;
 use crate::decide::client::change::{Change, Wanted, drift};
 use crate::decide::client::observed::{Credential, Observed, Remote, RemoteClient, Stored};
 use crate::decide::failure::Failure;
-use crate::decide::id::{ClientId, Digest, Token};
+use crate::decide::id::{ClientId, DriftDigest, Token};
 
 /// The Secret counts: its client is compared with what is wanted, and recorded.
 pub(super) fn converge(
@@ -97,7 +97,7 @@ pub(super) enum Comparison {
     /// It is as wanted.
     Same,
     /// MeshAgent keeps another value than was sent.
-    Drift((Failure, Digest)),
+    Drift((Failure, DriftDigest)),
 }
 
 pub(super) fn compare(wanted: &Wanted, observed: &Observed, token: &Token, client_id: &ClientId) -> Comparison {

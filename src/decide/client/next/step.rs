@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::decide::client::change::Change;
 use crate::decide::client::observed::RemoteClient;
 use crate::decide::failure::Failure;
-use crate::decide::id::{ClientId, Digest, Token, Version};
+use crate::decide::id::{ClientId, CredentialDigest, DriftDigest, Token, Version};
 
 /// One effect, or one reading.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -45,7 +45,7 @@ pub enum Step {
         /// The token of its POST.
         token: Token,
         /// Its digest.
-        digest: Digest,
+        digest: CredentialDigest,
         /// How.
         write: SecretWrite,
     },
@@ -200,7 +200,7 @@ pub struct Published {
     /// Whether it existed before it was taken over.
     pub adopted: bool,
     /// What MeshAgent keeps although another value was sent.
-    pub drift: Option<Digest>,
+    pub drift: Option<DriftDigest>,
 }
 
 /// A credential in the Secret.
@@ -209,7 +209,7 @@ pub struct StoredCredential {
     /// The Secret's version.
     pub version: Version,
     /// The credential's digest; `None`: as recorded.
-    pub digest: Option<Digest>,
+    pub digest: Option<CredentialDigest>,
 }
 
 /// How a pass ended.

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::decide::client::desired::lifecycle::OnLoss;
 use crate::decide::client::observed::{Answer, Content, CrdState, Recorded, Remote, Replaced, Retiring};
-use crate::decide::id::{ClusterId, Digest, Uid, Version};
+use crate::decide::id::{ClusterId, CredentialDigest, Uid, Version};
 use crate::decide::marker::{Marker, Owner, Policy};
 use crate::decide::settings::Settings;
 
@@ -73,7 +73,7 @@ fn recorded() -> Object {
         recorded: Recorded {
             client_id: Some(id("c")),
             secret_version: Some(Version::new("4")),
-            digest: Some(Digest::new("dc")),
+            digest: Some(CredentialDigest::new("dc")),
             ..Recorded::default()
         },
         ..fresh()
@@ -127,7 +127,7 @@ fn credential(random: &str, client_id: &str) -> Pending {
     Pending::Credential {
         token: token(random),
         client_id: id(client_id),
-        digest: Digest::new("d"),
+        digest: CredentialDigest::new("d"),
         origin: Origin::Created,
     }
 }
@@ -204,8 +204,12 @@ fn a_refused_post_keeps_its_token_for_the_next_pass_and_says_why() {
 fn a_credential_in_hand_is_created_as_a_secret_and_never_applied_over_one() {
     let object = Object { token: Some(token("t")), finalizer: true, ..fresh() };
     let seen = observed(object, Secret::Absent, &[], credential("t", "c"));
-    let publish =
-        Step::Publish { client_id: id("c"), token: token("t"), digest: Digest::new("d"), write: SecretWrite::Create };
+    let publish = Step::Publish {
+        client_id: id("c"),
+        token: token("t"),
+        digest: CredentialDigest::new("d"),
+        write: SecretWrite::Create,
+    };
     assert_eq!(next(&present(), &seen), publish);
 }
 
@@ -365,7 +369,7 @@ fn a_rotation_whose_post_was_for_nothing_is_not_posted_again_by_the_same_pass() 
     let post = Step::Post { token: token("new") };
     assert_eq!(next(&present(), &seen), post);
     let client = wanted().client(&token("new"));
-    seen.absorb(&post, Answer::Created { client_id: id("mine"), digest: Digest::new("dm"), client });
+    seen.absorb(&post, Answer::Created { client_id: id("mine"), digest: CredentialDigest::new("dm"), client });
     // `kubectl replace` took the token off, and the pass reads so when it publishes.
     seen.absorb(&Step::ReadLive, Answer::Live(Some(Object { token: None, ..object }), secret, None));
     let delete = Step::Delete { client_id: id("mine"), because: Removal::OwnWaste };
@@ -533,8 +537,12 @@ fn any_observed() -> impl Strategy<Value = Observed> {
             recorded: Recorded { client_id: client_id.map(id), ..recorded().recorded },
             ..fresh()
         };
-        let credentials =
-            [Credential::Unread, Credential::AsRecorded, Credential::Other(Digest::new("o")), Credential::Broken];
+        let credentials = [
+            Credential::Unread,
+            Credential::AsRecorded,
+            Credential::Other(CredentialDigest::new("o")),
+            Credential::Broken,
+        ];
         let secret = match secret {
             (0, ..) => Secret::Absent,
             (1, ..) => foreign(None, Content::Unread),
@@ -573,7 +581,7 @@ fn stored_at(tick: u32, random: &Token, client_id: &ClientId) -> Stored {
         version: Version::new(tick.to_string()),
         token: Some(random.clone()),
         client_id: Some(client_id.clone()),
-        credential: Credential::Other(Digest::new("d")),
+        credential: Credential::Other(CredentialDigest::new("d")),
         in_shape: true,
         misplaced: false,
         owned: true,
@@ -601,9 +609,11 @@ fn answer(step: &Step, seen: &Observed, luck: u8) -> Answer {
             Answer::Intent(object, fresh_token)
         }
         Step::DryRun { .. } => Answer::DryRunPassed,
-        Step::Post { token } => {
-            Answer::Created { client_id: id("made"), digest: Digest::new("d"), client: wanted().client(token) }
-        }
+        Step::Post { token } => Answer::Created {
+            client_id: id("made"),
+            digest: CredentialDigest::new("d"),
+            client: wanted().client(token),
+        },
         Step::Publish { client_id, token, .. } => Answer::Stored(stored(token, client_id)),
         Step::MoveToken { token, .. } => match &seen.secret {
             Secret::Ours(before) => Answer::Stored(Stored { token: Some(token.clone()), ..before.clone() }),
@@ -615,7 +625,7 @@ fn answer(step: &Step, seen: &Observed, luck: u8) -> Answer {
         Step::Put { result, .. } => Answer::Updated((**result).clone()),
         Step::Delete { .. } => Answer::Deleted,
         Step::TakeCredential { client_id, .. } => {
-            Answer::Taken { client_id: client_id.clone(), digest: Digest::new("d") }
+            Answer::Taken { client_id: client_id.clone(), digest: CredentialDigest::new("d") }
         }
         Step::TakeOver { client_id, token, .. } => Answer::Stored(stored(token, client_id)),
         Step::ReleaseSecret { retained, .. } => match &seen.secret {

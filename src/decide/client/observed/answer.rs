@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{CrdState, Credential, Object, RemoteClient, Secret, Stored};
 use crate::decide::failure::Failure;
-use crate::decide::id::{ClientId, Digest, Token, Version};
+use crate::decide::id::{ClientId, CredentialDigest, Token, Version};
 
 /// What a step was answered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -30,8 +30,8 @@ pub enum Answer {
     Created {
         /// Its id.
         client_id: ClientId,
-        /// Digest of its credential.
-        digest: Digest,
+        /// CredentialDigest of its credential.
+        digest: CredentialDigest,
         /// It, as it was asked for.
         client: RemoteClient,
     },
@@ -40,7 +40,7 @@ pub enum Answer {
         /// Its client.
         client_id: ClientId,
         /// Its digest.
-        digest: Digest,
+        digest: CredentialDigest,
     },
     /// Whether OAuthClients are kept.
     CrdState(CrdState),

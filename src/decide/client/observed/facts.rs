@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::decide::client::observed::Tick;
 use crate::decide::failure::Failure;
-use crate::decide::id::{ClientId, Digest, Token, Uid, Version};
+use crate::decide::id::{ClientId, CredentialDigest, DriftDigest, Token, Uid, Version};
 use crate::decide::marker::{Marker, Origin};
 use crate::decide::settings::Settings;
 
@@ -39,7 +39,7 @@ pub struct Recorded {
     /// `status.secretResourceVersion`.
     pub secret_version: Option<Version>,
     /// `status.credentialDigest`.
-    pub digest: Option<Digest>,
+    pub digest: Option<CredentialDigest>,
     /// `status.retiring`.
     pub retiring: Vec<Retiring>,
     /// `status.managedMetadataKeys`: metadata keys of `extraMetadata` and branding that the operator set last.
@@ -49,7 +49,7 @@ pub struct Recorded {
     /// `status.adopted`: the client existed before, and is never recreated.
     pub adopted: bool,
     /// `status.persistingDrift`.
-    pub drift: Option<Digest>,
+    pub drift: Option<DriftDigest>,
 }
 
 /// A former client that lives until its overlap ends.
@@ -155,7 +155,7 @@ pub enum Credential {
     /// It is the recorded client's, by version or by digest.
     AsRecorded,
     /// It is another than the recorded one, and whole: the client id in the data is the annotation's. Its digest.
-    Other(Digest),
+    Other(CredentialDigest),
     /// The data holds no credential.
     Broken,
 }
@@ -200,7 +200,7 @@ pub enum Pending {
         /// Its client.
         client_id: ClientId,
         /// Its digest.
-        digest: Digest,
+        digest: CredentialDigest,
         /// Whether this process made the client, or was given its credential to adopt it.
         origin: Origin,
     },

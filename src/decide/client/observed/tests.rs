@@ -13,7 +13,7 @@ fn object(version: &str) -> Object {
         finalizer: true,
         token: None,
         unknown: BTreeSet::new(),
-        recorded: Recorded { digest: Some(Digest::new("recorded")), ..Recorded::default() },
+        recorded: Recorded { digest: Some(CredentialDigest::new("recorded")), ..Recorded::default() },
         rotation_asked: false,
         replaced: Replaced::LongAgo,
         orphaning: false,
@@ -25,7 +25,7 @@ fn stored(digest: &str) -> Stored {
         version: Version::new("4"),
         token: None,
         client_id: Some(ClientId::new("c")),
-        credential: Credential::Other(Digest::new(digest)),
+        credential: Credential::Other(CredentialDigest::new(digest)),
         in_shape: true,
         misplaced: false,
         owned: true,
@@ -67,7 +67,7 @@ fn a_credential_is_the_recorded_one_after_a_record_only_by_its_digest() {
         Secret::Absent | Secret::Foreign(_) => Credential::Broken,
     };
     assert_eq!(credential(&recorded_with("recorded")), Credential::AsRecorded);
-    assert_eq!(credential(&recorded_with("another")), Credential::Other(Digest::new("another")));
+    assert_eq!(credential(&recorded_with("another")), Credential::Other(CredentialDigest::new("another")));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use crate::decide::client::next::{Published, StoredCredential};
-use crate::decide::id::{ClientId, Digest, Version};
+use crate::decide::id::{ClientId, CredentialDigest, Version};
 
 const NOW: i64 = 1_000_000;
 /// When the conditions of the objects below got their statuses.
@@ -190,7 +190,10 @@ impl Pass {
 fn published(client_id: &str, version: &str, digest: Option<&str>) -> Published {
     Published {
         client_id: ClientId::new(client_id),
-        credential: Some(StoredCredential { version: Version::new(version), digest: digest.map(Digest::new) }),
+        credential: Some(StoredCredential {
+            version: Version::new(version),
+            digest: digest.map(CredentialDigest::new),
+        }),
         adopted: false,
         drift: None,
     }

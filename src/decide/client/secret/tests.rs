@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::decide::client::observed::{self, Content, Credential, Recorded};
-use crate::decide::id::Digest;
+use crate::decide::id::CredentialDigest;
 use crate::secret::digest;
 
 fn object(spec: Value) -> OAuthClient {
@@ -64,7 +64,7 @@ fn keys(secret: &Secret) -> BTreeSet<&str> {
 fn recorded(client_id: &str, value: &str) -> Recorded {
     Recorded {
         client_id: Some(ClientId::new(client_id)),
-        digest: Some(Digest::new(digest("u", client_id, &ClientSecret::new(value).unwrap()))),
+        digest: Some(CredentialDigest::new(digest("u", client_id, &ClientSecret::new(value).unwrap()))),
         ..Recorded::default()
     }
 }
@@ -182,7 +182,7 @@ fn an_altered_annotation_is_repaired_and_does_not_lose_the_credential() {
 fn another_value_is_another_credential_and_none_is_broken() {
     let shape = shape(json!({}), true);
     let other = written(&shape, "c", "altered");
-    let known = Digest::new(digest("u", "c", &ClientSecret::new("altered").unwrap()));
+    let known = CredentialDigest::new(digest("u", "c", &ClientSecret::new("altered").unwrap()));
     assert_eq!(stored(&other, &recorded("c", "s"), &shape).credential, Credential::Other(known));
     let mut empty = written(&shape, "c", "s");
     empty.data = None;

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use super::{KeyPair, Shape, Written};
 use crate::api::names::{CLIENT_ID_ANNOTATION, CREATE_TOKEN_ANNOTATION, OWNER_UID_ANNOTATION, RETAINED_ANNOTATION};
 use crate::decide::client::observed::{self, Content, Credential, Foreign, Recorded, Stored};
-use crate::decide::id::{ClientId, Digest, Token, Uid, Version};
+use crate::decide::id::{ClientId, CredentialDigest, Token, Uid, Version};
 use crate::secret::{ClientSecret, digest};
 
 /// What a Secret whose metadata alone is known is to the object. Without a shape it counts as in shape.
@@ -91,7 +91,8 @@ fn credential(
         let Some(value) = datum(secret, &client_secret).and_then(|bytes| ClientSecret::new(bytes).ok()) else {
             continue;
         };
-        let digest_with = |client_id: &ClientId| Digest::new(digest(uid.as_str(), client_id.as_str(), &value));
+        let digest_with =
+            |client_id: &ClientId| CredentialDigest::new(digest(uid.as_str(), client_id.as_str(), &value));
         if let (Some(recorded_id), Some(known)) = (&recorded.client_id, &recorded.digest)
             && &digest_with(recorded_id) == known
         {

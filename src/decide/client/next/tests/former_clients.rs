@@ -77,8 +77,8 @@ fn a_credential_that_is_given_is_published_in_the_place_of_a_post() {
     go(&wanted, &mut seen, intent("1", &[]), Answer::Intent(object, token("t")));
     go(&wanted, &mut seen, Step::DryRun { write: SecretWrite::Create }, Answer::DryRunPassed);
     let take = Step::TakeCredential { token: token("t"), client_id: id("theirs") };
-    go(&wanted, &mut seen, take, Answer::Taken { client_id: id("theirs"), digest: Digest::new("d") });
-    let (client_id, digest) = (id("theirs"), Digest::new("d"));
+    go(&wanted, &mut seen, take, Answer::Taken { client_id: id("theirs"), digest: CredentialDigest::new("d") });
+    let (client_id, digest) = (id("theirs"), CredentialDigest::new("d"));
     let publish = Step::Publish { client_id, token: token("t"), digest, write: SecretWrite::Create };
     assert_eq!(step(&wanted, &seen), publish);
 }
@@ -88,7 +88,7 @@ fn a_pass_that_lost_does_not_delete_the_client_that_it_was_to_adopt() {
     let pending = Pending::Credential {
         token: token("mine"),
         client_id: id("theirs"),
-        digest: Digest::new("d"),
+        digest: CredentialDigest::new("d"),
         origin: Origin::Adopted,
     };
     let object = Object { token: Some(token("another")), finalizer: true, ..fresh() };
@@ -175,7 +175,9 @@ fn what_was_left_behind_is_taken_back_without_a_post() {
     let object = with_intent(&seen);
     go(&wanted, &mut seen, intent("1", &[]), Answer::Intent(object, token("t")));
     let take = Step::TakeOver { client_id: id("c"), token: token("t"), version: Version::new("4") };
-    let Secret::Ours(ours) = stored("t", "c", Credential::Other(Digest::new("d"))) else { panic!("not ours") };
+    let Secret::Ours(ours) = stored("t", "c", Credential::Other(CredentialDigest::new("d"))) else {
+        panic!("not ours")
+    };
     go(&wanted, &mut seen, take, Answer::Stored(ours));
     let put = step(&wanted, &seen);
     let Step::Put { result, .. } = &put else { panic!("{put:?}") };
@@ -196,7 +198,7 @@ fn a_secret_of_a_former_object_whose_client_was_to_go_is_a_conflict() {
 #[test]
 fn a_secret_that_names_a_client_of_others_makes_nobody_touch_it() {
     // Whoever may write the Secret has put another client's id, and any secret, into it.
-    let secret = stored("t", "victim", Credential::Other(Digest::new("forged")));
+    let secret = stored("t", "victim", Credential::Other(CredentialDigest::new("forged")));
     let mut seen = observed(recorded(), secret, &[], Pending::Nothing);
     go(&wanted(), &mut seen, get("victim"), Answer::Client(Some(unmarked())));
     assert_eq!(step(&wanted(), &seen), intent("5", &["t"]), "the credential is lost, and replaced");
@@ -332,7 +334,7 @@ fn a_former_client_that_goes_after_the_record_is_struck_off_and_deleted_once() {
 #[test]
 fn a_published_client_that_nobody_recorded_is_replaced_without_a_pause() {
     let object = Object { token: None, finalizer: false, ..recorded() };
-    let secret = stored("new", "mine", Credential::Other(Digest::new("dm")));
+    let secret = stored("new", "mine", Credential::Other(CredentialDigest::new("dm")));
     let mut seen = observed(object.clone(), secret, &[], Pending::Nothing);
     seen.cooldown = Cooldown::Short;
     assert_eq!(step(&wanted(), &seen), intent("5", &["new"]));
