@@ -154,10 +154,7 @@ pub enum Lost {
     NotRenewed(Option<Trouble>),
     /// Another replica holds the Lease.
     #[error("leadership is lost: {holder} holds the Lease")]
-    Taken {
-        /// Its identity.
-        holder: String,
-    },
+    Taken { holder: String },
     /// Somebody deleted or emptied the Lease, which lets another replica take it at once.
     #[error("leadership is lost: the Lease was deleted, or its holder was removed from it")]
     Gone,

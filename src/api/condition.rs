@@ -191,7 +191,6 @@ pub struct Finding {
     pub type_: ConditionType,
     /// Whether it holds.
     pub status: ConditionStatus,
-    /// Why.
     pub reason: Reason,
     /// What a person should know, and do.
     pub message: String,

@@ -11,7 +11,6 @@ pub struct Problem {
     pub field: String,
     /// What is wrong, without the value: it may be long, or not meant for a log.
     pub problem: String,
-    /// What to do.
     pub fix: String,
 }
 

@@ -15,7 +15,6 @@ pub enum KubernetesError {
     /// The API server answered with an error, or could not be reached.
     #[error("{operation}")]
     Call {
-        /// What was tried.
         operation: &'static str,
         /// Why it failed.
         #[source]
@@ -23,10 +22,7 @@ pub enum KubernetesError {
     },
     /// No answer within the deadline.
     #[error("{operation}: no answer within {} s", DEADLINE.as_secs())]
-    Deadline {
-        /// What was tried.
-        operation: &'static str,
-    },
+    Deadline { operation: &'static str },
 }
 
 /// Carries out one call of the Kubernetes API, with a deadline.

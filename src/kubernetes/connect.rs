@@ -26,7 +26,6 @@ pub enum Error {
     /// The file that a flag names.
     #[error("the kubeconfig {} cannot be used; set --kubeconfig to another file, or leave it out", path.display())]
     Kubeconfig {
-        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         source: KubeconfigError,

@@ -17,7 +17,6 @@ pub struct CrdReader {
 }
 
 impl CrdReader {
-    /// By this client.
     #[must_use]
     pub fn new(requests: Client) -> Self {
         Self { requests, single_flight: SingleFlight::default() }

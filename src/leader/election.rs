@@ -45,10 +45,7 @@ pub struct Election {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Candidacy {
     /// Another one leads.
-    Standby {
-        /// Its identity.
-        holder: String,
-    },
+    Standby { holder: String },
     /// It is not known who leads. Tried again.
     Troubled(Trouble),
 }

@@ -24,7 +24,6 @@ const KEEP_IDLE: Duration = Duration::from_secs(4);
 
 /// One project of one server, seen with one key.
 pub struct Connection {
-    /// The server.
     pub base_url: ApiUrl,
     /// The project that all paths name.
     pub project_id: String,

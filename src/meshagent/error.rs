@@ -58,7 +58,6 @@ impl fmt::Display for Route {
 /// One attempt that went out on the network, for metrics. Calls refused in a pause are not among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallObservation {
-    /// Which call.
     pub route: Route,
     /// The status of the answer; none if there was no answer.
     pub status: Option<u16>,
@@ -71,7 +70,6 @@ pub struct CallObservation {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{route}: {kind}{}{detail}", if detail.is_empty() { "" } else { ": " })]
 pub struct CallError {
-    /// Which call.
     pub route: Route,
     /// What is known.
     pub kind: Kind,
@@ -87,10 +85,7 @@ pub enum Kind {
     NotSent(NotSent),
     /// 400, 409, 422 or another definite 4xx: nothing was changed, and asking again will not help.
     #[error("refused with status {status}")]
-    Rejected {
-        /// The status.
-        status: u16,
-    },
+    Rejected { status: u16 },
     /// 401: the key is wrong or no longer valid. Says nothing about what exists.
     #[error("the API key was not accepted (401); check that it is complete, current and of this server")]
     AuthenticationFailed,

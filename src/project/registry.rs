@@ -19,11 +19,9 @@ use crate::secret::ApiKey;
 /// The name of a project in the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProjectKey {
-    /// Its kind.
     pub kind: ProjectKind,
     /// Its namespace; none for the cluster's.
     pub namespace: Option<String>,
-    /// Its name.
     pub name: String,
 }
 

@@ -42,7 +42,6 @@ pub struct Sweep<'a> {
     pub objects: Vec<Store<OAuthClient>>,
     /// The namespaces that are watched; all, if empty. An object elsewhere cannot be judged.
     pub namespaces: &'a [String],
-    /// Now.
     pub now: Timestamp,
 }
 

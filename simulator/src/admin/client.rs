@@ -36,7 +36,6 @@ pub enum AdminError {
     Refused {
         /// Method and path.
         operation: String,
-        /// The status.
         status: StatusCode,
         /// Its reason.
         message: String,

@@ -20,7 +20,6 @@ pub struct NewProject {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProjectAccess {
-    /// Its id.
     pub project_id: Uuid,
     /// A key with every role.
     pub api_key: Secret,
@@ -58,7 +57,6 @@ pub struct ClientAccess {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Credential {
-    /// The client id.
     pub client_id: String,
     /// The secret to try.
     pub client_secret: Secret,
@@ -90,7 +88,6 @@ impl StateView {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProjectView {
-    /// Its id.
     pub project_id: Uuid,
     /// How its server behaves.
     pub settings: Settings,
@@ -103,6 +100,5 @@ pub struct ProjectView {
 /// What the admin side answers to a request that it refuses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// Why.
     pub message: String,
 }

@@ -5,11 +5,9 @@ use serde_json::{Value, json};
 /// An answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
-    /// The HTTP status.
     pub status: u16,
     /// Headers besides the content type.
     pub headers: Vec<(String, String)>,
-    /// The body.
     pub content: Content,
     /// The client that the call was about, where it is known.
     pub client_id: Option<String>,
@@ -26,7 +24,6 @@ pub enum Content {
     Text {
         /// The `Content-Type`.
         content_type: String,
-        /// The body.
         text: String,
     },
 }

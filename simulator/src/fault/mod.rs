@@ -132,7 +132,6 @@ pub enum Malformed {
 pub enum Fault {
     /// This answer instead of the call's own.
     Status {
-        /// The status.
         status: u16,
         /// A text is sent as it is, anything else as JSON; left out: a JSON error.
         #[serde(default)]
@@ -160,17 +159,11 @@ pub enum Fault {
         stage: Stage,
     },
     /// The connection is reset (RST).
-    Reset {
-        /// Where.
-        at: ResetAt,
-    },
+    Reset { at: ResetAt },
     /// Half of the body, then the end of the connection. Committed.
     Truncate {},
     /// See [`Malformed`].
-    Malformed {
-        /// How.
-        form: Malformed,
-    },
+    Malformed { form: Malformed },
     /// An answer now, and the commit later.
     CommitLate {
         /// How much later.
@@ -189,10 +182,7 @@ pub enum Fault {
         interval: Duration,
     },
     /// A body of that many bytes. Committed.
-    Flood {
-        /// The length.
-        bytes: u64,
-    },
+    Flood { bytes: u64 },
     /// The project's settings are these for the call: a total that lies, a capped count, a limit on clients, …
     Settings {
         /// A JSON merge patch of [`Settings`].

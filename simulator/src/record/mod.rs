@@ -25,7 +25,6 @@ pub struct Call {
     pub route: Option<Route>,
     /// The project in its path.
     pub project: Option<Uuid>,
-    /// The method.
     pub method: String,
     /// The path, as sent.
     pub path: String,

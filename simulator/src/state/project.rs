@@ -34,7 +34,6 @@ pub struct Page {
 /// A page of clients, in the order of their making.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
-    /// The page.
     pub clients: Vec<Client>,
     /// How many there are on all pages.
     pub total: usize,

@@ -49,7 +49,6 @@ pub struct Present {
 /// Which object a client's project is declared by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProjectRef {
-    /// Its kind.
     pub kind: ProjectKind,
     /// Its name; a [`ProjectKind::MeshAgentProject`] is in the OAuthClient's namespace.
     pub name: String,

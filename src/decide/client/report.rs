@@ -50,7 +50,6 @@ pub struct ReportInput<'a> {
     pub matches: bool,
     /// Whether this pass published a client in place of a former one.
     pub replaced: bool,
-    /// Now.
     pub now: Timestamp,
 }
 

@@ -25,7 +25,6 @@ use crate::secret::{ClientSecret, digest_of};
 /// What else than the spec decides how the Secret looks.
 #[derive(Clone, Copy, Debug)]
 pub struct Endpoints<'a> {
-    /// The project's id.
     pub project_id: &'a str,
     /// The authorization endpoint.
     pub authorize_url: &'a str,

@@ -30,7 +30,6 @@ pub struct ProjectSettings {
 /// Where an API key is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ApiKeyRef {
-    /// The Secret's name.
     pub secret: String,
     /// The data key in it.
     pub key: String,
@@ -41,7 +40,6 @@ pub struct ApiKeyRef {
 pub struct BundleRef {
     /// The kind of the object.
     pub kind: BundleKind,
-    /// Its name.
     pub name: String,
     /// The data key in it.
     pub key: String,

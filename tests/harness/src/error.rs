@@ -13,17 +13,14 @@ pub enum Error {
     Io {
         /// What was being done.
         doing: String,
-        /// Why it failed.
         source: io::Error,
     },
     /// A signal could not be sent.
     #[error("sending {signal} to {process}")]
     Signal {
-        /// The signal's name.
         signal: nix::sys::signal::Signal,
         /// Whom it was for.
         process: String,
-        /// Why it failed.
         source: nix::Error,
     },
     /// A certificate could not be made.
@@ -31,7 +28,6 @@ pub enum Error {
     Certificate {
         /// Whose certificate.
         subject: String,
-        /// Why it failed.
         source: rcgen::Error,
     },
     /// A client certificate was to name more groups than it can.
@@ -47,7 +43,6 @@ pub enum Error {
     Kubernetes {
         /// What was being done.
         doing: String,
-        /// Why it failed.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The simulator's admin API failed.
@@ -55,13 +50,11 @@ pub enum Error {
     Simulator {
         /// What was asked for.
         path: String,
-        /// Why it failed.
         source: reqwest::Error,
     },
     /// A program that is needed is not there.
     #[error("{name} is not at {path}: {remedy}")]
     Missing {
-        /// The program.
         name: String,
         /// Where it was looked for.
         path: PathBuf,
@@ -71,9 +64,7 @@ pub enum Error {
     /// A command ended with a failure.
     #[error("{command}: {status}\n{output}")]
     Command {
-        /// The command line.
         command: String,
-        /// How it ended.
         status: ExitStatus,
         /// What it printed on standard error.
         output: String,
@@ -81,19 +72,14 @@ pub enum Error {
     /// A process that should run has ended.
     #[error("{process} has ended: {status}\n{log}")]
     Ended {
-        /// Its name.
         process: String,
-        /// How it ended.
         status: ExitStatus,
         /// The end of its log.
         log: String,
     },
     /// A process that should run does not.
     #[error("{process} does not run")]
-    NotRunning {
-        /// Its name.
-        process: String,
-    },
+    NotRunning { process: String },
     /// A document cannot be tried.
     #[error("reading {}", path.display())]
     Document {
@@ -105,7 +91,6 @@ pub enum Error {
     /// A condition did not come true in time.
     #[error("{what}: not within {within:?}; last seen: {last}")]
     NotInTime {
-        /// The condition.
         what: String,
         /// How long it was waited for.
         within: Duration,

@@ -13,7 +13,6 @@ use crate::{Error, Result, assets};
 /// What a command printed, and how it ended.
 #[derive(Clone, Debug)]
 pub struct Output {
-    /// How it ended.
     pub status: ExitStatus,
     /// Its standard output.
     pub stdout: String,

@@ -26,7 +26,6 @@ pub struct Program {
     pub name: String,
     /// The file to execute.
     pub path: PathBuf,
-    /// Its arguments.
     pub args: Vec<String>,
     /// Variables added to this process's environment.
     pub env: Vec<(String, String)>,

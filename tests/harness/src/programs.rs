@@ -72,7 +72,6 @@ impl Operator {
 pub struct SimulatorOptions {
     /// The binary; if `None`, the one that cargo built beside this program.
     pub binary: Option<PathBuf>,
-    /// Its arguments.
     pub args: Vec<String>,
 }
 
@@ -97,7 +96,6 @@ struct Announcement {
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Project {
-    /// Its id.
     pub project_id: String,
     /// A key that may manage its clients.
     pub api_key: String,

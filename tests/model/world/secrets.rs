@@ -19,13 +19,11 @@ pub const ALTERED: &str = "altered";
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StoredSecret {
     pub version: Version,
-    /// The annotations.
     pub uid: Option<Uid>,
     pub token: Option<Token>,
     pub client_id: Option<ClientId>,
     pub retained: bool,
     pub data: Option<Data>,
-    /// The owner references.
     pub owners: BTreeSet<Uid>,
 }
 

@@ -30,7 +30,6 @@ pub struct Lifecycle {
 /// An existing client to take over.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Adopt {
-    /// Which.
     pub client_id: ClientId,
     /// Where its credential is, if it is to be published.
     pub credential: Option<CredentialRef>,
@@ -39,7 +38,6 @@ pub struct Adopt {
 /// A Secret that holds the credential of a client to be adopted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CredentialRef {
-    /// The Secret's name.
     pub secret: String,
     /// The data key of the client id.
     pub client_id_key: String,

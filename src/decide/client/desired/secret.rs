@@ -10,7 +10,6 @@ use crate::decide::syntax::{self, Fault};
 /// Where a credential is written to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SecretLayout {
-    /// The Secret's name.
     pub name: String,
     /// The names of its data keys.
     pub keys: SecretKeys,

@@ -17,10 +17,7 @@ pub enum Step {
     /// Read the project's whole listing, with `Consistency: high`.
     List,
     /// Read one client by its id, with `Consistency: high`.
-    Get {
-        /// Which.
-        client_id: ClientId,
-    },
+    Get { client_id: ClientId },
     /// Write a new token, the finalizer and the tokens of unknown outcome to the object, in one patch.
     WriteIntent {
         /// The version that the object must still have.
@@ -29,10 +26,7 @@ pub enum Step {
         unknown: BTreeSet<Token>,
     },
     /// Write the Secret without effect.
-    DryRun {
-        /// How.
-        write: SecretWrite,
-    },
+    DryRun { write: SecretWrite },
     /// Create the client. Once per token, ever.
     Post {
         /// The token that its marker bears.
@@ -40,13 +34,10 @@ pub enum Step {
     },
     /// Write the credential that this process holds into the Secret.
     Publish {
-        /// The client.
         client_id: ClientId,
         /// The token of its POST.
         token: Token,
-        /// Its digest.
         digest: CredentialDigest,
-        /// How.
         write: SecretWrite,
     },
     /// Write the object's fresh token into the Secret, whose credential stays.
@@ -60,12 +51,10 @@ pub enum Step {
     TakeCredential {
         /// The token that is published with it.
         token: Token,
-        /// The client.
         client_id: ClientId,
     },
     /// Make a Secret that holds the client's credential, and is not ours, ours. The credential stays.
     TakeOver {
-        /// The client.
         client_id: ClientId,
         /// The object's fresh token.
         token: Token,
@@ -102,27 +91,17 @@ pub enum Step {
     },
     /// Change a client.
     Put {
-        /// Which.
         client_id: ClientId,
-        /// How.
         change: Box<Change>,
         /// The client after it.
         result: Box<RemoteClient>,
     },
     /// Delete a client.
-    Delete {
-        /// Which.
-        client_id: ClientId,
-        /// Why.
-        because: Removal,
-    },
+    Delete { client_id: ClientId, because: Removal },
     /// Ask whether OAuthClients are still kept, or their definition is being deleted.
     CheckCrd,
     /// Put clients that are given up into the project's status, or say so if there is no project.
-    Abandon {
-        /// Which.
-        client_ids: Vec<ClientId>,
-    },
+    Abandon { client_ids: Vec<ClientId> },
     /// Forget what this process holds: it is published, or it is nobody's any more.
     Forget,
     /// Write the status, if it differs.
@@ -193,7 +172,6 @@ pub struct Record {
 /// The client that is in use, and where its credential is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Published {
-    /// The client.
     pub client_id: ClientId,
     /// Its credential; `None` for a client that was adopted without one.
     pub credential: Option<StoredCredential>,
@@ -206,7 +184,6 @@ pub struct Published {
 /// A credential in the Secret.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StoredCredential {
-    /// The Secret's version.
     pub version: Version,
     /// The credential's digest; `None`: as recorded.
     pub digest: Option<CredentialDigest>,

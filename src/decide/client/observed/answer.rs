@@ -28,7 +28,6 @@ pub enum Answer {
     DryRunPassed,
     /// The client that a POST made.
     Created {
-        /// Its id.
         client_id: ClientId,
         /// CredentialDigest of its credential.
         digest: CredentialDigest,
@@ -36,12 +35,7 @@ pub enum Answer {
         client: RemoteClient,
     },
     /// The credential of the client to be adopted is in hand.
-    Taken {
-        /// Its client.
-        client_id: ClientId,
-        /// Its digest.
-        digest: CredentialDigest,
-    },
+    Taken { client_id: ClientId, digest: CredentialDigest },
     /// Whether OAuthClients are kept.
     CrdState(CrdState),
     /// What is given up is in the project's status.

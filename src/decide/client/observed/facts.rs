@@ -87,7 +87,6 @@ pub enum Cooldown {
 /// Whether the API server keeps OAuthClients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CrdState {
-    /// It does.
     Established,
     /// Their definition is being deleted, or is gone: their objects go with it, and nobody deleted them one by one.
     Away,
@@ -197,16 +196,13 @@ pub enum Pending {
     Credential {
         /// The token of its POST.
         token: Token,
-        /// Its client.
         client_id: ClientId,
-        /// Its digest.
         digest: CredentialDigest,
         /// Whether this process made the client, or was given its credential to adopt it.
         origin: Origin,
     },
     /// A client that a POST made without showing its secret, so that nobody can ever use it; and what to say of it.
     Keyless {
-        /// Its id.
         client_id: ClientId,
         /// Why the pass cannot go on once it is removed.
         failure: Failure,
