@@ -147,7 +147,7 @@ fn candidacy(health: &Health) -> impl FnMut(Candidacy) {
             return;
         }
         match &candidacy {
-            Candidacy::Standby { holder } => health.ready(true, format!("candidacy by; {holder} leads")),
+            Candidacy::Standby { holder } => health.ready(true, format!("standing by; {holder} leads")),
             Candidacy::Troubled(trouble) => {
                 tracing::warn!(problem = %trouble, "it cannot be found out who leads; trying again");
                 health.ready(false, trouble.to_string());

@@ -3,7 +3,7 @@
 use harness::Options;
 use serde_json::{Value, json};
 
-use super::ground::{Ground, condition, message};
+use super::fixture::{Fixture, condition, message};
 
 /// Input that is refused: its name, the spec, and what is said of it: the field, and the fix by schema and operator.
 struct Refused(&'static str, Value, &'static str, [&'static str; 2]);
@@ -112,34 +112,34 @@ fn refused_of_adoption() -> Vec<Refused> {
 
 #[tokio::test]
 async fn the_schema_refuses_each_and_names_the_field() {
-    let ground = Ground::shared("schema").await;
-    let calls = ground.calls().await;
+    let fixture = Fixture::shared("schema").await;
+    let calls = fixture.calls().await;
     for Refused(name, spec, field, [fix, _]) in refused() {
-        let said = ground.refused(&ground.client(name, &spec)).await;
+        let said = fixture.refused(&fixture.client(name, &spec)).await;
         assert!(said.contains(field) && said.contains(fix), "{name}: {field} and {fix} in {said}");
     }
     let many: Vec<String> = (0..1000).map(|n| format!("https://a.example/{n}")).collect();
-    assert!(ground.refused(&ground.client("many", &json!({ "redirectUris": many }))).await.contains("100"));
-    assert_eq!(ground.kubectl(&["get", "maoc", "-o", "name"]).await, "");
-    assert_eq!(ground.calls().await, calls);
+    assert!(fixture.refused(&fixture.client("many", &json!({ "redirectUris": many }))).await.contains("100"));
+    assert_eq!(fixture.kubectl(&["get", "maoc", "-o", "name"]).await, "");
+    assert_eq!(fixture.calls().await, calls);
 }
 
 #[tokio::test]
 async fn what_must_not_change_is_refused_and_says_so() {
-    let ground = Ground::shared("immutable").await;
-    ground.apply(&ground.client("web", &json!({}))).await;
-    ground.wait_ready("web").await;
+    let fixture = Fixture::shared("immutable").await;
+    fixture.apply(&fixture.client("web", &json!({}))).await;
+    fixture.wait_ready("web").await;
     let changes = [
         (json!({ "secret": { "type": "example.com/oauth" } }), "secret.type"),
         (json!({ "adopt": { "clientId": "x" } }), "spec.adopt"),
         (json!({ "projectRef": { "kind": "ClusterMeshAgentProject", "name": "other" } }), "projectRef"),
     ];
     for (spec, field) in changes {
-        let said = ground.refused(&ground.client("web", &spec)).await;
+        let said = fixture.refused(&fixture.client("web", &spec)).await;
         assert!(said.contains(field), "{field} in {said}");
     }
     // Saying the default is no change.
-    ground.apply(&ground.client("web", &json!({ "secret": { "type": "Opaque" } }))).await;
+    fixture.apply(&fixture.client("web", &json!({ "secret": { "type": "Opaque" } }))).await;
 }
 
 /// Takes everything out of a schema that refuses values.
@@ -163,32 +163,32 @@ fn loosen(value: &mut Value) {
 
 #[tokio::test]
 async fn the_operator_refuses_each_again_where_the_schema_was_loosened() {
-    let ground = Ground::own_with("loose", &[], Options::default(), &json!({})).await;
+    let fixture = Fixture::own_with("loose", &[], Options::default(), &json!({})).await;
     let mut crd = serde_json::from_str(
-        &ground.kubectl.run(&["get", "crd", "oauthclients.meshagent.com", "-o", "json"]).await.unwrap(),
+        &fixture.kubectl.run(&["get", "crd", "oauthclients.meshagent.com", "-o", "json"]).await.unwrap(),
     )
     .unwrap();
     loosen(&mut crd);
-    ground.kubectl.run_with_input(&["replace", "-f", "-"], &Value::to_string(&crd)).await.unwrap();
-    harness::eventually(super::ground::LONG, "the loosened schema is served", async || {
-        let probe = ground.client("probe", &json!({ "grantTypes": ["password"] })).to_string();
-        let output = ground.kubectl.try_run(&["apply", "--dry-run=server", "-f", "-"], &probe).await.unwrap();
+    fixture.kubectl.run_with_input(&["replace", "-f", "-"], &Value::to_string(&crd)).await.unwrap();
+    harness::eventually(super::fixture::LONG, "the loosened schema is served", async || {
+        let probe = fixture.client("probe", &json!({ "grantTypes": ["password"] })).to_string();
+        let output = fixture.kubectl.try_run(&["apply", "--dry-run=server", "-f", "-"], &probe).await.unwrap();
         if output.status.success() { Ok(()) } else { Err(output.stderr) }
     })
     .await
     .unwrap();
     for Refused(name, spec, field, [_, fix]) in refused() {
-        ground.apply(&ground.client(name, &spec)).await;
-        let client = ground
+        fixture.apply(&fixture.client(name, &spec)).await;
+        let client = fixture
             .until("maoc", name, "it is refused", |object| condition(object, "Ready") == "False/InvalidSpec")
             .await;
         assert!(condition(&client, "Stalled").starts_with("True"));
         let said = message(&client, "Ready");
         assert!(said.contains(field) && said.contains(fix), "{name}: {field} and {fix} in {said}");
     }
-    let written = ground.calls().await.into_iter().filter(|call| call.method != "GET").count();
+    let written = fixture.calls().await.into_iter().filter(|call| call.method != "GET").count();
     assert_eq!(written, 0);
-    ground.apply(&ground.client("fragment", &json!({}))).await;
-    ground.wait_ready("fragment").await;
-    assert_eq!(ground.count("POST").await, 1);
+    fixture.apply(&fixture.client("fragment", &json!({}))).await;
+    fixture.wait_ready("fragment").await;
+    assert_eq!(fixture.count("POST").await, 1);
 }

@@ -6,7 +6,7 @@ use std::fs;
 use harness::Options;
 use serde_json::{Value, json};
 
-use super::ground::{Ground, LONG, OPERATOR, condition, start_operator};
+use super::fixture::{Fixture, LONG, OPERATOR, condition, start_operator};
 use super::rotation::{ask_to_rotate, client_id, ready, retiring};
 
 /// Writes of the operator that the API server has carried out, by verb and resource, from its audit log.
@@ -33,15 +33,15 @@ fn counts(expected: &[(&str, usize)]) -> BTreeMap<String, usize> {
     expected.iter().map(|(what, count)| ((*what).to_owned(), *count)).collect()
 }
 
-/// A ground whose API server writes an audit log, and what was counted there and at the simulator since last asked.
+/// A fixture whose API server writes an audit log, and what was counted there and at the simulator since last asked.
 pub struct Audited {
-    pub ground: Ground,
+    pub fixture: Fixture,
     log: std::path::PathBuf,
     _directory: tempfile::TempDir,
 }
 
 impl Audited {
-    pub async fn lay() -> Self {
+    pub async fn set_up() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (policy, log) = (directory.path().join("policy.yaml"), directory.path().join("audit.log"));
         let rules =
@@ -50,8 +50,8 @@ impl Audited {
         let apiserver_args =
             vec![format!("--audit-policy-file={}", policy.display()), format!("--audit-log-path={}", log.display())];
         let options = Options { apiserver_args, ..Options::default() };
-        let ground = Ground::own_with("budget", &[], options, &json!({})).await;
-        let audited = Self { ground, log, _directory: directory };
+        let fixture = Fixture::own_with("budget", &[], options, &json!({})).await;
+        let audited = Self { fixture, log, _directory: directory };
         audited.assert_cost("the start", None, &[]).await;
         audited
     }
@@ -59,32 +59,32 @@ impl Audited {
     /// What was done since the last call: at MeshAgent, listings apart, and in Kubernetes.
     pub async fn assert_cost(&self, what: &str, rest: Option<&[(&str, usize)]>, kubernetes: &[(&str, usize)]) {
         let mut called = BTreeMap::new();
-        for call in self.ground.calls().await.iter().filter(|call| call.query.is_none()) {
+        for call in self.fixture.calls().await.iter().filter(|call| call.query.is_none()) {
             *called.entry(call.method.clone()).or_insert(0_usize) += 1;
         }
-        self.ground.admin.clear_calls().await.unwrap();
+        self.fixture.admin.clear_calls().await.unwrap();
         let text = fs::read_to_string(&self.log).unwrap();
         fs::write(&self.log, "").unwrap();
         if let Some(rest) = rest {
             assert_eq!(called, counts(rest), "{what}");
-            assert_eq!(writes(&text, self.ground.ns()), counts(kubernetes), "{what}");
+            assert_eq!(writes(&text, self.fixture.ns()), counts(kubernetes), "{what}");
         }
     }
 
     async fn edit(&self, patch: &str) {
-        let before = self.ground.get("maoc", "web").await["metadata"]["generation"].as_i64().unwrap();
-        self.ground.kubectl(&["patch", "maoc", "web", "--type=merge", "-p", patch]).await;
+        let before = self.fixture.get("maoc", "web").await["metadata"]["generation"].as_i64().unwrap();
+        self.fixture.kubectl(&["patch", "maoc", "web", "--type=merge", "-p", patch]).await;
         let applied = |object: &Value| object["status"]["appliedGeneration"] == before + 1;
-        self.ground.until("maoc", "web", "the edit is applied", applied).await;
+        self.fixture.until("maoc", "web", "the edit is applied", applied).await;
     }
 }
 
 #[tokio::test]
 async fn create_update_replace_and_delete_cost_exactly_the_budget() {
-    let audited = Audited::lay().await;
-    let ground = &audited.ground;
-    ground.apply(&ground.client("web", &json!({}))).await;
-    ground.wait_ready("web").await;
+    let audited = Audited::set_up().await;
+    let fixture = &audited.fixture;
+    fixture.apply(&fixture.client("web", &json!({}))).await;
+    fixture.wait_ready("web").await;
     let create = [
         ("patch oauthclients", 1),
         ("create secrets (dry run)", 1),
@@ -99,11 +99,11 @@ async fn create_update_replace_and_delete_cost_exactly_the_budget() {
     audited.edit(r#"{"spec":{"displayName":"Shop"}}"#).await;
     audited.assert_cost("update of metadata", Some(&[("GET", 1), ("PUT", 1)]), &one_write).await;
 
-    let manifest = ground.client("web", &json!({ "displayName": "Shop", "redirectUris": ["https://b.example/cb"] }));
-    ground.kubectl.run_with_input(&["replace", "-f", "-"], &manifest.to_string()).await.unwrap();
+    let manifest = fixture.client("web", &json!({ "displayName": "Shop", "redirectUris": ["https://b.example/cb"] }));
+    fixture.kubectl.run_with_input(&["replace", "-f", "-"], &manifest.to_string()).await.unwrap();
     harness::eventually(LONG, "object and Secret agree again", async || {
         let token = |object: &Value| object["metadata"]["annotations"]["meshagent.com/create-token"].clone();
-        let (object, secret) = (ground.get("maoc", "web").await, ground.get("secret", "web-oauth").await);
+        let (object, secret) = (fixture.get("maoc", "web").await, fixture.get("secret", "web-oauth").await);
         let recorded = object["status"]["secretResourceVersion"] == secret["metadata"]["resourceVersion"];
         if token(&object).is_string() && token(&object) == token(&secret) && recorded { Ok(()) } else { Err("not yet") }
     })
@@ -112,21 +112,21 @@ async fn create_update_replace_and_delete_cost_exactly_the_budget() {
     let replace = [("patch oauthclients", 1), ("patch secrets", 1), ("patch oauthclients/status", 1)];
     audited.assert_cost("kubectl replace", Some(&[]), &replace).await;
 
-    ground.kubectl(&["delete", "maoc", "web", "--timeout=30s"]).await;
+    fixture.kubectl(&["delete", "maoc", "web", "--timeout=30s"]).await;
     audited.assert_cost("delete", Some(&[("DELETE", 1)]), &[("patch oauthclients", 1)]).await;
 }
 
 #[tokio::test]
 async fn a_rotation_and_a_lost_credential_cost_exactly_the_budget() {
-    let audited = Audited::lay().await;
-    let ground = &audited.ground;
+    let audited = Audited::set_up().await;
+    let fixture = &audited.fixture;
     let no_overlap = json!({ "rotation": { "overlap": "0s" } });
     let calls = [("POST", 1), ("DELETE", 1)];
-    let (before, _) = ready(ground, "rotated", &no_overlap).await;
+    let (before, _) = ready(fixture, "rotated", &no_overlap).await;
     audited.assert_cost("create", None, &[]).await;
-    ask_to_rotate(ground, "rotated", "monday").await;
+    ask_to_rotate(fixture, "rotated", "monday").await;
     let over = |o: &Value| client_id(o) != client_id(&before) && retiring(o).is_empty();
-    ground.until("maoc", "rotated", "it is rotated", over).await;
+    fixture.until("maoc", "rotated", "it is rotated", over).await;
     let rotate = [
         ("patch oauthclients", 1),
         ("patch secrets (dry run)", 1),
@@ -135,11 +135,11 @@ async fn a_rotation_and_a_lost_credential_cost_exactly_the_budget() {
     ];
     audited.assert_cost("rotate", Some(&calls), &rotate).await;
 
-    let (before, _) = ready(ground, "lost", &no_overlap).await;
+    let (before, _) = ready(fixture, "lost", &no_overlap).await;
     audited.assert_cost("create", None, &[]).await;
-    ground.kubectl(&["delete", "secret", "lost-oauth"]).await;
+    fixture.kubectl(&["delete", "secret", "lost-oauth"]).await;
     let over = |o: &Value| client_id(o) != client_id(&before) && retiring(o).is_empty();
-    ground.until("maoc", "lost", "its client is replaced", over).await;
+    fixture.until("maoc", "lost", "its client is replaced", over).await;
     let lost = [
         ("patch oauthclients", 1),
         ("create secrets (dry run)", 1),
@@ -150,41 +150,41 @@ async fn a_rotation_and_a_lost_credential_cost_exactly_the_budget() {
 }
 
 /// Applies so many clients at once.
-pub async fn apply_many(ground: &Ground, count: usize) {
-    let items: Vec<Value> = (0..count).map(|n| ground.client(&format!("web{n}"), &json!({}))).collect();
+pub async fn apply_many(fixture: &Fixture, count: usize) {
+    let items: Vec<Value> = (0..count).map(|n| fixture.client(&format!("web{n}"), &json!({}))).collect();
     let list = json!({ "apiVersion": "v1", "kind": "List", "items": items });
-    ground.kubectl.run_with_input(&["create", "-f", "-"], &list.to_string()).await.unwrap();
+    fixture.kubectl.run_with_input(&["create", "-f", "-"], &list.to_string()).await.unwrap();
 }
 
-async fn objects(ground: &Ground) -> Vec<Value> {
-    let text = ground.kubectl(&["get", "maoc", "-o", "json"]).await;
+async fn objects(fixture: &Fixture) -> Vec<Value> {
+    let text = fixture.kubectl(&["get", "maoc", "-o", "json"]).await;
     let list: Value = serde_json::from_str(&text).unwrap();
     list["items"].as_array().cloned().unwrap_or_default()
 }
 
-pub async fn until_all_ready(ground: &Ground, count: usize) {
+pub async fn until_all_ready(fixture: &Fixture, count: usize) {
     harness::eventually(4 * LONG, "all are Ready", async || {
-        let ready = objects(ground).await.iter().filter(|object| condition(object, "Ready") == "True/Ready").count();
+        let ready = objects(fixture).await.iter().filter(|object| condition(object, "Ready") == "True/Ready").count();
         if ready == count { Ok(()) } else { Err(format!("{ready} are")) }
     })
     .await
     .unwrap();
 }
 
-async fn versions(ground: &Ground) -> Vec<String> {
+async fn versions(fixture: &Fixture) -> Vec<String> {
     let text =
-        ground.kubectl(&["get", "maoc,secret,event", "-o", "jsonpath={.items[*].metadata.resourceVersion}"]).await;
+        fixture.kubectl(&["get", "maoc,secret,event", "-o", "jsonpath={.items[*].metadata.resourceVersion}"]).await;
     text.split(' ').map(str::to_owned).collect()
 }
 
 #[tokio::test]
 async fn two_hundred_idle_clients_cost_two_gets_a_resync_and_no_write() {
-    let ground = Ground::own("idle", &["--resync-interval", "3s"]).await;
-    apply_many(&ground, 200).await;
-    until_all_ready(&ground, 200).await;
+    let fixture = Fixture::own("idle", &["--resync-interval", "3s"]).await;
+    apply_many(&fixture, 200).await;
+    until_all_ready(&fixture, 200).await;
     // The resync under way, and the project's own count of clients.
-    ground.until("cmaproj", &ground.project_name, "all are counted", |o| o["status"]["clients"] == 200).await;
-    let lists = async || ground.calls().await.iter().filter(|call| call.query.is_some()).count();
+    fixture.until("cmaproj", &fixture.project_name, "all are counted", |o| o["status"]["clients"] == 200).await;
+    let lists = async || fixture.calls().await.iter().filter(|call| call.query.is_some()).count();
     let so_far = lists().await;
     harness::eventually(LONG, "another resync", async || {
         let now = lists().await;
@@ -192,49 +192,49 @@ async fn two_hundred_idle_clients_cost_two_gets_a_resync_and_no_write() {
     })
     .await
     .unwrap();
-    let before = versions(&ground).await;
-    ground.admin.clear_calls().await.unwrap();
+    let before = versions(&fixture).await;
+    fixture.admin.clear_calls().await.unwrap();
     harness::eventually(LONG, "three resyncs", async || {
-        let now = ground.calls().await.len();
+        let now = fixture.calls().await.len();
         if now >= 6 { Ok(()) } else { Err(now.to_string()) }
     })
     .await
     .unwrap();
-    let calls = ground.calls().await;
+    let calls = fixture.calls().await;
     assert!(calls.iter().all(|call| call.method == "GET" && call.query.is_some()), "something but listings was called");
     let offsets: Vec<String> = calls.iter().take(6).filter_map(|call| call.query.clone()).collect();
     let pages = ["count=100&offset=0", "count=100&offset=100"];
     assert_eq!(offsets, [pages, pages, pages].concat());
-    assert_eq!(versions(&ground).await, before);
+    assert_eq!(versions(&fixture).await, before);
 }
 
 #[tokio::test]
 async fn a_restart_with_a_thousand_converged_clients_costs_ten_gets_and_no_write() {
-    let mut ground = Ground::own("restart", &[]).await;
-    apply_many(&ground, 1000).await;
-    until_all_ready(&ground, 1000).await;
-    ground.until("cmaproj", &ground.project_name, "all are counted", |o| o["status"]["clients"] == 1000).await;
-    ground.stop_operator().await;
-    let before = versions(&ground).await;
-    ground.admin.clear_calls().await.unwrap();
-    ground.operator = Some(start_operator(ground.control_plane.get(), &[]));
+    let mut fixture = Fixture::own("restart", &[]).await;
+    apply_many(&fixture, 1000).await;
+    until_all_ready(&fixture, 1000).await;
+    fixture.until("cmaproj", &fixture.project_name, "all are counted", |o| o["status"]["clients"] == 1000).await;
+    fixture.stop_operator().await;
+    let before = versions(&fixture).await;
+    fixture.admin.clear_calls().await.unwrap();
+    fixture.operator = Some(start_operator(fixture.control_plane.get(), &[]));
     harness::eventually(LONG, "the project was listed", async || {
-        let calls = ground.calls().await.len();
+        let calls = fixture.calls().await.len();
         if calls >= 10 { Ok(()) } else { Err(calls.to_string()) }
     })
     .await
     .unwrap();
     // An edit that comes through shows that the passes which the listing woke are over: they were queued before it.
-    ground.kubectl(&["annotate", "maoc", "web0", "meshagent.com/reconcile-requested-at=now-1"]).await;
-    ground.until("maoc", "web0", "the request is handled", |o| o["status"]["lastHandledReconcileAt"] == "now-1").await;
-    let calls = ground.calls().await;
+    fixture.kubectl(&["annotate", "maoc", "web0", "meshagent.com/reconcile-requested-at=now-1"]).await;
+    fixture.until("maoc", "web0", "the request is handled", |o| o["status"]["lastHandledReconcileAt"] == "now-1").await;
+    let calls = fixture.calls().await;
     let (lists, others): (Vec<_>, Vec<_>) = calls.iter().partition(|call| call.query.is_some());
     assert_eq!(lists.len(), 10);
     assert!(
         others.len() <= 1 && others.iter().all(|call| call.method == "GET"),
         "more than the look that was asked for"
     );
-    let after = versions(&ground).await;
+    let after = versions(&fixture).await;
     let changed = before.iter().filter(|version| !after.contains(version)).count();
     assert_eq!(changed, 1, "only the object that asked for a look was written");
     assert_eq!(after.len(), before.len(), "objects or Events came or went");

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use simulator::admin::Route;
 use simulator::fault::{Fault, FaultRule, ResetAt, Stage};
 
-use super::ground::{Ground, LONG, condition, datum};
+use super::fixture::{Fixture, LONG, condition, datum};
 
 const KILLS: usize = 50;
 const CLIENTS: u64 = 20;
@@ -32,11 +32,11 @@ async fn killed_fifty_times_it_ends_with_exactly_the_declared_clients() {
     let orphans = json!({ "orphans": { "minAge": "1s" } });
     // A process that was killed leaves a Lease behind, and waiting for its end is not what this is about.
     let args = ["--resync-interval", "5s", "--leader-elect", "false"];
-    let ground = Ground::own_with("chaos", &args, Default::default(), &orphans).await;
-    let theirs = ground
+    let fixture = Fixture::own_with("chaos", &args, Default::default(), &orphans).await;
+    let theirs = fixture
         .admin
         .create_client(
-            ground.project,
+            fixture.project,
             &serde_json::from_value(json!({
                 "grant_types": ["authorization_code"],
                 "response_types": ["code"],
@@ -47,34 +47,34 @@ async fn killed_fifty_times_it_ends_with_exactly_the_declared_clients() {
         )
         .await
         .unwrap();
-    disturb(&ground).await;
+    disturb(&fixture).await;
     let mut declared: BTreeMap<String, u64> = BTreeMap::new();
     for _ in 0..KILLS {
         for _ in 0..random.below(3) + 1 {
-            work(&ground, &mut declared, &mut random).await;
+            work(&fixture, &mut declared, &mut random).await;
         }
         tokio::time::sleep(Duration::from_millis(random.below(400))).await;
-        let process = ground.operator.as_ref().unwrap().process();
+        let process = fixture.operator.as_ref().unwrap().process();
         process.kill().unwrap();
         process.restart().unwrap();
     }
-    ground.admin.clear_faults().await.unwrap();
-    let objects = until_settled(&ground, &declared, &theirs.client.client_id).await;
+    fixture.admin.clear_faults().await.unwrap();
+    let objects = until_settled(&fixture, &declared, &theirs.client.client_id).await;
     for (name, object) in &objects {
-        let secret = ground.get("secret", &format!("{name}-oauth")).await;
+        let secret = fixture.get("secret", &format!("{name}-oauth")).await;
         assert_eq!(object["status"]["clientId"], datum(&secret, "CLIENT_ID"), "{name}");
-        assert!(ground.accepts(&secret).await, "the credential of {name} is not accepted");
+        assert!(fixture.accepts(&secret).await, "the credential of {name} is not accepted");
     }
-    let remote = ground.admin.state().await.unwrap().clients_of(ground.project);
+    let remote = fixture.admin.state().await.unwrap().clients_of(fixture.project);
     let untouched = remote.iter().find(|client| client.client_id == theirs.client.client_id);
     assert_eq!(untouched, Some(&theirs.client));
-    no_token_was_posted_twice(&ground).await;
-    is_at_rest(&ground).await;
+    no_token_was_posted_twice(&fixture).await;
+    is_at_rest(&fixture).await;
 }
 
 /// A token is for one POST, whoever was killed in between: hence no more clients than POSTs of unknown outcome.
-async fn no_token_was_posted_twice(ground: &Ground) {
-    let calls = ground.calls().await;
+async fn no_token_was_posted_twice(fixture: &Fixture) {
+    let calls = fixture.calls().await;
     let posts = calls.iter().filter(|call| call.method == "POST").filter_map(|call| call.body.as_ref());
     let tokens: Vec<&Value> = posts.map(|body| &body["metadata"]["meshagent.com/create-token"]).collect();
     let distinct: BTreeSet<&str> = tokens.iter().filter_map(|token| token.as_str()).collect();
@@ -83,24 +83,24 @@ async fn no_token_was_posted_twice(ground: &Ground) {
 }
 
 /// Waits for three resyncs, and nothing is written by them.
-async fn is_at_rest(ground: &Ground) {
+async fn is_at_rest(fixture: &Fixture) {
     let versions =
-        async || ground.kubectl(&["get", "maoc,secret", "-o", "jsonpath={.items[*].metadata.resourceVersion}"]).await;
+        async || fixture.kubectl(&["get", "maoc,secret", "-o", "jsonpath={.items[*].metadata.resourceVersion}"]).await;
     let before = versions().await;
-    ground.admin.clear_calls().await.unwrap();
+    fixture.admin.clear_calls().await.unwrap();
     harness::eventually(LONG, "three resyncs", async || {
-        let seen = ground.calls().await.len();
+        let seen = fixture.calls().await.len();
         if seen >= 3 { Ok(()) } else { Err(seen.to_string()) }
     })
     .await
     .unwrap();
-    let written = ground.calls().await.into_iter().filter(|call| call.method != "GET").count();
+    let written = fixture.calls().await.into_iter().filter(|call| call.method != "GET").count();
     assert_eq!(written, 0, "something is still changed in MeshAgent");
     assert_eq!(versions().await, before, "something is still written in Kubernetes");
 }
 
 /// Faults that strike a POST now and then, for as long as they last.
-async fn disturb(ground: &Ground) {
+async fn disturb(fixture: &Fixture) {
     let faults = [
         Fault::Status { status: 500, body: None, headers: Default::default(), commit: true },
         Fault::Reset { at: ResetAt::After },
@@ -110,28 +110,28 @@ async fn disturb(ground: &Ground) {
     ];
     for (n, fault) in faults.into_iter().enumerate() {
         let rule = FaultRule::on(Route::ClientsCreate, fault).times(2).after(3 + u64::try_from(n).unwrap() * 2);
-        ground.admin.fault(&rule.in_project(ground.project)).await.unwrap();
+        fixture.admin.fault(&rule.in_project(fixture.project)).await.unwrap();
     }
 }
 
 /// One thing that a user does.
-async fn work(ground: &Ground, declared: &mut BTreeMap<String, u64>, random: &mut Random) {
+async fn work(fixture: &Fixture, declared: &mut BTreeMap<String, u64>, random: &mut Random) {
     let name = format!("web{}", random.below(CLIENTS));
     match random.below(4) {
         0 if declared.contains_key(&name) => {
-            ground.kubectl(&["delete", "maoc", &name, "--wait=false"]).await;
+            fixture.kubectl(&["delete", "maoc", &name, "--wait=false"]).await;
             declared.remove(&name);
         }
         _ => {
             let variant = random.below(1000);
             let spec = json!({ "redirectUris": [format!("https://{variant}.example/cb")] });
-            let manifest = ground.client(&name, &spec).to_string();
+            let manifest = fixture.client(&name, &spec).to_string();
             // An object of that name may still be going; then this is nothing.
-            let deleting = ground
+            let deleting = fixture
                 .kubectl(&["get", "maoc", &name, "--ignore-not-found", "-o", "jsonpath={.metadata.deletionTimestamp}"])
                 .await;
             if deleting.is_empty() {
-                ground.kubectl.run_with_input(&["apply", "-f", "-"], &manifest).await.unwrap();
+                fixture.kubectl.run_with_input(&["apply", "-f", "-"], &manifest).await.unwrap();
                 declared.insert(name, variant);
             }
         }
@@ -139,9 +139,9 @@ async fn work(ground: &Ground, declared: &mut BTreeMap<String, u64>, random: &mu
 }
 
 /// Waits until the project holds exactly the declared clients (and those retiring), each as it is declared.
-async fn until_settled(ground: &Ground, declared: &BTreeMap<String, u64>, theirs: &str) -> BTreeMap<String, Value> {
+async fn until_settled(fixture: &Fixture, declared: &BTreeMap<String, u64>, theirs: &str) -> BTreeMap<String, Value> {
     harness::eventually(3 * LONG, "exactly the declared clients are left", async || {
-        let text = ground.kubectl(&["get", "maoc", "-o", "json"]).await;
+        let text = fixture.kubectl(&["get", "maoc", "-o", "json"]).await;
         let list: Value = serde_json::from_str(&text).unwrap();
         let items = list["items"].as_array().cloned().unwrap_or_default();
         let objects: BTreeMap<String, Value> =
@@ -158,7 +158,7 @@ async fn until_settled(ground: &Ground, declared: &BTreeMap<String, u64>, theirs
             let retiring = object["status"]["retiring"].as_array().cloned().unwrap_or_default();
             expected.extend(retiring.iter().filter_map(|former| former["clientId"].as_str()).map(str::to_owned));
         }
-        let remote = ground.admin.state().await.unwrap().clients_of(ground.project);
+        let remote = fixture.admin.state().await.unwrap().clients_of(fixture.project);
         let mut ids: Vec<String> = remote.iter().map(|client| client.client_id.clone()).collect();
         expected.sort();
         ids.sort();

@@ -8,52 +8,52 @@ use serde_json::{Value, json};
 use simulator::admin::Route;
 use simulator::fault::{Fault, FaultRule, RouteMatch, Stage};
 
-use super::ground::{Ground, LONG, condition, datum, message, start_operator};
+use super::fixture::{Fixture, LONG, condition, datum, message, start_operator};
 use super::rotation::{ask_to_rotate, client_id, look, ready, retiring};
 
 #[tokio::test]
 async fn a_copy_under_another_name_and_namespace_gets_a_client_of_its_own() {
-    let ground = Ground::shared("copied").await;
-    let there = Namespace::create(ground.control_plane.get(), "copy").await.unwrap();
-    let allowed = json!({ "allowedNamespaces": { "names": [ground.ns(), there.name()] } });
-    ground.apply(&ground.project_manifest(&allowed)).await;
-    let (original, secret) = ready(&ground, "web", &json!({})).await;
-    let yaml = ground.kubectl(&["get", "maoc", "web", "-o", "yaml"]).await;
+    let fixture = Fixture::shared("copied").await;
+    let there = Namespace::create(fixture.control_plane.get(), "copy").await.unwrap();
+    let allowed = json!({ "allowedNamespaces": { "names": [fixture.ns(), there.name()] } });
+    fixture.apply(&fixture.project_manifest(&allowed)).await;
+    let (original, secret) = ready(&fixture, "web", &json!({})).await;
+    let yaml = fixture.kubectl(&["get", "maoc", "web", "-o", "yaml"]).await;
     assert!(yaml.contains("meshagent.com/create-token"), "there is no token to copy");
     // As with `sed`: the names, and the two lines that the API server refuses on what is new.
     let refused = |line: &&str| !line.starts_with("  uid: ") && !line.starts_with("  resourceVersion: ");
     let lines: Vec<&str> = yaml.lines().filter(refused).collect();
     let copy = lines.join("\n").replace("name: web\n", "name: copy\n");
-    let copy = copy.replace(&format!("namespace: {}", ground.ns()), &format!("namespace: {}", there.name()));
-    ground.kubectl.run_with_input(&["apply", "-f", "-"], &copy).await.unwrap();
+    let copy = copy.replace(&format!("namespace: {}", fixture.ns()), &format!("namespace: {}", there.name()));
+    fixture.kubectl.run_with_input(&["apply", "-f", "-"], &copy).await.unwrap();
     let wait = ["wait", "-n", there.name(), "maoc/copy", "--for=condition=Ready", "--timeout=60s"];
-    ground.kubectl.run(&wait).await.unwrap();
+    fixture.kubectl.run(&wait).await.unwrap();
     let get = async |kind: &str, name: &str| -> Value {
-        let text = ground.kubectl.run(&["get", "-n", there.name(), kind, name, "-o", "json"]).await.unwrap();
+        let text = fixture.kubectl.run(&["get", "-n", there.name(), kind, name, "-o", "json"]).await.unwrap();
         serde_json::from_str(&text).unwrap()
     };
     let copied = get("maoc", "copy").await;
     let mut wanted = [client_id(&original), client_id(&copied)];
     wanted.sort();
-    let mut ids = ground.remote_ids().await;
+    let mut ids = fixture.remote_ids().await;
     ids.sort();
-    assert_eq!((ids, ground.count("POST").await), (wanted.to_vec(), 2));
-    assert!(ground.accepts(&get("secret", "copy-oauth").await).await, "the copy's credential is not accepted");
+    assert_eq!((ids, fixture.count("POST").await), (wanted.to_vec(), 2));
+    assert!(fixture.accepts(&get("secret", "copy-oauth").await).await, "the copy's credential is not accepted");
     let token = copied["metadata"]["annotations"]["meshagent.com/create-token"].as_str().unwrap();
     assert!(
         token.starts_with(copied["metadata"]["uid"].as_str().unwrap()),
         "the copy kept a token that is not its own"
     );
-    ground.kubectl.run(&["delete", "-n", there.name(), "maoc/copy", "--timeout=30s"]).await.unwrap();
-    assert_eq!(ground.remote_ids().await, [client_id(&original)]);
-    assert!(ground.accepts(&secret).await, "the original's credential is not accepted any more");
+    fixture.kubectl.run(&["delete", "-n", there.name(), "maoc/copy", "--timeout=30s"]).await.unwrap();
+    assert_eq!(fixture.remote_ids().await, [client_id(&original)]);
+    assert!(fixture.accepts(&secret).await, "the original's credential is not accepted any more");
 }
 
 /// Waits until the object has its finalizer, object and Secret agree, and nothing is left to be cleaned up.
-async fn until_at_rest(ground: &Ground, ready: &str) -> Value {
+async fn until_at_rest(fixture: &Fixture, ready: &str) -> Value {
     harness::eventually(LONG, "object and Secret are at rest", async || {
         let (object, listed) =
-            (ground.get("maoc", "web").await, ground.kubectl(&["get", "secrets", "-o", "json"]).await);
+            (fixture.get("maoc", "web").await, fixture.kubectl(&["get", "secrets", "-o", "json"]).await);
         let list: Value = serde_json::from_str(&listed).unwrap();
         let secret = list["items"][0].clone();
         let annotation = |object: &Value, name: &str| object["metadata"]["annotations"][name].clone();
@@ -68,28 +68,28 @@ async fn until_at_rest(ground: &Ground, ready: &str) -> Value {
     .unwrap()
 }
 
-async fn replace_twenty_times(ground: &Ground, manifest: &Value) {
+async fn replace_twenty_times(fixture: &Fixture, manifest: &Value) {
     for _ in 0..20 {
         // It reads the version first, and is refused if the operator wrote in between.
         harness::eventually(LONG, "it is replaced", async || {
-            ground.kubectl.run_with_input(&["replace", "-f", "-"], &manifest.to_string()).await
+            fixture.kubectl.run_with_input(&["replace", "-f", "-"], &manifest.to_string()).await
         })
         .await
         .unwrap();
     }
 }
 
-async fn until_posted(ground: &Ground, posts: usize) {
+async fn until_posted(fixture: &Fixture, posts: usize) {
     harness::eventually(LONG, "a POST is under way", async || {
-        if ground.count("POST").await >= posts { Ok(()) } else { Err("not yet") }
+        if fixture.count("POST").await >= posts { Ok(()) } else { Err("not yet") }
     })
     .await
     .unwrap();
 }
 
-fn slow_post(ground: &Ground) -> FaultRule {
+fn slow_post(fixture: &Fixture) -> FaultRule {
     let slow = Fault::Delay { duration: Duration::from_secs(2), stage: Stage::Before };
-    FaultRule::on(Route::ClientsCreate, slow).in_project(ground.project)
+    FaultRule::on(Route::ClientsCreate, slow).in_project(fixture.project)
 }
 
 #[tokio::test]
@@ -97,83 +97,83 @@ async fn replaced_twenty_times_while_it_is_created_it_ends_with_one_client() {
     // `kubectl replace` takes off which tokens are of unknown outcome, so what their POSTs made is left to the sweep.
     let orphans_go = json!({ "orphans": { "minAge": "1s" } });
     let args = ["--resync-interval", "2s"];
-    let ground = Ground::own_with("replace-create", &args, Default::default(), &orphans_go).await;
-    ground.admin.fault(&slow_post(&ground)).await.unwrap();
-    let manifest = ground.client("web", &json!({}));
-    ground.apply(&manifest).await;
-    until_posted(&ground, 1).await;
-    replace_twenty_times(&ground, &manifest).await;
-    let object = until_at_rest(&ground, "True/Ready").await;
-    ground.until_remote("one client", |ids| ids == [client_id(&object)]).await;
-    let posts = ground.count("POST").await;
+    let fixture = Fixture::own_with("replace-create", &args, Default::default(), &orphans_go).await;
+    fixture.admin.fault(&slow_post(&fixture)).await.unwrap();
+    let manifest = fixture.client("web", &json!({}));
+    fixture.apply(&manifest).await;
+    until_posted(&fixture, 1).await;
+    replace_twenty_times(&fixture, &manifest).await;
+    let object = until_at_rest(&fixture, "True/Ready").await;
+    fixture.until_remote("one client", |ids| ids == [client_id(&object)]).await;
+    let posts = fixture.count("POST").await;
     assert!((2..=21).contains(&posts), "{posts} POSTs");
-    let secret = ground.get("secret", "web-oauth").await;
+    let secret = fixture.get("secret", "web-oauth").await;
     assert_eq!(datum(&secret, "CLIENT_ID"), client_id(&object));
-    assert!(ground.accepts(&secret).await, "the credential is not accepted");
+    assert!(fixture.accepts(&secret).await, "the credential is not accepted");
 }
 
 #[tokio::test]
 async fn replaced_twenty_times_while_it_is_rotated_it_keeps_finalizer_and_credential() {
     let orphans_go = json!({ "orphans": { "minAge": "1s" } });
     let args = ["--resync-interval", "2s"];
-    let ground = Ground::own_with("replace-rotate", &args, Default::default(), &orphans_go).await;
-    let (before, former) = ready(&ground, "web", &json!({})).await;
-    ground.admin.fault(&slow_post(&ground).times(1)).await.unwrap();
-    let mut manifest = ground.client("web", &json!({}));
+    let fixture = Fixture::own_with("replace-rotate", &args, Default::default(), &orphans_go).await;
+    let (before, former) = ready(&fixture, "web", &json!({})).await;
+    fixture.admin.fault(&slow_post(&fixture).times(1)).await.unwrap();
+    let mut manifest = fixture.client("web", &json!({}));
     manifest["metadata"]["annotations"] = json!({ "meshagent.com/rotate-requested-at": "monday" });
-    ask_to_rotate(&ground, "web", "monday").await;
-    until_posted(&ground, 2).await;
-    replace_twenty_times(&ground, &manifest).await;
+    ask_to_rotate(&fixture, "web", "monday").await;
+    until_posted(&fixture, 2).await;
+    replace_twenty_times(&fixture, &manifest).await;
     // Either it was rotated, or the POST was for nothing and the next one waits.
-    let object = until_at_rest(&ground, "True/").await;
+    let object = until_at_rest(&fixture, "True/").await;
     let mut wanted = retiring(&object);
     wanted.push(client_id(&object));
     assert!(wanted.contains(&client_id(&before)), "the former client is neither in use nor retiring");
-    ground
+    fixture
         .until_remote("no other client is left", |ids| {
             ids.len() == wanted.len() && ids.iter().all(|id| wanted.contains(id))
         })
         .await;
-    let posts = ground.count("POST").await;
+    let posts = fixture.count("POST").await;
     assert!((2..=22).contains(&posts), "{posts} POSTs");
-    assert!(ground.accepts(&former).await, "the credential is not accepted any more");
-    assert!(ground.accepts(&ground.get("secret", "web-oauth").await).await, "the credential is not accepted");
+    assert!(fixture.accepts(&former).await, "the credential is not accepted any more");
+    assert!(fixture.accepts(&fixture.get("secret", "web-oauth").await).await, "the credential is not accepted");
 }
 
 #[tokio::test]
 async fn an_object_restored_beside_its_secret_says_that_the_secret_is_to_be_deleted() {
-    let mut ground = Ground::own("restored", &[]).await;
-    let (before, _) = ready(&ground, "web", &json!({})).await;
-    ground.stop_operator().await;
+    let mut fixture = Fixture::own("restored", &[]).await;
+    let (before, _) = ready(&fixture, "web", &json!({})).await;
+    fixture.stop_operator().await;
     // The namespace is lost, but for the Secret: as a backup tool restores it, without status and under a new uid.
-    ground.kubectl(&["patch", "maoc", "web", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#]).await;
-    ground.kubectl(&["delete", "maoc", "web", "--cascade=orphan", "--timeout=60s"]).await;
+    fixture.kubectl(&["patch", "maoc", "web", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#]).await;
+    fixture.kubectl(&["delete", "maoc", "web", "--cascade=orphan", "--timeout=60s"]).await;
     let mut backup = before.clone();
     for field in ["uid", "resourceVersion", "creationTimestamp", "generation", "managedFields"] {
         backup["metadata"].as_object_mut().unwrap().remove(field);
     }
     backup.as_object_mut().unwrap().remove("status");
-    ground.kubectl.run_with_input(&["create", "-f", "-"], &backup.to_string()).await.unwrap();
-    let secret = ground.get("secret", "web-oauth").await;
-    ground.operator = Some(start_operator(ground.control_plane.get(), &[]));
+    fixture.kubectl.run_with_input(&["create", "-f", "-"], &backup.to_string()).await.unwrap();
+    let secret = fixture.get("secret", "web-oauth").await;
+    fixture.operator = Some(start_operator(fixture.control_plane.get(), &[]));
     let stuck =
-        ground.until("maoc", "web", "the conflict is said", |o| condition(o, "Ready") == "False/SecretConflict").await;
+        fixture.until("maoc", "web", "the conflict is said", |o| condition(o, "Ready") == "False/SecretConflict").await;
     assert!(message(&stuck, "Ready").contains("delete that Secret"), "{}", message(&stuck, "Ready"));
     assert_eq!(condition(&stuck, "Stalled"), "True/SecretConflict");
-    assert_eq!(ground.get("secret", "web-oauth").await, secret);
-    assert_eq!(ground.count("POST").await, 1);
+    assert_eq!(fixture.get("secret", "web-oauth").await, secret);
+    assert_eq!(fixture.count("POST").await, 1);
 
-    ground.kubectl(&["delete", "secret", "web-oauth"]).await;
-    ground.wait_ready("web").await;
-    let after = ground.get("maoc", "web").await;
-    assert_eq!(ground.count("POST").await, 2);
-    assert!(ground.accepts(&ground.get("secret", "web-oauth").await).await, "the new credential is not accepted");
+    fixture.kubectl(&["delete", "secret", "web-oauth"]).await;
+    fixture.wait_ready("web").await;
+    let after = fixture.get("maoc", "web").await;
+    assert_eq!(fixture.count("POST").await, 2);
+    assert!(fixture.accepts(&fixture.get("secret", "web-oauth").await).await, "the new credential is not accepted");
     // Whose client it was nobody knows for sure: it is only reported until it is old enough.
-    let project = ground.until("cmaproj", &ground.project_name, "the former is an orphan", has_orphans).await;
+    let project = fixture.until("cmaproj", &fixture.project_name, "the former is an orphan", has_orphans).await;
     assert_eq!(orphans(&project), [client_id(&before)]);
     let mut wanted = [client_id(&before), client_id(&after)];
     wanted.sort();
-    let mut ids = ground.remote_ids().await;
+    let mut ids = fixture.remote_ids().await;
     ids.sort();
     assert_eq!(ids, wanted);
 }
@@ -191,17 +191,17 @@ fn orphans(project: &Value) -> Vec<String> {
 async fn an_object_whose_client_cannot_be_deleted_goes_by_the_command_that_its_message_names() {
     let orphans_go = json!({ "orphans": { "minAge": "1s" } });
     let args = ["--resync-interval", "2s"];
-    let ground = Ground::own_with("forced", &args, Default::default(), &orphans_go).await;
-    let (before, _) = ready(&ground, "web", &json!({})).await;
-    ready(&ground, "other", &json!({})).await;
+    let fixture = Fixture::own_with("forced", &args, Default::default(), &orphans_go).await;
+    let (before, _) = ready(&fixture, "web", &json!({})).await;
+    ready(&fixture, "other", &json!({})).await;
     let unavailable = Fault::Status { status: 503, body: None, headers: BTreeMap::default(), commit: false };
-    ground.admin.fault(&FaultRule::on(RouteMatch::Any, unavailable)).await.unwrap();
+    fixture.admin.fault(&FaultRule::on(RouteMatch::Any, unavailable)).await.unwrap();
     for name in ["web", "other"] {
-        ground.kubectl(&["delete", "maoc", name, "--wait=false"]).await;
+        fixture.kubectl(&["delete", "maoc", name, "--wait=false"]).await;
     }
     let uid = before["metadata"]["uid"].as_str().unwrap();
-    let command = format!("kubectl annotate maoc web -n {} meshagent.com/force-release={uid}", ground.ns());
-    let stuck = ground
+    let command = format!("kubectl annotate maoc web -n {} meshagent.com/force-release={uid}", fixture.ns());
+    let stuck = fixture
         .until("maoc", "web", "it says why it is there", |o| message(o, "Ready").starts_with("cannot be deleted yet: "))
         .await;
     let said = message(&stuck, "Ready");
@@ -211,20 +211,20 @@ async fn an_object_whose_client_cannot_be_deleted_goes_by_the_command_that_its_m
     );
 
     // Another's uid gives up on nothing.
-    ground.kubectl(&["annotate", "maoc", "other", &format!("meshagent.com/force-release={uid}")]).await;
-    look(&ground, "other", "now-1").await;
-    assert!(ground.exists("maoc", "other").await);
+    fixture.kubectl(&["annotate", "maoc", "other", &format!("meshagent.com/force-release={uid}")]).await;
+    look(&fixture, "other", "now-1").await;
+    assert!(fixture.exists("maoc", "other").await);
 
-    ground.kubectl.run(&command.split(' ').skip(1).collect::<Vec<_>>()).await.unwrap();
-    ground.kubectl(&["wait", "--for=delete", "maoc/web", "--timeout=30s"]).await;
-    let project = ground.get("cmaproj", &ground.project_name).await;
+    fixture.kubectl.run(&command.split(' ').skip(1).collect::<Vec<_>>()).await.unwrap();
+    fixture.kubectl(&["wait", "--for=delete", "maoc/web", "--timeout=30s"]).await;
+    let project = fixture.get("cmaproj", &fixture.project_name).await;
     assert_eq!(orphans(&project), [client_id(&before)]);
-    assert!(ground.remote_ids().await.contains(&client_id(&before)));
-    ground.admin.clear_faults().await.unwrap();
-    ground.until_remote("the client that was given up, and the other one, are gone", <[String]>::is_empty).await;
-    ground.until("cmaproj", &ground.project_name, "no orphan is left", |project| !has_orphans(project)).await;
+    assert!(fixture.remote_ids().await.contains(&client_id(&before)));
+    fixture.admin.clear_faults().await.unwrap();
+    fixture.until_remote("the client that was given up, and the other one, are gone", <[String]>::is_empty).await;
+    fixture.until("cmaproj", &fixture.project_name, "no orphan is left", |project| !has_orphans(project)).await;
     harness::eventually(LONG, "the other one went by itself", async || {
-        if ground.exists("maoc", "other").await { Err("it is there") } else { Ok(()) }
+        if fixture.exists("maoc", "other").await { Err("it is there") } else { Ok(()) }
     })
     .await
     .unwrap();

@@ -8,32 +8,32 @@ use simulator::fault::{Fault, FaultRule, RouteMatch};
 
 use super::adoption::remote;
 use super::calls::{apply_many, until_all_ready};
-use super::ground::{Ground, LONG, crds};
+use super::fixture::{Fixture, LONG, crds};
 use super::project_deletion::team;
 use super::retention::resyncs;
 
 const CRD: &str = "oauthclients.meshagent.com";
 
 /// Where what nobody declares any more is deleted at once.
-async fn hasty(prefix: &str) -> Ground {
+async fn hasty(prefix: &str) -> Fixture {
     let soon = json!({ "orphans": { "minAge": "1s" } });
-    Ground::own_with(prefix, &["--resync-interval", "2s"], Default::default(), &soon).await
+    Fixture::own_with(prefix, &["--resync-interval", "2s"], Default::default(), &soon).await
 }
 
-async fn delete_definition(ground: &Ground) {
-    ground.kubectl.run(&["delete", "crd", CRD, "--timeout=300s"]).await.unwrap();
+async fn delete_definition(fixture: &Fixture) {
+    fixture.kubectl.run(&["delete", "crd", CRD, "--timeout=300s"]).await.unwrap();
 }
 
-async fn bring_definition_back(ground: &Ground) {
-    ground.kubectl.run_with_input(&["apply", "--server-side", "-f", "-"], &crds()).await.unwrap();
+async fn bring_definition_back(fixture: &Fixture) {
+    fixture.kubectl.run_with_input(&["apply", "--server-side", "-f", "-"], &crds()).await.unwrap();
     let established = ["wait", "crd", CRD, "--for=condition=Established", "--timeout=60s"];
-    ground.kubectl.run(&established).await.unwrap();
+    fixture.kubectl.run(&established).await.unwrap();
 }
 
 /// The Secrets of the operator's, by name.
-async fn secrets(ground: &Ground) -> BTreeMap<String, Value> {
+async fn secrets(fixture: &Fixture) -> BTreeMap<String, Value> {
     let list = ["get", "secret", "-l", "meshagent.com/oauth-client", "-o", "json"];
-    let list: Value = serde_json::from_str(&ground.kubectl(&list).await).unwrap();
+    let list: Value = serde_json::from_str(&fixture.kubectl(&list).await).unwrap();
     let name = |secret: &Value| secret["metadata"]["name"].as_str().unwrap().to_owned();
     list["items"].as_array().unwrap().iter().map(|secret| (name(secret), secret.clone())).collect()
 }
@@ -49,37 +49,37 @@ fn assert_left_behind(after: &BTreeMap<String, Value>, before: &BTreeMap<String,
 }
 
 /// The ids of the clients, by OAuthClient.
-async fn ids(ground: &Ground) -> BTreeMap<String, String> {
+async fn ids(fixture: &Fixture) -> BTreeMap<String, String> {
     let path = r#"jsonpath={range .items[*]}{.metadata.name} {.status.clientId}{"\n"}{end}"#;
-    let text = ground.kubectl(&["get", "maoc", "-o", path]).await;
+    let text = fixture.kubectl(&["get", "maoc", "-o", path]).await;
     text.lines().filter_map(|line| line.split_once(' ')).map(|(name, id)| (name.to_owned(), id.to_owned())).collect()
 }
 
-async fn marked_retained(ground: &Ground) -> Vec<String> {
-    let left = remote(ground).await.into_iter().filter(|client| client.metadata["meshagent.com/retained"] == "true");
+async fn marked_retained(fixture: &Fixture) -> Vec<String> {
+    let left = remote(fixture).await.into_iter().filter(|client| client.metadata["meshagent.com/retained"] == "true");
     left.map(|client| client.client_id).collect()
 }
 
 /// K10b.
-async fn goes_and_comes_back(ground: &Ground, count: usize) {
-    apply_many(ground, count).await;
-    until_all_ready(ground, count).await;
-    let (before, published) = (ids(ground).await, secrets(ground).await);
-    delete_definition(ground).await;
-    assert_left_behind(&secrets(ground).await, &published);
-    assert_eq!(ground.count("DELETE").await, 0);
-    assert_eq!(marked_retained(ground).await.len(), count);
-    resyncs(ground, 2 * count.div_ceil(100)).await;
-    ground.operator.as_ref().unwrap().process().check_running().unwrap();
-    bring_definition_back(ground).await;
-    apply_many(ground, count).await;
-    until_all_ready(ground, count).await;
-    assert_eq!(ids(ground).await, before);
-    assert_eq!((ground.count("POST").await, ground.count("DELETE").await), (count, 0));
-    assert_eq!(marked_retained(ground).await, [""; 0]);
-    let again = secrets(ground).await;
+async fn goes_and_comes_back(fixture: &Fixture, count: usize) {
+    apply_many(fixture, count).await;
+    until_all_ready(fixture, count).await;
+    let (before, published) = (ids(fixture).await, secrets(fixture).await);
+    delete_definition(fixture).await;
+    assert_left_behind(&secrets(fixture).await, &published);
+    assert_eq!(fixture.count("DELETE").await, 0);
+    assert_eq!(marked_retained(fixture).await.len(), count);
+    resyncs(fixture, 2 * count.div_ceil(100)).await;
+    fixture.operator.as_ref().unwrap().process().check_running().unwrap();
+    bring_definition_back(fixture).await;
+    apply_many(fixture, count).await;
+    until_all_ready(fixture, count).await;
+    assert_eq!(ids(fixture).await, before);
+    assert_eq!((fixture.count("POST").await, fixture.count("DELETE").await), (count, 0));
+    assert_eq!(marked_retained(fixture).await, [""; 0]);
+    let again = secrets(fixture).await;
     assert!(again.iter().all(|(name, secret)| secret["data"] == published[name]["data"]), "a credential was changed");
-    ground.operator.as_ref().unwrap().process().check_running().unwrap();
+    fixture.operator.as_ref().unwrap().process().check_running().unwrap();
 }
 
 #[tokio::test]
@@ -95,28 +95,28 @@ async fn a_definition_that_goes_leaves_a_thousand_clients_and_all_come_back_with
 
 #[tokio::test]
 async fn a_definition_that_goes_while_meshagent_does_not_answer_leaves_all_clients_too() {
-    let ground = hasty("crdaway").await;
-    apply_many(&ground, 20).await;
-    until_all_ready(&ground, 20).await;
-    let (before, published) = (ids(&ground).await, secrets(&ground).await);
+    let fixture = hasty("crdaway").await;
+    apply_many(&fixture, 20).await;
+    until_all_ready(&fixture, 20).await;
+    let (before, published) = (ids(&fixture).await, secrets(&fixture).await);
     let away = Fault::Status { status: 503, body: None, headers: Default::default(), commit: false };
-    let rule = FaultRule::on(RouteMatch::Any, away).in_project(ground.project);
-    let rule = ground.admin.fault(&rule).await.unwrap();
-    delete_definition(&ground).await;
-    assert_left_behind(&secrets(&ground).await, &published);
-    ground.admin.remove_fault(rule.id).await.unwrap();
-    resyncs(&ground, 3).await;
-    assert_eq!(ground.remote_ids().await.len(), 20);
+    let rule = FaultRule::on(RouteMatch::Any, away).in_project(fixture.project);
+    let rule = fixture.admin.fault(&rule).await.unwrap();
+    delete_definition(&fixture).await;
+    assert_left_behind(&secrets(&fixture).await, &published);
+    fixture.admin.remove_fault(rule.id).await.unwrap();
+    resyncs(&fixture, 3).await;
+    assert_eq!(fixture.remote_ids().await.len(), 20);
 
-    bring_definition_back(&ground).await;
-    apply_many(&ground, 15).await;
-    until_all_ready(&ground, 15).await;
+    bring_definition_back(&fixture).await;
+    apply_many(&fixture, 15).await;
+    until_all_ready(&fixture, 15).await;
     let (back, left): (BTreeMap<_, _>, BTreeMap<_, _>) = before
         .into_iter()
         .partition(|(name, _)| name.trim_start_matches("web").parse::<usize>().is_ok_and(|number| number < 15));
-    assert_eq!(ids(&ground).await, back);
+    assert_eq!(ids(&fixture).await, back);
     eventually(LONG, "those that nobody declares again are marked", async || {
-        let mut marked = marked_retained(&ground).await;
+        let mut marked = marked_retained(&fixture).await;
         marked.sort();
         let mut left: Vec<&String> = left.values().collect();
         left.sort();
@@ -124,20 +124,20 @@ async fn a_definition_that_goes_while_meshagent_does_not_answer_leaves_all_clien
     })
     .await
     .unwrap();
-    resyncs(&ground, 3).await;
-    assert_eq!(ground.remote_ids().await.len(), 20);
-    assert_eq!((ground.count("POST").await, ground.count("DELETE").await), (20, 0));
-    ground.operator.as_ref().unwrap().process().check_running().unwrap();
+    resyncs(&fixture, 3).await;
+    assert_eq!(fixture.remote_ids().await.len(), 20);
+    assert_eq!((fixture.count("POST").await, fixture.count("DELETE").await), (20, 0));
+    fixture.operator.as_ref().unwrap().process().check_running().unwrap();
 }
 
 #[tokio::test]
 async fn an_operator_that_is_started_without_the_definition_takes_all_up_once_it_is_there() {
-    let ground = hasty("nocrd").await;
-    apply_many(&ground, 3).await;
-    until_all_ready(&ground, 3).await;
-    let before = ids(&ground).await;
-    delete_definition(&ground).await;
-    let process = ground.operator.as_ref().unwrap().process();
+    let fixture = hasty("nocrd").await;
+    apply_many(&fixture, 3).await;
+    until_all_ready(&fixture, 3).await;
+    let before = ids(&fixture).await;
+    delete_definition(&fixture).await;
+    let process = fixture.operator.as_ref().unwrap().process();
     process.kill().unwrap();
     let before_restart = process.log().len();
     process.restart().unwrap();
@@ -148,22 +148,22 @@ async fn an_operator_that_is_started_without_the_definition_takes_all_up_once_it
     .await
     .unwrap();
     process.check_running().unwrap();
-    bring_definition_back(&ground).await;
-    apply_many(&ground, 3).await;
-    until_all_ready(&ground, 3).await;
-    assert_eq!(ids(&ground).await, before);
-    assert_eq!((ground.count("POST").await, ground.count("DELETE").await), (3, 0));
+    bring_definition_back(&fixture).await;
+    apply_many(&fixture, 3).await;
+    until_all_ready(&fixture, 3).await;
+    assert_eq!(ids(&fixture).await, before);
+    assert_eq!((fixture.count("POST").await, fixture.count("DELETE").await), (3, 0));
 }
 
 /// K10, with the key gone before anything else.
 #[tokio::test]
 async fn a_namespace_whose_key_went_first_deletes_its_clients_all_the_same() {
-    let ground = Ground::shared("keyfirst").await;
-    let namespace = format!("{}-team", ground.ns());
-    team(&ground, &namespace, 5).await;
-    assert_eq!(ground.remote_ids().await.len(), 5);
-    ground.kubectl.run(&["-n", &namespace, "delete", "secret", "meshagent"]).await.unwrap();
-    ground.kubectl.run(&["delete", "namespace", &namespace, "--timeout=60s"]).await.unwrap();
-    assert_eq!(ground.remote_ids().await, [""; 0]);
-    assert_eq!((ground.count("POST").await, ground.count("DELETE").await), (5, 5));
+    let fixture = Fixture::shared("keyfirst").await;
+    let namespace = format!("{}-team", fixture.ns());
+    team(&fixture, &namespace, 5).await;
+    assert_eq!(fixture.remote_ids().await.len(), 5);
+    fixture.kubectl.run(&["-n", &namespace, "delete", "secret", "meshagent"]).await.unwrap();
+    fixture.kubectl.run(&["delete", "namespace", &namespace, "--timeout=60s"]).await.unwrap();
+    assert_eq!(fixture.remote_ids().await, [""; 0]);
+    assert_eq!((fixture.count("POST").await, fixture.count("DELETE").await), (5, 5));
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use simulator::admin::{Fault, FaultRule, Route};
 
-use super::ground::{Ground, condition, datum};
+use super::fixture::{Fixture, condition, datum};
 
 /// The paths of all fields in what `kubectl explain --recursive` prints: a field a line, two spaces a level.
 fn fields(tree: &str) -> Vec<String> {
@@ -24,12 +24,12 @@ fn fields(tree: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn explain_states_default_and_rule_of_every_field() {
-    let ground = Ground::shared("explain").await;
+    let fixture = Fixture::shared("explain").await;
     let explain = async |path: &str| {
-        let text = ground.kubectl.run(&["explain", path]).await.unwrap();
+        let text = fixture.kubectl.run(&["explain", path]).await.unwrap();
         text.split_whitespace().collect::<Vec<_>>().join(" ")
     };
-    let tree = ground.kubectl.run(&["explain", "maoc.spec", "--recursive"]).await.unwrap();
+    let tree = fixture.kubectl.run(&["explain", "maoc.spec", "--recursive"]).await.unwrap();
     let fields = fields(&tree);
     for field in ["redirectUris", "branding.theme", "projectRef.name", "secret.keys.clientId"] {
         assert!(fields.iter().any(|path| path == field), "{field} in {fields:?}");
@@ -47,12 +47,12 @@ async fn explain_states_default_and_rule_of_every_field() {
 
 #[tokio::test]
 async fn a_client_that_is_applied_becomes_ready_by_one_post() {
-    let ground = Ground::shared("first").await;
-    ground.apply(&ground.client("web", &json!({}))).await;
-    ground.wait_ready("web").await;
-    assert_eq!(ground.count("POST").await, 1);
-    let client = ground.get("maoc", "web").await;
-    assert_eq!(ground.remote_ids().await, [client["status"]["clientId"].as_str().unwrap()]);
+    let fixture = Fixture::shared("first").await;
+    fixture.apply(&fixture.client("web", &json!({}))).await;
+    fixture.wait_ready("web").await;
+    assert_eq!(fixture.count("POST").await, 1);
+    let client = fixture.get("maoc", "web").await;
+    assert_eq!(fixture.remote_ids().await, [client["status"]["clientId"].as_str().unwrap()]);
 }
 
 /// The cells of a table of kubectl's: three spaces part the columns.
@@ -65,24 +65,24 @@ fn table(text: &str) -> Vec<Vec<String>> {
 
 #[tokio::test]
 async fn the_table_shows_what_a_developer_needs() {
-    let ground = Ground::shared("table").await;
-    ground.apply(&ground.client("web", &json!({}))).await;
-    ground.wait_ready("web").await;
-    let client_id = ground.remote_ids().await.remove(0);
+    let fixture = Fixture::shared("table").await;
+    fixture.apply(&fixture.client("web", &json!({}))).await;
+    fixture.wait_ready("web").await;
+    let client_id = fixture.remote_ids().await.remove(0);
     // The age is the only cell that no test can know.
     let without_age = |text: String| {
         let mut rows = table(&text);
         rows.iter_mut().for_each(|row| drop(row.remove(5)));
         rows
     };
-    let narrow = without_age(ground.kubectl(&["get", "maoc"]).await);
+    let narrow = without_age(fixture.kubectl(&["get", "maoc"]).await);
     assert_eq!(
         narrow,
         [["NAME", "READY", "REASON", "CLIENT ID", "SECRET"], ["web", "True", "Ready", &client_id, "web-oauth"]]
     );
-    let wide = without_age(ground.kubectl(&["get", "maoc", "-o", "wide"]).await);
+    let wide = without_age(fixture.kubectl(&["get", "maoc", "-o", "wide"]).await);
     let message = format!("client {client_id} is as declared; its credential is in Secret web-oauth");
-    let project = ground.project.to_string();
+    let project = fixture.project.to_string();
     assert_eq!(
         wide,
         [
@@ -94,22 +94,22 @@ async fn the_table_shows_what_a_developer_needs() {
 
 #[tokio::test]
 async fn the_secret_has_the_documented_keys_and_says_whose_it_is() {
-    let ground = Ground::shared("keys").await;
-    ground.apply(&ground.client("web", &json!({}))).await;
-    ground.wait_ready("web").await;
-    let (client, secret) = (ground.get("maoc", "web").await, ground.get("secret", "web-oauth").await);
+    let fixture = Fixture::shared("keys").await;
+    fixture.apply(&fixture.client("web", &json!({}))).await;
+    fixture.wait_ready("web").await;
+    let (client, secret) = (fixture.get("maoc", "web").await, fixture.get("secret", "web-oauth").await);
     let keys: Vec<&String> = secret["data"].as_object().unwrap().keys().collect();
     assert_eq!(keys, ["AUTHORIZE_URL", "CLIENT_ID", "CLIENT_SECRET", "PROJECT_ID", "SCOPES", "TOKEN_URL"]);
     let shown = ["AUTHORIZE_URL", "CLIENT_ID", "PROJECT_ID", "SCOPES", "TOKEN_URL"].map(|key| datum(&secret, key));
     let wanted = [
-        format!("{}/oauth/authorize", ground.api_url),
+        format!("{}/oauth/authorize", fixture.api_url),
         client["status"]["clientId"].as_str().unwrap().to_owned(),
-        ground.project.to_string(),
+        fixture.project.to_string(),
         "profile:read rooms:connect".to_owned(),
-        format!("{}/oauth/token", ground.api_url),
+        format!("{}/oauth/token", fixture.api_url),
     ];
     assert_eq!(shown, wanted);
-    assert!(ground.accepts(&secret).await, "the credential in the Secret is not accepted");
+    assert!(fixture.accepts(&secret).await, "the credential in the Secret is not accepted");
     assert_eq!(secret["type"], "Opaque");
     let labels = json!({ "meshagent.com/oauth-client": "web", "app.kubernetes.io/managed-by": "meshagent-operator" });
     assert_eq!(secret["metadata"]["labels"], labels);
@@ -126,24 +126,24 @@ async fn the_secret_has_the_documented_keys_and_says_whose_it_is() {
 
 #[tokio::test]
 async fn keys_of_the_secret_can_be_renamed_and_dropped() {
-    let ground = Ground::shared("renamed").await;
+    let fixture = Fixture::shared("renamed").await;
     let keys =
         json!({ "clientId": "id", "clientSecret": "secret", "projectId": "", "authorizeUrl": "", "tokenUrl": "" });
-    ground.apply(&ground.client("web", &json!({ "secret": { "name": "login", "keys": keys } }))).await;
-    ground.wait_ready("web").await;
-    let secret = ground.get("secret", "login").await;
+    fixture.apply(&fixture.client("web", &json!({ "secret": { "name": "login", "keys": keys } }))).await;
+    fixture.wait_ready("web").await;
+    let secret = fixture.get("secret", "login").await;
     assert_eq!(secret["data"].as_object().unwrap().keys().collect::<Vec<_>>(), ["SCOPES", "id", "secret"]);
 }
 
 #[tokio::test]
 async fn mistakes_are_refused_at_once_with_field_and_fix_and_no_call() {
-    let ground = Ground::shared("mistakes").await;
-    let calls = ground.calls().await;
-    let with = |uris: Value| ground.client("web", &json!({ "redirectUris": uris }));
-    let mut misspelt = ground.client("web", &json!({}));
+    let fixture = Fixture::shared("mistakes").await;
+    let calls = fixture.calls().await;
+    let with = |uris: Value| fixture.client("web", &json!({ "redirectUris": uris }));
+    let mut misspelt = fixture.client("web", &json!({}));
     misspelt["spec"].as_object_mut().unwrap().remove("redirectUris");
     misspelt["spec"]["redirectURIs"] = json!(["https://a.example"]);
-    let long = ground.client(&"n".repeat(64), &json!({}));
+    let long = fixture.client(&"n".repeat(64), &json!({}));
     let refused = [
         (misspelt, r#"unknown field "spec.redirectURIs""#, ""),
         (with(json!([])), "spec.redirectUris: ", "add a redirect URI"),
@@ -152,60 +152,60 @@ async fn mistakes_are_refused_at_once_with_field_and_fix_and_no_call() {
         (long, "metadata.name is longer than 63 bytes", "choose a shorter name"),
     ];
     for (manifest, field, fix) in refused {
-        let said = ground.refused(&manifest).await;
+        let said = fixture.refused(&manifest).await;
         assert!(said.contains(field) && said.contains(fix), "{field:?} and {fix:?} in {said}");
     }
-    assert_eq!(ground.kubectl(&["get", "maoc", "-o", "name"]).await, "");
-    assert_eq!(ground.calls().await, calls);
+    assert_eq!(fixture.kubectl(&["get", "maoc", "-o", "name"]).await, "");
+    assert_eq!(fixture.calls().await, calls);
 }
 
 #[tokio::test]
 async fn a_changed_redirect_uri_is_one_put_and_the_secret_stands_still() {
-    let ground = Ground::shared("patch").await;
-    ground.apply(&ground.client("web", &json!({}))).await;
-    ground.wait_ready("web").await;
-    let (before, secret) = (ground.get("maoc", "web").await, ground.get("secret", "web-oauth").await);
+    let fixture = Fixture::shared("patch").await;
+    fixture.apply(&fixture.client("web", &json!({}))).await;
+    fixture.wait_ready("web").await;
+    let (before, secret) = (fixture.get("maoc", "web").await, fixture.get("secret", "web-oauth").await);
     let patch = r#"{"spec":{"redirectUris":["https://new.example.com/cb"]}}"#;
-    ground.kubectl(&["patch", "maoc", "web", "--type=merge", "-p", patch]).await;
+    fixture.kubectl(&["patch", "maoc", "web", "--type=merge", "-p", patch]).await;
     let generation = before["metadata"]["generation"].as_i64().unwrap() + 1;
-    let after = ground
+    let after = fixture
         .until("maoc", "web", "the edit is applied", |object| object["status"]["appliedGeneration"] == generation)
         .await;
-    assert_eq!(ground.count("PUT").await, 1);
+    assert_eq!(fixture.count("PUT").await, 1);
     assert_eq!(after["status"]["clientId"], before["status"]["clientId"]);
     let resource_version = |object: &Value| object["metadata"]["resourceVersion"].clone();
-    assert_eq!(resource_version(&ground.get("secret", "web-oauth").await), resource_version(&secret));
-    let remote = ground.admin.state().await.unwrap().clients_of(ground.project);
+    assert_eq!(resource_version(&fixture.get("secret", "web-oauth").await), resource_version(&secret));
+    let remote = fixture.admin.state().await.unwrap().clients_of(fixture.project);
     assert_eq!(remote[0].redirect_uris, ["https://new.example.com/cb"]);
 }
 
 #[tokio::test]
 async fn a_deleted_secret_is_replaced_and_an_event_says_that_the_client_id_changed() {
-    let ground = Ground::shared("lost").await;
-    ground.apply(&ground.client("web", &json!({}))).await;
-    ground.wait_ready("web").await;
-    let former = ground.get("maoc", "web").await["status"]["clientId"].as_str().unwrap().to_owned();
-    ground.kubectl(&["delete", "secret", "web-oauth"]).await;
-    let after = ground
+    let fixture = Fixture::shared("lost").await;
+    fixture.apply(&fixture.client("web", &json!({}))).await;
+    fixture.wait_ready("web").await;
+    let former = fixture.get("maoc", "web").await["status"]["clientId"].as_str().unwrap().to_owned();
+    fixture.kubectl(&["delete", "secret", "web-oauth"]).await;
+    let after = fixture
         .until("maoc", "web", "another client is recorded", |object| {
             object["status"]["clientId"].as_str().is_some_and(|id| id != former)
         })
         .await;
     assert_eq!(after["status"]["retiring"][0]["clientId"], former.as_str());
-    let secret = ground.get("secret", "web-oauth").await;
+    let secret = fixture.get("secret", "web-oauth").await;
     assert_eq!(datum(&secret, "CLIENT_ID"), after["status"]["clientId"].as_str().unwrap());
-    assert_eq!(ground.remote_ids().await.len(), 2, "the former client lives until its overlap ends");
-    let events = ground.kubectl(&["get", "events", "-o", "json"]).await;
+    assert_eq!(fixture.remote_ids().await.len(), 2, "the former client lives until its overlap ends");
+    let events = fixture.kubectl(&["get", "events", "-o", "json"]).await;
     assert!(events.contains("CredentialReplaced") && events.contains(&former), "no event names the former client");
 }
 
 #[tokio::test]
 async fn a_sign_in_with_the_secret_gives_tokens() {
-    let ground = Ground::shared("signin").await;
+    let fixture = Fixture::shared("signin").await;
     let spec = json!({ "grantTypes": ["authorization_code", "refresh_token"], "scopes": ["openid", "offline_access"] });
-    ground.apply(&ground.client("web", &spec)).await;
-    ground.wait_ready("web").await;
-    let secret = ground.get("secret", "web-oauth").await;
+    fixture.apply(&fixture.client("web", &spec)).await;
+    fixture.wait_ready("web").await;
+    let secret = fixture.get("secret", "web-oauth").await;
     let mut sign_in = tokio::process::Command::new(harness::tool("signin").unwrap());
     sign_in.args(["--secret", "--redirect-url", "https://shop.example.com/oauth/callback"]);
     let output = harness::run(sign_in, &secret.to_string()).await.unwrap();
@@ -215,17 +215,17 @@ async fn a_sign_in_with_the_secret_gives_tokens() {
 
 #[tokio::test]
 async fn a_deleted_client_is_gone_everywhere() {
-    let ground = Ground::shared("delete").await;
-    ground.apply(&ground.client("web", &json!({}))).await;
-    ground.wait_ready("web").await;
-    assert_eq!(condition(&ground.get("maoc", "web").await, "Ready"), "True/Ready");
+    let fixture = Fixture::shared("delete").await;
+    fixture.apply(&fixture.client("web", &json!({}))).await;
+    fixture.wait_ready("web").await;
+    assert_eq!(condition(&fixture.get("maoc", "web").await, "Ready"), "True/Ready");
     let started = Instant::now();
-    ground.kubectl(&["delete", "maoc", "web", "--timeout=30s"]).await;
+    fixture.kubectl(&["delete", "maoc", "web", "--timeout=30s"]).await;
     assert!(started.elapsed() < Duration::from_secs(5), "it took {:?}", started.elapsed());
-    assert_eq!(ground.remote_ids().await, [""; 0]);
-    assert_eq!(ground.count("DELETE").await, 1);
+    assert_eq!(fixture.remote_ids().await, [""; 0]);
+    assert_eq!(fixture.count("DELETE").await, 1);
     harness::eventually(Duration::from_secs(90), "the Secret is collected", async || {
-        if ground.exists("secret", "web-oauth").await { Err("it is there") } else { Ok(()) }
+        if fixture.exists("secret", "web-oauth").await { Err("it is there") } else { Ok(()) }
     })
     .await
     .unwrap();
@@ -233,15 +233,15 @@ async fn a_deleted_client_is_gone_everywhere() {
 
 #[tokio::test]
 async fn what_the_api_refuses_is_not_asked_again_at_once() {
-    let ground = Ground::shared("refused").await;
+    let fixture = Fixture::shared("refused").await;
     let refused = Fault::Status { status: 422, body: None, headers: BTreeMap::default(), commit: false };
-    let rule = FaultRule::on(Route::ClientsCreate, refused).in_project(ground.project);
-    ground.admin.fault(&rule).await.unwrap();
-    ground.apply(&ground.client("web", &json!({}))).await;
-    ground.until("maoc", "web", "it is refused", |o| condition(o, "Stalled") == "True/RejectedByAPI").await;
+    let rule = FaultRule::on(Route::ClientsCreate, refused).in_project(fixture.project);
+    fixture.admin.fault(&rule).await.unwrap();
+    fixture.apply(&fixture.client("web", &json!({}))).await;
+    fixture.until("maoc", "web", "it is refused", |o| condition(o, "Stalled") == "True/RejectedByAPI").await;
     // While another one waits for a project that is not there, what the first one's own writes set off is worked through.
     let nowhere = json!({ "projectRef": { "kind": "ClusterMeshAgentProject", "name": "nowhere" } });
-    ground.apply(&ground.client("other", &nowhere)).await;
-    ground.until("maoc", "other", "it waits", |o| condition(o, "Ready") == "False/ProjectNotFound").await;
-    assert_eq!(ground.count("POST").await, 1);
+    fixture.apply(&fixture.client("other", &nowhere)).await;
+    fixture.until("maoc", "other", "it waits", |o| condition(o, "Ready") == "False/ProjectNotFound").await;
+    assert_eq!(fixture.count("POST").await, 1);
 }

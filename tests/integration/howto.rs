@@ -14,7 +14,7 @@ use meshagent_operator::api::Reason;
 use serde_json::{Value, json};
 use simulator::admin::{Admin, ClientFields};
 
-use super::ground::crds;
+use super::fixture::crds;
 
 /// The operator's own namespace, as documents call it.
 const SYSTEM: &str = "meshagent-operator";
@@ -45,7 +45,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    async fn set(name: &'static str, args: Vec<String>) -> Self {
+    async fn set_up(name: &'static str, args: Vec<String>) -> Self {
         let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": SYSTEM } });
         let manifests = format!("{}\n---\n{namespace}\n", crds());
         let plane = ControlPlane::start(Options { manifests, ..Options::default() }).await.unwrap();
@@ -95,16 +95,16 @@ impl Cluster {
 }
 
 impl Stage {
-    async fn set(document: &Document) -> Self {
+    async fn set_up(document: &Document) -> Self {
         let needs = |name: &str| document.needs.get(name).map(String::as_str);
         for name in document.needs.keys() {
             assert!(NEEDS.contains(&name.as_str()), "nobody knows how to provide {name}");
         }
         let args: Vec<String> = needs("cluster-id").iter().map(|id| format!("--cluster-id={id}")).collect();
         let simulator = Simulator::start(SimulatorOptions::default()).await.unwrap();
-        let mut clusters = vec![Cluster::set("old", args.clone()).await];
+        let mut clusters = vec![Cluster::set_up("old", args.clone()).await];
         if needs("clusters") == Some("2") {
-            clusters.push(Cluster::set("new", args).await);
+            clusters.push(Cluster::set_up("new", args).await);
         }
         for (index, cluster) in clusters.iter_mut().enumerate() {
             if index == 0 || needs("operator") != Some("one") {
@@ -123,7 +123,7 @@ impl Stage {
         Self { shell, clusters, simulator, _kubeconfig: kubeconfig }
     }
 
-    async fn play(&mut self, step: &Step, known: &mut Known) {
+    async fn carry_out(&mut self, step: &Step, known: &mut Known) {
         match &step.action {
             Action::Type { command, printed } => {
                 let output = self.shell.run(command, PATIENCE).await.unwrap();
@@ -208,11 +208,11 @@ async fn a_client_made_by_hand(simulator: &Simulator) -> [(&'static str, OsStrin
 /// Does all that a document says, in order.
 async fn try_out(name: &str) {
     let document = Document::read(&in_repository(&format!("docs/{name}.md"))).unwrap();
-    let mut stage = Stage::set(&document).await;
+    let mut stage = Stage::set_up(&document).await;
     let known = &mut Known::new();
     for step in &document.steps {
         eprintln!("docs/{name}.md:{}", step.line);
-        stage.play(step, known).await;
+        stage.carry_out(step, known).await;
     }
     for cluster in &stage.clusters {
         cluster.operator.iter().for_each(|operator| operator.process().check_running().unwrap());

@@ -10,7 +10,7 @@ mod copied_yaml;
 mod crd_deletion;
 mod developer;
 mod drift;
-mod ground;
+mod fixture;
 mod howto;
 mod leader;
 mod lost_credential;

@@ -4,15 +4,15 @@ use harness::eventually;
 use serde_json::{Value, json};
 use simulator::state::Role;
 
-use super::ground::{Ground, LONG, condition, message};
+use super::fixture::{Fixture, LONG, condition, message};
 
 fn finalizers(object: &Value) -> &Value {
     &object["metadata"]["finalizers"]
 }
 
 /// A project of a namespace with its key and `clients` OAuthClients, all Ready.
-pub async fn team(ground: &Ground, namespace: &str, clients: usize) {
-    let key = ground.admin.create_key(ground.project, &Role::ALL).await.unwrap();
+pub async fn team(fixture: &Fixture, namespace: &str, clients: usize) {
+    let key = fixture.admin.create_key(fixture.project, &Role::ALL).await.unwrap();
     let mut manifests = vec![
         json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } }),
         json!({
@@ -25,26 +25,26 @@ pub async fn team(ground: &Ground, namespace: &str, clients: usize) {
             "apiVersion": "meshagent.com/v1alpha1",
             "kind": "MeshAgentProject",
             "metadata": { "name": "team", "namespace": namespace },
-            "spec": { "apiUrl": ground.api_url, "apiKeySecretRef": { "name": "meshagent" } },
+            "spec": { "apiUrl": fixture.api_url, "apiKeySecretRef": { "name": "meshagent" } },
         }),
     ];
     for n in 0..clients {
         let reference = json!({ "projectRef": { "kind": "MeshAgentProject", "name": "team" } });
-        let mut client = ground.client(&format!("web{n}"), &reference);
+        let mut client = fixture.client(&format!("web{n}"), &reference);
         client["metadata"]["namespace"] = json!(namespace);
         manifests.push(client);
     }
     for manifest in manifests {
-        ground.apply(&manifest).await;
+        fixture.apply(&manifest).await;
     }
     let wait = ["-n", namespace, "wait", "maoc", "--all", "--for=condition=Ready", "--timeout=60s"];
-    ground.kubectl.run(&wait).await.unwrap();
+    fixture.kubectl.run(&wait).await.unwrap();
 }
 
-async fn until_gone(ground: &Ground, what: &str, name: &str, namespace: &str) {
+async fn until_gone(fixture: &Fixture, what: &str, name: &str, namespace: &str) {
     let get = ["-n", namespace, "get", what, name, "--ignore-not-found", "-o", "json"];
     eventually(LONG, &format!("{what} {name} is gone"), async || {
-        let left = ground.kubectl.run(&get).await.unwrap();
+        let left = fixture.kubectl.run(&get).await.unwrap();
         if left.is_empty() { Ok(()) } else { Err(left) }
     })
     .await
@@ -53,84 +53,84 @@ async fn until_gone(ground: &Ground, what: &str, name: &str, namespace: &str) {
 
 #[tokio::test]
 async fn a_project_in_use_works_on_and_names_its_users_until_the_last_is_gone() {
-    let ground = Ground::shared("held").await;
-    let name = ground.project_name.clone();
+    let fixture = Fixture::shared("held").await;
+    let name = fixture.project_name.clone();
     for n in 0..6 {
-        ground.apply(&ground.client(&format!("web{n}"), &json!({}))).await;
+        fixture.apply(&fixture.client(&format!("web{n}"), &json!({}))).await;
     }
-    ground.kubectl(&["wait", "maoc", "--all", "--for=condition=Ready", "--timeout=60s"]).await;
-    ground.kubectl(&["delete", "cmaproj", &name, "--wait=false"]).await;
-    let held = ground
+    fixture.kubectl(&["wait", "maoc", "--all", "--for=condition=Ready", "--timeout=60s"]).await;
+    fixture.kubectl(&["delete", "cmaproj", &name, "--wait=false"]).await;
+    let held = fixture
         .until("cmaproj", &name, "it says that it is held", |o| condition(o, "Reconciling") == "True/Deleting")
         .await;
     assert_eq!(condition(&held, "Ready"), "True/Ready");
-    let ns = ground.ns();
+    let ns = fixture.ns();
     let users = format!("6 OAuthClients use it: {ns}/web0, {ns}/web1, {ns}/web2, {ns}/web3, {ns}/web4 and 1 more");
     for type_ in ["Ready", "Reconciling"] {
         assert!(message(&held, type_).contains(&users), "{users} in {}", message(&held, type_));
     }
     // A changed key is taken up, and a client made.
-    let key = ground.admin.create_key(ground.project, &Role::ALL).await.unwrap();
-    ground.put_key(key.api_key.expose()).await;
-    ground.apply(&ground.client("late", &json!({}))).await;
-    ground.wait_ready("late").await;
-    ground.kubectl(&["delete", "maoc", "web0", "web1", "web2", "web3", "web4", "web5", "--timeout=60s"]).await;
-    ground
+    let key = fixture.admin.create_key(fixture.project, &Role::ALL).await.unwrap();
+    fixture.put_key(key.api_key.expose()).await;
+    fixture.apply(&fixture.client("late", &json!({}))).await;
+    fixture.wait_ready("late").await;
+    fixture.kubectl(&["delete", "maoc", "web0", "web1", "web2", "web3", "web4", "web5", "--timeout=60s"]).await;
+    fixture
         .until("cmaproj", &name, "one is left", |o| {
             message(o, "Ready").contains(&format!("1 OAuthClient uses it: {ns}/late;"))
         })
         .await;
-    ground.kubectl(&["delete", "maoc", "late", "--timeout=60s"]).await;
+    fixture.kubectl(&["delete", "maoc", "late", "--timeout=60s"]).await;
     let since = std::time::Instant::now();
-    until_gone(&ground, "cmaproj", &name, ns).await;
+    until_gone(&fixture, "cmaproj", &name, ns).await;
     println!("gone after {:?}", since.elapsed());
-    assert_eq!(ground.remote_ids().await, [""; 0]);
+    assert_eq!(fixture.remote_ids().await, [""; 0]);
 }
 
 #[tokio::test]
 async fn a_finalizer_that_was_wiped_comes_back_and_a_project_without_users_goes_at_once() {
-    let ground = Ground::shared("wiped").await;
-    let name = ground.project_name.clone();
+    let fixture = Fixture::shared("wiped").await;
+    let name = fixture.project_name.clone();
     let is_held = |object: &Value| finalizers(object) == &json!(["meshagent.com/project"]);
-    ground.until("cmaproj", &name, "it is held", is_held).await;
-    let mut replacement = ground.project_manifest(&json!({}));
+    fixture.until("cmaproj", &name, "it is held", is_held).await;
+    let mut replacement = fixture.project_manifest(&json!({}));
     replacement["metadata"]["labels"] = json!({ "replaced": "yes" });
-    ground.kubectl.run_with_input(&["replace", "-f", "-"], &replacement.to_string()).await.unwrap();
-    let back = ground.until("cmaproj", &name, "it is held again", is_held).await;
+    fixture.kubectl.run_with_input(&["replace", "-f", "-"], &replacement.to_string()).await.unwrap();
+    let back = fixture.until("cmaproj", &name, "it is held again", is_held).await;
     assert_eq!(back["metadata"]["labels"]["replaced"], "yes");
-    ground.kubectl(&["delete", "cmaproj", &name, "--timeout=30s"]).await;
-    ground.apply(&ground.project_manifest(&json!({}))).await;
-    ground.until("cmaproj", &name, "it is back", |o| condition(o, "Ready") == "True/Ready").await;
+    fixture.kubectl(&["delete", "cmaproj", &name, "--timeout=30s"]).await;
+    fixture.apply(&fixture.project_manifest(&json!({}))).await;
+    fixture.until("cmaproj", &name, "it is back", |o| condition(o, "Ready") == "True/Ready").await;
 }
 
 /// K10.
 #[tokio::test]
 async fn a_namespace_that_goes_with_project_and_key_and_clients_leaves_no_client_behind() {
-    let ground = Ground::shared("whole").await;
-    let namespace = format!("{}-team", ground.ns());
-    team(&ground, &namespace, 3).await;
-    assert_eq!(ground.remote_ids().await.len(), 3);
-    ground.kubectl.run(&["delete", "namespace", &namespace, "--timeout=60s"]).await.unwrap();
-    assert_eq!(ground.remote_ids().await, [""; 0]);
+    let fixture = Fixture::shared("whole").await;
+    let namespace = format!("{}-team", fixture.ns());
+    team(&fixture, &namespace, 3).await;
+    assert_eq!(fixture.remote_ids().await.len(), 3);
+    fixture.kubectl.run(&["delete", "namespace", &namespace, "--timeout=60s"]).await.unwrap();
+    assert_eq!(fixture.remote_ids().await, [""; 0]);
 }
 
 /// K10, after a crash: nobody holds the key any more.
 #[tokio::test]
 async fn after_a_crash_in_a_namespace_that_goes_the_status_says_which_key_is_missing() {
-    let ground = Ground::own("crash", &[]).await;
-    let namespace = format!("{}-team", ground.ns());
-    team(&ground, &namespace, 1).await;
-    let process = ground.operator.as_ref().unwrap().process();
+    let fixture = Fixture::own("crash", &[]).await;
+    let namespace = format!("{}-team", fixture.ns());
+    team(&fixture, &namespace, 1).await;
+    let process = fixture.operator.as_ref().unwrap().process();
     process.kill().unwrap();
-    ground.kubectl.run(&["delete", "namespace", &namespace, "--wait=false"]).await.unwrap();
-    until_gone(&ground, "secret", "meshagent", &namespace).await;
+    fixture.kubectl.run(&["delete", "namespace", &namespace, "--wait=false"]).await.unwrap();
+    until_gone(&fixture, "secret", "meshagent", &namespace).await;
     process.restart().unwrap();
     let missing = format!("there is no Secret meshagent in namespace {namespace}");
     let held = format!("1 OAuthClient uses it: {namespace}/web0");
     for (kind, name, words) in [("maproj", "team", vec![&missing, &held]), ("maoc", "web0", vec![&missing])] {
         let get = ["-n", &namespace, "get", kind, name, "-o", "json"];
         let status = eventually(LONG, "its status says what is missing", async || {
-            let object: Value = serde_json::from_str(&ground.kubectl.run(&get).await.unwrap()).unwrap();
+            let object: Value = serde_json::from_str(&fixture.kubectl.run(&get).await.unwrap()).unwrap();
             let said = object["status"].to_string();
             if words.iter().all(|word| said.contains(*word)) { Ok(object) } else { Err(said) }
         })
@@ -141,73 +141,73 @@ async fn after_a_crash_in_a_namespace_that_goes_the_status_says_which_key_is_mis
             assert_eq!(condition(&status, "Ready"), "False/CredentialsNotFound");
         }
     }
-    assert_eq!(ground.remote_ids().await.len(), 1);
+    assert_eq!(fixture.remote_ids().await.len(), 1);
     let patch = r#"{"metadata":{"finalizers":null}}"#;
-    ground.kubectl.run(&["-n", &namespace, "patch", "maoc", "web0", "--type=merge", "-p", patch]).await.unwrap();
-    until_gone(&ground, "namespace", &namespace, &namespace).await;
+    fixture.kubectl.run(&["-n", &namespace, "patch", "maoc", "web0", "--type=merge", "-p", patch]).await.unwrap();
+    until_gone(&fixture, "namespace", &namespace, &namespace).await;
 }
 
 #[tokio::test]
 async fn a_marked_client_whose_object_is_gone_is_an_orphan_and_goes_after_its_age() {
-    let ground = Ground::own_with(
+    let fixture = Fixture::own_with(
         "orphan",
         &["--resync-interval", "2s"],
         Default::default(),
         &json!({ "orphans": { "minAge": "1h" } }),
     )
     .await;
-    ground.apply(&ground.client("web", &json!({}))).await;
-    ground.wait_ready("web").await;
-    let client_id = ground.remote_ids().await.remove(0);
+    fixture.apply(&fixture.client("web", &json!({}))).await;
+    fixture.wait_ready("web").await;
+    let client_id = fixture.remote_ids().await.remove(0);
     // The finalizer taken off by hand: the object goes, its client stays.
-    ground.kubectl(&["delete", "maoc", "web", "--wait=false"]).await;
+    fixture.kubectl(&["delete", "maoc", "web", "--wait=false"]).await;
     let patch = r#"{"metadata":{"finalizers":null}}"#;
-    let args = ["-n", ground.ns(), "patch", "maoc", "web", "--type=merge", "-p", patch];
-    ground.kubectl.try_run(&args, "").await.unwrap();
-    if ground.remote_ids().await.is_empty() {
+    let args = ["-n", fixture.ns(), "patch", "maoc", "web", "--type=merge", "-p", patch];
+    fixture.kubectl.try_run(&args, "").await.unwrap();
+    if fixture.remote_ids().await.is_empty() {
         // The operator was quicker than the hand.
         return;
     }
-    let listed = ground
-        .until("cmaproj", &ground.project_name, "the orphan is listed", |object| {
+    let listed = fixture
+        .until("cmaproj", &fixture.project_name, "the orphan is listed", |object| {
             object["status"]["orphans"][0]["clientId"] == client_id.as_str()
         })
         .await;
     assert_eq!(listed["status"]["orphans"][0]["name"], "web");
-    assert_eq!(ground.remote_ids().await, [client_id]);
-    ground.apply(&ground.project_manifest(&json!({ "orphans": { "minAge": "1s" } }))).await;
-    ground.until_remote("the orphan is deleted", <[String]>::is_empty).await;
+    assert_eq!(fixture.remote_ids().await, [client_id]);
+    fixture.apply(&fixture.project_manifest(&json!({ "orphans": { "minAge": "1s" } }))).await;
+    fixture.until_remote("the orphan is deleted", <[String]>::is_empty).await;
 }
 
 #[tokio::test]
 async fn orphans_that_are_only_reported_stay_and_their_age_outlives_the_operator() {
     let report = json!({ "orphans": { "policy": "Report", "minAge": "1s" } });
-    let ground = Ground::own_with("report", &["--resync-interval", "1s"], Default::default(), &report).await;
-    ground.apply(&ground.client("web", &json!({}))).await;
-    ground.wait_ready("web").await;
-    let ids = ground.remote_ids().await;
-    let process = ground.operator.as_ref().unwrap().process();
+    let fixture = Fixture::own_with("report", &["--resync-interval", "1s"], Default::default(), &report).await;
+    fixture.apply(&fixture.client("web", &json!({}))).await;
+    fixture.wait_ready("web").await;
+    let ids = fixture.remote_ids().await;
+    let process = fixture.operator.as_ref().unwrap().process();
     process.kill().unwrap();
-    ground.kubectl(&["delete", "maoc", "web", "--wait=false"]).await;
-    ground.kubectl(&["patch", "maoc", "web", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#]).await;
+    fixture.kubectl(&["delete", "maoc", "web", "--wait=false"]).await;
+    fixture.kubectl(&["patch", "maoc", "web", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#]).await;
     process.restart().unwrap();
-    let name = ground.project_name.clone();
-    let listed = ground
+    let name = fixture.project_name.clone();
+    let listed = fixture
         .until("cmaproj", &name, "the orphan is listed", |object| {
             object["status"]["orphans"][0]["clientId"] == ids[0].as_str()
         })
         .await;
     process.kill().unwrap();
     process.restart().unwrap();
-    let resyncs = ground.count("GET").await + 5;
+    let resyncs = fixture.count("GET").await + 5;
     eventually(LONG, "five resyncs", async || {
-        let lists = ground.count("GET").await;
+        let lists = fixture.count("GET").await;
         if lists >= resyncs { Ok(()) } else { Err(lists.to_string()) }
     })
     .await
     .unwrap();
-    let still = ground.get("cmaproj", &name).await;
+    let still = fixture.get("cmaproj", &name).await;
     assert_eq!(still["status"]["orphans"], listed["status"]["orphans"]);
-    assert_eq!(ground.remote_ids().await, ids);
-    assert_eq!(ground.count("DELETE").await, 0);
+    assert_eq!(fixture.remote_ids().await, ids);
+    assert_eq!(fixture.count("DELETE").await, 0);
 }

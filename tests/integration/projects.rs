@@ -5,81 +5,81 @@ use simulator::admin::Settings;
 use simulator::fault::{Fault, FaultRule, RouteMatch};
 use simulator::state::Role;
 
-use super::ground::{Ground, SYSTEM, condition, message};
+use super::fixture::{Fixture, SYSTEM, condition, message};
 use super::tls::{Terminator, authority};
 
-async fn until_project(ground: &Ground, wanted: &str) -> Value {
+async fn until_project(fixture: &Fixture, wanted: &str) -> Value {
     let what = format!("the project is {wanted}");
-    ground.until("cmaproj", &ground.project_name, &what, |object| condition(object, "Ready") == wanted).await
+    fixture.until("cmaproj", &fixture.project_name, &what, |object| condition(object, "Ready") == wanted).await
 }
 
 /// Asks for a look, which the operator answers by listing.
-async fn change_key(ground: &Ground, roles: &[Role]) -> uuid::Uuid {
-    let access = ground.admin.create_key(ground.project, roles).await.unwrap();
-    ground.put_key(access.api_key.expose()).await;
+async fn change_key(fixture: &Fixture, roles: &[Role]) -> uuid::Uuid {
+    let access = fixture.admin.create_key(fixture.project, roles).await.unwrap();
+    fixture.put_key(access.api_key.expose()).await;
     access.key.key_id
 }
 
 #[tokio::test]
 async fn a_project_says_which_key_is_missing_and_works_once_it_is_there() {
-    let ground = Ground::shared("nokey").await;
-    ground.kubectl.run(&["delete", "secret", "-n", SYSTEM, &ground.project_name]).await.unwrap();
-    let project = until_project(&ground, "False/CredentialsNotFound").await;
+    let fixture = Fixture::shared("nokey").await;
+    fixture.kubectl.run(&["delete", "secret", "-n", SYSTEM, &fixture.project_name]).await.unwrap();
+    let project = until_project(&fixture, "False/CredentialsNotFound").await;
     let said = message(&project, "Ready");
     assert!(said.contains("kubectl create secret") && said.contains(SYSTEM), "{said}");
     let wrong = json!({
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": { "name": ground.project_name, "namespace": SYSTEM },
+        "metadata": { "name": fixture.project_name, "namespace": SYSTEM },
         "stringData": { "other": "value" },
     });
-    ground.apply(&wrong).await;
-    ground
-        .until("cmaproj", &ground.project_name, "the missing data key is named", |object| {
+    fixture.apply(&wrong).await;
+    fixture
+        .until("cmaproj", &fixture.project_name, "the missing data key is named", |object| {
             message(object, "Ready").contains("no data key key")
         })
         .await;
-    ground.apply(&ground.client("web", &json!({}))).await;
-    ground.until("maoc", "web", "it waits", |o| condition(o, "Reconciling") == "True/CredentialsNotFound").await;
-    change_key(&ground, &Role::ALL).await;
-    ground.wait_ready("web").await;
+    fixture.apply(&fixture.client("web", &json!({}))).await;
+    fixture.until("maoc", "web", "it waits", |o| condition(o, "Reconciling") == "True/CredentialsNotFound").await;
+    change_key(&fixture, &Role::ALL).await;
+    fixture.wait_ready("web").await;
 }
 
 #[tokio::test]
 async fn a_key_of_another_project_is_refused_before_any_call() {
-    let ground = Ground::shared("mismatch").await;
-    let other = ground.admin.create_project(None).await.unwrap();
-    ground.apply(&ground.project_manifest(&json!({ "projectId": ground.project.to_string() }))).await;
-    until_project(&ground, "True/Ready").await;
-    ground.put_key(other.api_key.expose()).await;
-    let project = until_project(&ground, "False/ProjectMismatch").await;
+    let fixture = Fixture::shared("mismatch").await;
+    let other = fixture.admin.create_project(None).await.unwrap();
+    fixture.apply(&fixture.project_manifest(&json!({ "projectId": fixture.project.to_string() }))).await;
+    until_project(&fixture, "True/Ready").await;
+    fixture.put_key(other.api_key.expose()).await;
+    let project = until_project(&fixture, "False/ProjectMismatch").await;
     assert!(condition(&project, "Stalled").starts_with("True"));
-    let calls = ground.admin.calls().await.unwrap();
+    let calls = fixture.admin.calls().await.unwrap();
     assert!(calls.iter().all(|call| call.project != Some(other.project_id)), "the other project was called");
 }
 
 #[tokio::test]
 async fn a_client_stays_in_the_project_that_it_was_made_in() {
-    let ground = Ground::shared("pinned").await;
-    ground.apply(&ground.client("web", &json!({}))).await;
-    ground.wait_ready("web").await;
-    let other = ground.admin.create_project(None).await.unwrap();
+    let fixture = Fixture::shared("pinned").await;
+    fixture.apply(&fixture.client("web", &json!({}))).await;
+    fixture.wait_ready("web").await;
+    let other = fixture.admin.create_project(None).await.unwrap();
     // Without projectId in the spec the key alone says which project is meant.
-    ground.put_key(other.api_key.expose()).await;
-    let client = ground
+    fixture.put_key(other.api_key.expose()).await;
+    let client = fixture
         .until("maoc", "web", "the mismatch is said", |object| condition(object, "Synced") == "False/ProjectMismatch")
         .await;
-    assert_eq!(client["status"]["projectId"], ground.project.to_string());
-    assert_eq!(ground.remote_ids().await.len(), 1);
-    assert_eq!(ground.admin.state().await.unwrap().clients_of(other.project_id).len(), 0);
+    assert_eq!(client["status"]["projectId"], fixture.project.to_string());
+    assert_eq!(fixture.remote_ids().await.len(), 1);
+    assert_eq!(fixture.admin.state().await.unwrap().clients_of(other.project_id).len(), 0);
 }
 
 #[tokio::test]
 async fn a_server_that_says_no_is_believed_about_the_key_and_never_about_absence() {
-    let ground = Ground::shared("no").await;
-    ground.apply(&ground.client("web", &json!({}))).await;
-    ground.wait_ready("web").await;
-    let client_id = ground.get("maoc", "web").await["status"]["clientId"].clone();
+    let fixture = Fixture::shared("no").await;
+    fixture.apply(&fixture.client("web", &json!({}))).await;
+    fixture.wait_ready("web").await;
+    let client_id = fixture.get("maoc", "web").await["status"]["clientId"].clone();
     let refused = |status| Fault::Status { status, body: None, headers: Default::default(), commit: false };
     let answers = [
         (401, "False/AuthenticationFailed"),
@@ -88,221 +88,221 @@ async fn a_server_that_says_no_is_believed_about_the_key_and_never_about_absence
         (404, "False/APIUnavailable"),
     ];
     for (status, said) in answers {
-        let rule = FaultRule::on(RouteMatch::Any, refused(status)).in_project(ground.project);
-        let rule = ground.admin.fault(&rule).await.unwrap();
-        change_key(&ground, &Role::ALL).await;
-        until_project(&ground, said).await;
+        let rule = FaultRule::on(RouteMatch::Any, refused(status)).in_project(fixture.project);
+        let rule = fixture.admin.fault(&rule).await.unwrap();
+        change_key(&fixture, &Role::ALL).await;
+        until_project(&fixture, said).await;
         let asked = status.to_string();
         let annotation = format!("meshagent.com/reconcile-requested-at={asked}");
-        ground.kubectl(&["annotate", "--overwrite", "maoc", "web", &annotation]).await;
-        let client = ground
+        fixture.kubectl(&["annotate", "--overwrite", "maoc", "web", &annotation]).await;
+        let client = fixture
             .until("maoc", "web", "the request was handled", |o| {
                 o["status"]["lastHandledReconcileAt"].as_str() == Some(&asked)
             })
             .await;
         assert!(condition(&client, "Ready").starts_with("True"), "{status}: {}", client["status"]);
-        ground.admin.remove_fault(rule.id).await.unwrap();
-        change_key(&ground, &Role::ALL).await;
-        until_project(&ground, "True/Ready").await;
+        fixture.admin.remove_fault(rule.id).await.unwrap();
+        change_key(&fixture, &Role::ALL).await;
+        until_project(&fixture, "True/Ready").await;
     }
-    assert_eq!((ground.count("POST").await, ground.count("DELETE").await), (1, 0));
-    assert_eq!(ground.get("maoc", "web").await["status"]["clientId"], client_id);
+    assert_eq!((fixture.count("POST").await, fixture.count("DELETE").await), (1, 0));
+    assert_eq!(fixture.get("maoc", "web").await["status"]["clientId"], client_id);
 }
 
 #[tokio::test]
 async fn a_key_without_the_role_to_create_is_denied_and_says_which_roles_it_needs() {
-    let ground = Ground::shared("role").await;
-    change_key(&ground, &[Role::OauthClientInventory]).await;
-    until_project(&ground, "True/Ready").await;
-    ground.apply(&ground.client("web", &json!({}))).await;
-    let client = ground
+    let fixture = Fixture::shared("role").await;
+    change_key(&fixture, &[Role::OauthClientInventory]).await;
+    until_project(&fixture, "True/Ready").await;
+    fixture.apply(&fixture.client("web", &json!({}))).await;
+    let client = fixture
         .until("maoc", "web", "it is denied", |object| condition(object, "Ready") == "False/PermissionDenied")
         .await;
     for role in ["oauth_client_creator", "oauth_client_manager", "can_use_llm_proxy"] {
         assert!(message(&client, "Ready").contains(role), "{}", message(&client, "Ready"));
     }
-    change_key(&ground, &Role::ALL).await;
-    ground.wait_ready("web").await;
-    ground.until_remote("one client", |ids| ids.len() == 1).await;
+    change_key(&fixture, &Role::ALL).await;
+    fixture.wait_ready("web").await;
+    fixture.until_remote("one client", |ids| ids.len() == 1).await;
 }
 
 #[tokio::test]
 async fn a_revoked_key_and_a_disabled_project_are_named_and_nothing_is_lost() {
-    let ground = Ground::shared("revoked").await;
-    ground.apply(&ground.client("web", &json!({}))).await;
-    ground.wait_ready("web").await;
-    let before = ground.remote_ids().await;
-    let revoked = ground.admin.create_key(ground.project, &Role::ALL).await.unwrap();
-    ground.admin.revoke_key(revoked.key.key_id).await.unwrap();
-    ground.put_key(revoked.api_key.expose()).await;
-    let project = until_project(&ground, "False/AuthenticationFailed").await;
+    let fixture = Fixture::shared("revoked").await;
+    fixture.apply(&fixture.client("web", &json!({}))).await;
+    fixture.wait_ready("web").await;
+    let before = fixture.remote_ids().await;
+    let revoked = fixture.admin.create_key(fixture.project, &Role::ALL).await.unwrap();
+    fixture.admin.revoke_key(revoked.key.key_id).await.unwrap();
+    fixture.put_key(revoked.api_key.expose()).await;
+    let project = until_project(&fixture, "False/AuthenticationFailed").await;
     assert_eq!(condition(&project, "Stalled"), "True/AuthenticationFailed");
     let disabled = Settings { disabled: true, ..Settings::default() };
-    ground.admin.configure(ground.project, &disabled).await.unwrap();
-    change_key(&ground, &Role::ALL).await;
-    until_project(&ground, "False/ProjectDisabled").await;
-    ground.admin.configure(ground.project, &Settings::default()).await.unwrap();
-    change_key(&ground, &Role::ALL).await;
-    until_project(&ground, "True/Ready").await;
-    ground.wait_ready("web").await;
-    assert_eq!(ground.remote_ids().await, before);
-    assert_eq!((ground.count("POST").await, ground.count("DELETE").await), (1, 0));
+    fixture.admin.configure(fixture.project, &disabled).await.unwrap();
+    change_key(&fixture, &Role::ALL).await;
+    until_project(&fixture, "False/ProjectDisabled").await;
+    fixture.admin.configure(fixture.project, &Settings::default()).await.unwrap();
+    change_key(&fixture, &Role::ALL).await;
+    until_project(&fixture, "True/Ready").await;
+    fixture.wait_ready("web").await;
+    assert_eq!(fixture.remote_ids().await, before);
+    assert_eq!((fixture.count("POST").await, fixture.count("DELETE").await), (1, 0));
 }
 
 /// A DELETE's 404 is success when the API says it; from a gateway it would leave the client behind.
 #[tokio::test]
 async fn behind_a_gateway_that_answers_404_to_everything_nothing_is_made_and_no_client_is_left_behind() {
-    let ground = Ground::shared("gateway").await;
-    ground.apply(&ground.client("old", &json!({}))).await;
-    ground.wait_ready("old").await;
+    let fixture = Fixture::shared("gateway").await;
+    fixture.apply(&fixture.client("old", &json!({}))).await;
+    fixture.wait_ready("old").await;
     let html = Some(json!("<html><body>404 Not Found</body></html>"));
     let gateway = Fault::Status { status: 404, body: html, headers: Default::default(), commit: false };
-    let rule = FaultRule::on(RouteMatch::Any, gateway).in_project(ground.project);
-    let rule = ground.admin.fault(&rule).await.unwrap();
-    change_key(&ground, &Role::ALL).await;
-    until_project(&ground, "False/APIUnavailable").await;
-    ground.apply(&ground.client("new", &json!({}))).await;
+    let rule = FaultRule::on(RouteMatch::Any, gateway).in_project(fixture.project);
+    let rule = fixture.admin.fault(&rule).await.unwrap();
+    change_key(&fixture, &Role::ALL).await;
+    until_project(&fixture, "False/APIUnavailable").await;
+    fixture.apply(&fixture.client("new", &json!({}))).await;
     let new =
-        ground.until("maoc", "new", "it says that it waits", |o| condition(o, "Ready").starts_with("False/")).await;
+        fixture.until("maoc", "new", "it says that it waits", |o| condition(o, "Ready").starts_with("False/")).await;
     assert_eq!(new["status"]["clientId"], json!(null));
-    ground.kubectl(&["delete", "maoc", "old", "--wait=false"]).await;
-    harness::eventually(super::ground::LONG, "the deletion was tried, or is said to wait", async || {
-        let gone = !ground.exists("maoc", "old").await;
+    fixture.kubectl(&["delete", "maoc", "old", "--wait=false"]).await;
+    harness::eventually(super::fixture::LONG, "the deletion was tried, or is said to wait", async || {
+        let gone = !fixture.exists("maoc", "old").await;
         let said = gone || {
-            let old = ground.get("maoc", "old").await;
+            let old = fixture.get("maoc", "old").await;
             old["metadata"]["deletionTimestamp"].is_string() && !condition(&old, "Ready").starts_with("True")
         };
         if said { Ok(()) } else { Err("not yet") }
     })
     .await
     .unwrap();
-    ground.admin.remove_fault(rule.id).await.unwrap();
-    change_key(&ground, &Role::ALL).await;
-    until_project(&ground, "True/Ready").await;
-    ground.wait_ready("new").await;
-    let new = ground.get("maoc", "new").await["status"]["clientId"].as_str().map(str::to_owned);
-    ground.until_remote("only the new client is left", |ids| ids.iter().map(Some).eq([new.as_ref()])).await;
+    fixture.admin.remove_fault(rule.id).await.unwrap();
+    change_key(&fixture, &Role::ALL).await;
+    until_project(&fixture, "True/Ready").await;
+    fixture.wait_ready("new").await;
+    let new = fixture.get("maoc", "new").await["status"]["clientId"].as_str().map(str::to_owned);
+    fixture.until_remote("only the new client is left", |ids| ids.iter().map(Some).eq([new.as_ref()])).await;
 }
 
 #[tokio::test]
 async fn a_project_of_a_namespace_serves_the_clients_beside_it() {
-    let ground = Ground::shared("team").await;
-    let key = ground.admin.create_key(ground.project, &Role::ALL).await.unwrap();
+    let fixture = Fixture::shared("team").await;
+    let key = fixture.admin.create_key(fixture.project, &Role::ALL).await.unwrap();
     let secret = json!({
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": { "name": "meshagent", "namespace": ground.ns() },
+        "metadata": { "name": "meshagent", "namespace": fixture.ns() },
         "stringData": { "api-key": key.api_key.expose() },
     });
     let project = json!({
         "apiVersion": "meshagent.com/v1alpha1",
         "kind": "MeshAgentProject",
-        "metadata": { "name": "team", "namespace": ground.ns() },
-        "spec": { "apiUrl": ground.api_url, "apiKeySecretRef": { "name": "meshagent" } },
+        "metadata": { "name": "team", "namespace": fixture.ns() },
+        "spec": { "apiUrl": fixture.api_url, "apiKeySecretRef": { "name": "meshagent" } },
     });
     let reference = json!({ "projectRef": { "kind": "MeshAgentProject", "name": "team" } });
     // The client first: it waits for its project, and the project for its key.
-    ground.apply(&ground.client("web", &reference)).await;
-    ground.until("maoc", "web", "it waits", |o| condition(o, "Reconciling") == "True/ProjectNotFound").await;
-    ground.apply(&project).await;
-    ground.until("maproj", "team", "it lacks its key", |o| condition(o, "Ready") == "False/CredentialsNotFound").await;
-    ground.apply(&secret).await;
-    let project = ground.until("maproj", "team", "it is Ready", |o| condition(o, "Ready") == "True/Ready").await;
-    assert_eq!(project["status"]["projectId"], ground.project.to_string());
-    ground.wait_ready("web").await;
-    assert!(ground.accepts(&ground.get("secret", "web-oauth").await).await);
-    let used = ground.calls().await.into_iter().find(|call| call.method == "POST").and_then(|call| call.key_id);
+    fixture.apply(&fixture.client("web", &reference)).await;
+    fixture.until("maoc", "web", "it waits", |o| condition(o, "Reconciling") == "True/ProjectNotFound").await;
+    fixture.apply(&project).await;
+    fixture.until("maproj", "team", "it lacks its key", |o| condition(o, "Ready") == "False/CredentialsNotFound").await;
+    fixture.apply(&secret).await;
+    let project = fixture.until("maproj", "team", "it is Ready", |o| condition(o, "Ready") == "True/Ready").await;
+    assert_eq!(project["status"]["projectId"], fixture.project.to_string());
+    fixture.wait_ready("web").await;
+    assert!(fixture.accepts(&fixture.get("secret", "web-oauth").await).await);
+    let used = fixture.calls().await.into_iter().find(|call| call.method == "POST").and_then(|call| call.key_id);
     assert_eq!(used, Some(key.key.key_id), "the client was made with another key than its project's");
 }
 
 #[tokio::test]
 async fn allowed_namespaces_left_out_means_none() {
-    let ground = Ground::shared("none").await;
-    ground.apply(&ground.project_manifest(&json!({ "allowedNamespaces": null }))).await;
-    ground.apply(&ground.client("web", &json!({}))).await;
-    let client = ground
+    let fixture = Fixture::shared("none").await;
+    fixture.apply(&fixture.project_manifest(&json!({ "allowedNamespaces": null }))).await;
+    fixture.apply(&fixture.client("web", &json!({}))).await;
+    let client = fixture
         .until("maoc", "web", "it is not allowed", |o| condition(o, "Ready") == "False/NamespaceNotAllowed")
         .await;
     let said = message(&client, "Ready");
     assert!(said.contains("left out means none") && said.contains("selector: {}"), "{said}");
-    ground.apply(&ground.project_manifest(&json!({ "allowedNamespaces": { "selector": {} } }))).await;
-    ground.wait_ready("web").await;
+    fixture.apply(&fixture.project_manifest(&json!({ "allowedNamespaces": { "selector": {} } }))).await;
+    fixture.wait_ready("web").await;
 }
 
 #[tokio::test]
 async fn a_capped_or_lying_listing_hides_nothing_for_good() {
-    let ground = Ground::own("paged", &["--resync-interval", "2s"]).await;
+    let fixture = Fixture::own("paged", &["--resync-interval", "2s"]).await;
     let capped = Settings { max_count: Some(2), ..Settings::default() };
-    ground.admin.configure(ground.project, &capped).await.unwrap();
+    fixture.admin.configure(fixture.project, &capped).await.unwrap();
     for n in 0..5 {
-        ground.apply(&ground.client(&format!("web{n}"), &json!({}))).await;
+        fixture.apply(&fixture.client(&format!("web{n}"), &json!({}))).await;
     }
     for n in 0..5 {
-        ground.wait_ready(&format!("web{n}")).await;
+        fixture.wait_ready(&format!("web{n}")).await;
     }
-    ground.admin.clear_calls().await.unwrap();
-    harness::eventually(super::ground::LONG, "two resyncs", async || {
-        let lists = ground.calls().await.len();
+    fixture.admin.clear_calls().await.unwrap();
+    harness::eventually(super::fixture::LONG, "two resyncs", async || {
+        let lists = fixture.calls().await.len();
         if lists >= 6 { Ok(()) } else { Err(lists.to_string()) }
     })
     .await
     .unwrap();
-    assert!(ground.calls().await.iter().all(|call| call.method == "GET"));
-    assert_eq!(ground.remote_ids().await.len(), 5);
+    assert!(fixture.calls().await.iter().all(|call| call.method == "GET"));
+    assert_eq!(fixture.remote_ids().await.len(), 5);
 }
 
 /// R6: a server that cannot prove who it is never sees the key.
 #[tokio::test]
 async fn a_server_of_an_unknown_ca_never_sees_the_key_until_the_ca_bundle_names_that_ca() {
-    let ground = Ground::shared("ca").await;
-    let server = Terminator::before(&ground.api_url);
+    let fixture = Fixture::shared("ca").await;
+    let server = Terminator::before(&fixture.api_url);
     let project = |more: Value| {
         let mut fields = json!({ "apiUrl": server.url });
         fields.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
-        ground.project_manifest(&fields)
+        fixture.project_manifest(&fields)
     };
     let bundle = |kind: &str, text: &str| {
         json!({
             "apiVersion": "v1",
             "kind": kind,
-            "metadata": { "name": format!("{}-ca", ground.project_name), "namespace": SYSTEM },
+            "metadata": { "name": format!("{}-ca", fixture.project_name), "namespace": SYSTEM },
             (if kind == "Secret" { "stringData" } else { "data" }): { "ca.crt": text },
         })
     };
     let reference =
-        |kind: &str| json!({ "caBundleRef": { "kind": kind, "name": format!("{}-ca", ground.project_name) } });
-    ground.apply(&project(json!({}))).await;
-    let said = message(&until_project(&ground, "False/APIUnavailable").await, "Ready");
+        |kind: &str| json!({ "caBundleRef": { "kind": kind, "name": format!("{}-ca", fixture.project_name) } });
+    fixture.apply(&project(json!({}))).await;
+    let said = message(&until_project(&fixture, "False/APIUnavailable").await, "Ready");
     assert!(said.contains("caBundleRef") && said.contains("UnknownIssuer"), "{said}");
-    ground.apply(&project(reference("ConfigMap"))).await;
-    let said = message(&until_project(&ground, "False/CredentialsNotFound").await, "Ready");
+    fixture.apply(&project(reference("ConfigMap"))).await;
+    let said = message(&until_project(&fixture, "False/CredentialsNotFound").await, "Ready");
     assert!(said.contains("kubectl create configmap") && said.contains(SYSTEM) && said.contains("ca.crt"), "{said}");
-    ground.apply(&bundle("ConfigMap", "-----BEGIN something that is no PEM")).await;
-    let project_now = until_project(&ground, "False/InvalidSpec").await;
+    fixture.apply(&bundle("ConfigMap", "-----BEGIN something that is no PEM")).await;
+    let project_now = until_project(&fixture, "False/InvalidSpec").await;
     assert_eq!(condition(&project_now, "Stalled"), "True/InvalidSpec");
     let said = message(&project_now, "Ready");
     assert!(said.contains("data key ca.crt of ConfigMap") && !said.contains("something"), "{said}");
-    ground.apply(&bundle("ConfigMap", &authority().pem())).await;
-    until_project(&ground, "False/APIUnavailable").await;
+    fixture.apply(&bundle("ConfigMap", &authority().pem())).await;
+    until_project(&fixture, "False/APIUnavailable").await;
     assert_eq!(server.requests(), 0, "the key was sent to a server that nobody vouches for");
-    ground.apply(&bundle("ConfigMap", &server.ca)).await;
-    until_project(&ground, "True/Ready").await;
-    ground.apply(&ground.client("web", &json!({}))).await;
-    ground.wait_ready("web").await;
-    ground.apply(&bundle("Secret", &authority().pem())).await;
-    ground.apply(&project(reference("Secret"))).await;
-    until_project(&ground, "False/APIUnavailable").await;
+    fixture.apply(&bundle("ConfigMap", &server.ca)).await;
+    until_project(&fixture, "True/Ready").await;
+    fixture.apply(&fixture.client("web", &json!({}))).await;
+    fixture.wait_ready("web").await;
+    fixture.apply(&bundle("Secret", &authority().pem())).await;
+    fixture.apply(&project(reference("Secret"))).await;
+    until_project(&fixture, "False/APIUnavailable").await;
     let before = server.requests();
-    ground.apply(&bundle("Secret", &format!("{}{}", authority().pem(), server.ca))).await;
-    until_project(&ground, "True/Ready").await;
+    fixture.apply(&bundle("Secret", &format!("{}{}", authority().pem(), server.ca))).await;
+    until_project(&fixture, "True/Ready").await;
     assert!(server.requests() > before);
-    ground.kubectl(&["delete", "maoc", "web", "--timeout=60s"]).await;
-    ground.until_remote("no client is left", <[String]>::is_empty).await;
+    fixture.kubectl(&["delete", "maoc", "web", "--timeout=60s"]).await;
+    fixture.until_remote("no client is left", <[String]>::is_empty).await;
 }
 
 #[tokio::test]
 async fn a_project_of_a_namespace_that_names_a_server_which_is_not_allowed_is_refused_before_anything_is_read() {
-    let ground = Ground::shared("host").await;
+    let fixture = Fixture::shared("host").await;
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let host = format!("http://{}", listener.local_addr().unwrap());
@@ -310,29 +310,29 @@ async fn a_project_of_a_namespace_that_names_a_server_which_is_not_allowed_is_re
         json!({
             "apiVersion": "meshagent.com/v1alpha1",
             "kind": "MeshAgentProject",
-            "metadata": { "name": "team", "namespace": ground.ns() },
+            "metadata": { "name": "team", "namespace": fixture.ns() },
             "spec": { "apiUrl": api_url, "apiKeySecretRef": { "name": "meshagent" } },
         })
     };
     let user_info = host.replace("http://", "http://user@");
-    assert!(ground.refused(&project(&user_info)).await.contains("without user name"));
+    assert!(fixture.refused(&project(&user_info)).await.contains("without user name"));
     // There is no key, which is not even noticed.
-    ground.apply(&project(&host)).await;
+    fixture.apply(&project(&host)).await;
     let object =
-        ground.until("maproj", "team", "it is refused", |o| condition(o, "Ready") == "False/InvalidSpec").await;
+        fixture.until("maproj", "team", "it is refused", |o| condition(o, "Ready") == "False/InvalidSpec").await;
     assert_eq!(condition(&object, "Stalled"), "True/InvalidSpec");
     let said = message(&object, "Ready");
     for part in ["spec.apiUrl", host.as_str(), "whoever runs the operator", "--allowed-api-hosts"] {
         assert!(said.contains(part), "{part} in {said}");
     }
-    let key = ground.admin.create_key(ground.project, &Role::ALL).await.unwrap();
+    let key = fixture.admin.create_key(fixture.project, &Role::ALL).await.unwrap();
     let data = format!("--from-literal=api-key={}", key.api_key.expose());
-    ground.kubectl(&["create", "secret", "generic", "meshagent", &data]).await;
+    fixture.kubectl(&["create", "secret", "generic", "meshagent", &data]).await;
     let reference = json!({ "projectRef": { "kind": "MeshAgentProject", "name": "team" } });
-    ground.apply(&ground.client("web", &reference)).await;
-    ground.until("maoc", "web", "it waits", |o| condition(o, "Reconciling") == "True/ProjectNotReady").await;
+    fixture.apply(&fixture.client("web", &reference)).await;
+    fixture.until("maoc", "web", "it waits", |o| condition(o, "Reconciling") == "True/ProjectNotReady").await;
     let nobody = listener.accept().map(|_| ()).map_err(|error| error.kind());
     assert_eq!(nobody, Err(std::io::ErrorKind::WouldBlock), "the server was called");
-    ground.apply(&project(&ground.api_url)).await;
-    ground.wait_ready("web").await;
+    fixture.apply(&project(&fixture.api_url)).await;
+    fixture.wait_ready("web").await;
 }

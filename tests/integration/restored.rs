@@ -5,20 +5,20 @@ use std::path::Path;
 use harness::{ControlPlane, Kubectl, Operator, Options, eventually};
 use serde_json::{Value, json};
 
-use super::ground::{Ground, LONG, condition, start_operator};
+use super::fixture::{Fixture, LONG, condition, start_operator};
 
 /// So that several sweeps are seen. What is disowned must outlive them all, since a day has not passed.
 const ARGS: [&str; 2] = ["--resync-interval", "1s"];
 
-async fn client_id(ground: &Ground, name: &str) -> String {
-    ground.get("maoc", name).await["status"]["clientId"].as_str().unwrap().to_owned()
+async fn client_id(fixture: &Fixture, name: &str) -> String {
+    fixture.get("maoc", name).await["status"]["clientId"].as_str().unwrap().to_owned()
 }
 
 /// Asks for a rotation, and waits until the client is another one.
-async fn rotate(ground: &Ground, name: &str) -> String {
-    let former = client_id(ground, name).await;
-    ground.kubectl(&["annotate", "maoc", name, "meshagent.com/rotate-requested-at=now"]).await;
-    let rotated = ground.until("maoc", name, "it is rotated", |object| {
+async fn rotate(fixture: &Fixture, name: &str) -> String {
+    let former = client_id(fixture, name).await;
+    fixture.kubectl(&["annotate", "maoc", name, "meshagent.com/rotate-requested-at=now"]).await;
+    let rotated = fixture.until("maoc", name, "it is rotated", |object| {
         object["status"]["clientId"] != former.as_str() && condition(object, "Ready") == "True/Ready"
     });
     rotated.await["status"]["clientId"].as_str().unwrap().to_owned()
@@ -41,8 +41,8 @@ async fn until_orphans(kubectl: &Kubectl, project: &str, wanted: &[&str]) {
 }
 
 /// Waits until the project was listed so many times more.
-async fn resyncs(ground: &Ground, count: usize) {
-    let listings = async || ground.calls().await.iter().filter(|call| call.query.is_some()).count();
+async fn resyncs(fixture: &Fixture, count: usize) {
+    let listings = async || fixture.calls().await.iter().filter(|call| call.query.is_some()).count();
     let before = listings().await;
     eventually(LONG, "more listings", async || {
         let now = listings().await;
@@ -52,36 +52,39 @@ async fn resyncs(ground: &Ground, count: usize) {
     .unwrap();
 }
 
-/// A ground with a client that is Ready, and a backup of its cluster from then. Its operator has been stopped.
-async fn backed_up(prefix: &str) -> (Ground, tempfile::TempDir) {
-    let mut ground = Ground::own(prefix, &ARGS).await;
-    ground.apply(&ground.client("web", &json!({}))).await;
-    ground.wait_ready("web").await;
-    ground.stop_operator().await;
+/// A fixture with a client that is Ready, and a backup of its cluster from then. Its operator has been stopped.
+async fn backed_up(prefix: &str) -> (Fixture, tempfile::TempDir) {
+    let mut fixture = Fixture::own(prefix, &ARGS).await;
+    fixture.apply(&fixture.client("web", &json!({}))).await;
+    fixture.wait_ready("web").await;
+    fixture.stop_operator().await;
     let backup = tempfile::tempdir().unwrap();
-    ground.control_plane.get().back_up(backup.path()).await.unwrap();
-    (ground, backup)
+    fixture.control_plane.get().back_up(backup.path()).await.unwrap();
+    (fixture, backup)
 }
 
 #[tokio::test]
 async fn after_etcd_was_restored_nothing_that_was_made_since_is_deleted_and_what_is_recorded_works() {
-    let (mut ground, backup) = backed_up("rewound").await;
-    ground.operator = Some(start_operator(ground.control_plane.get(), &ARGS));
-    let then = client_id(&ground, "web").await;
-    let since = rotate(&ground, "web").await;
-    ground.apply(&ground.client("new", &json!({}))).await;
-    ground.wait_ready("new").await;
-    let new = client_id(&ground, "new").await;
-    ground.stop_operator().await;
+    let (mut fixture, backup) = backed_up("rewound").await;
+    fixture.operator = Some(start_operator(fixture.control_plane.get(), &ARGS));
+    let then = client_id(&fixture, "web").await;
+    let since = rotate(&fixture, "web").await;
+    fixture.apply(&fixture.client("new", &json!({}))).await;
+    fixture.wait_ready("new").await;
+    let new = client_id(&fixture, "new").await;
+    fixture.stop_operator().await;
 
-    ground.control_plane.get().restore(backup.path()).await.unwrap();
-    ground.operator = Some(start_operator(ground.control_plane.get(), &ARGS));
-    until_orphans(&ground.kubectl, &ground.project_name, &[&since, &new]).await;
-    resyncs(&ground, 3).await;
-    ground.wait_ready("web").await;
-    assert_eq!(client_id(&ground, "web").await, then);
-    assert!(ground.accepts(&ground.get("secret", "web-oauth").await).await, "the restored credential is not accepted");
-    assert_eq!((ground.count("DELETE").await, ground.remote_ids().await.len()), (0, 3));
+    fixture.control_plane.get().restore(backup.path()).await.unwrap();
+    fixture.operator = Some(start_operator(fixture.control_plane.get(), &ARGS));
+    until_orphans(&fixture.kubectl, &fixture.project_name, &[&since, &new]).await;
+    resyncs(&fixture, 3).await;
+    fixture.wait_ready("web").await;
+    assert_eq!(client_id(&fixture, "web").await, then);
+    assert!(
+        fixture.accepts(&fixture.get("secret", "web-oauth").await).await,
+        "the restored credential is not accepted"
+    );
+    assert_eq!((fixture.count("DELETE").await, fixture.remote_ids().await.len()), (0, 3));
 }
 
 /// A second cluster from the backup, with an operator, and `kubectl` for it.
@@ -94,24 +97,24 @@ async fn twin(backup: &Path) -> (ControlPlane, Operator, Kubectl) {
 
 #[tokio::test]
 async fn a_cluster_restored_beside_the_original_takes_and_deletes_nothing_of_what_the_original_makes() {
-    let (mut ground, backup) = backed_up("twins").await;
-    let shared = client_id(&ground, "web").await;
-    ground.operator = Some(start_operator(ground.control_plane.get(), &ARGS));
+    let (mut fixture, backup) = backed_up("twins").await;
+    let shared = client_id(&fixture, "web").await;
+    fixture.operator = Some(start_operator(fixture.control_plane.get(), &ARGS));
     let (_plane, twin, kubectl) = twin(backup.path()).await;
-    let rotated = rotate(&ground, "web").await;
+    let rotated = rotate(&fixture, "web").await;
 
     // The twin has the same cluster id and an object of the same uid, which knows nothing of the rotation.
-    until_orphans(&kubectl, &ground.project_name, &[&rotated]).await;
-    resyncs(&ground, 4).await;
+    until_orphans(&kubectl, &fixture.project_name, &[&rotated]).await;
+    resyncs(&fixture, 4).await;
     twin.process().check_running().unwrap();
-    let text = kubectl.run(&["get", "maoc", "web", "-n", ground.ns(), "-o", "json"]).await.unwrap();
+    let text = kubectl.run(&["get", "maoc", "web", "-n", fixture.ns(), "-o", "json"]).await.unwrap();
     let in_twin: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(in_twin["status"]["clientId"], shared.as_str(), "the twin has adopted what the original made");
     assert_eq!(condition(&in_twin, "Ready"), "True/Ready");
-    assert_eq!(client_id(&ground, "web").await, rotated);
+    assert_eq!(client_id(&fixture, "web").await, rotated);
     assert!(
-        ground.accepts(&ground.get("secret", "web-oauth").await).await,
+        fixture.accepts(&fixture.get("secret", "web-oauth").await).await,
         "the original's credential is not accepted"
     );
-    assert_eq!((ground.count("DELETE").await, ground.count("POST").await), (0, 2));
+    assert_eq!((fixture.count("DELETE").await, fixture.count("POST").await), (0, 2));
 }

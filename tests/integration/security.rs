@@ -7,30 +7,30 @@ use harness::{Operator, free_port};
 use serde_json::{Value, json};
 use simulator::admin::{Fault, FaultRule, Malformed, Route};
 
-use super::ground::{Ground, LONG, OPERATOR, SYSTEM, condition, datum, message, start_operator_with};
+use super::fixture::{Fixture, LONG, OPERATOR, SYSTEM, condition, datum, message, start_operator_with};
 
 #[tokio::test]
 async fn a_foreign_secret_is_a_conflict_and_never_touched() {
-    let ground = Ground::shared("foreign").await;
-    ground.kubectl(&["create", "secret", "generic", "db", "--from-literal=password=theirs"]).await;
-    let before = ground.get("secret", "db").await;
-    ground.apply(&ground.client("web", &json!({ "secret": { "name": "db" } }))).await;
-    let client = ground
+    let fixture = Fixture::shared("foreign").await;
+    fixture.kubectl(&["create", "secret", "generic", "db", "--from-literal=password=theirs"]).await;
+    let before = fixture.get("secret", "db").await;
+    fixture.apply(&fixture.client("web", &json!({ "secret": { "name": "db" } }))).await;
+    let client = fixture
         .until("maoc", "web", "the conflict is said", |object| condition(object, "Ready") == "False/SecretConflict")
         .await;
     assert_eq!(condition(&client, "Stalled"), "True/SecretConflict");
     assert!(message(&client, "Ready").contains("delete that Secret"), "{}", message(&client, "Ready"));
-    assert_eq!(ground.get("secret", "db").await, before);
-    ground.kubectl(&["delete", "maoc", "web", "--timeout=30s"]).await;
-    assert_eq!(ground.get("secret", "db").await, before);
-    let written: Vec<_> = ground.calls().await.into_iter().filter(|call| call.method != "GET").collect();
+    assert_eq!(fixture.get("secret", "db").await, before);
+    fixture.kubectl(&["delete", "maoc", "web", "--timeout=30s"]).await;
+    assert_eq!(fixture.get("secret", "db").await, before);
+    let written: Vec<_> = fixture.calls().await.into_iter().filter(|call| call.method != "GET").collect();
     assert_eq!(written, []);
 }
 
 #[tokio::test]
 async fn metadata_that_is_the_operators_is_refused_as_extra_metadata() {
-    let ground = Ground::shared("extra").await;
-    let calls = ground.calls().await;
+    let fixture = Fixture::shared("extra").await;
+    let calls = fixture.calls().await;
     let refused = [
         ("name", "use displayName instead"),
         ("logo_url", "use branding instead"),
@@ -40,18 +40,19 @@ async fn metadata_that_is_the_operators_is_refused_as_extra_metadata() {
         ("meshagent.com/whatever", "choose another prefix"),
     ];
     for (key, fix) in refused {
-        let said = ground.refused(&ground.client("web", &json!({ "extraMetadata": { key: "x" } }))).await;
+        let said = fixture.refused(&fixture.client("web", &json!({ "extraMetadata": { key: "x" } }))).await;
         assert!(said.contains("spec.extraMetadata: ") && said.contains(fix), "{key}: {said}");
     }
-    assert_eq!(ground.kubectl(&["get", "maoc", "-o", "name"]).await, "");
-    assert_eq!(ground.calls().await, calls);
+    assert_eq!(fixture.kubectl(&["get", "maoc", "-o", "name"]).await, "");
+    assert_eq!(fixture.calls().await, calls);
 }
 
 #[tokio::test]
 async fn the_operator_has_no_right_to_everything() {
-    let ground = Ground::shared("rights").await;
-    for namespace in [SYSTEM, ground.ns()] {
-        let listed = ground.kubectl.run(&["auth", "can-i", "--list", "-n", namespace, "--as", OPERATOR]).await.unwrap();
+    let fixture = Fixture::shared("rights").await;
+    for namespace in [SYSTEM, fixture.ns()] {
+        let listed =
+            fixture.kubectl.run(&["auth", "can-i", "--list", "-n", namespace, "--as", OPERATOR]).await.unwrap();
         // Lines that begin with a space are about URLs, which everybody may read.
         let rules: Vec<_> = listed.lines().skip(1).filter(|line| !line.starts_with(' ')).collect();
         assert!(rules.iter().any(|rule| rule.starts_with("oauthclients.meshagent.com/status")), "{listed}");
@@ -62,30 +63,30 @@ async fn the_operator_has_no_right_to_everything() {
 
 #[tokio::test]
 async fn whoever_edits_a_namespace_declares_clients_and_whoever_views_it_reads_them() {
-    let ground = Ground::shared("roles").await;
+    let fixture = Fixture::shared("roles").await;
     let bind = async |user: &str, role: &str| {
         let (user, role) = (format!("--user={user}"), format!("--clusterrole={role}"));
-        ground.kubectl(&["create", "rolebinding", role.trim_start_matches("--clusterrole="), &user, &role]).await;
+        fixture.kubectl(&["create", "rolebinding", role.trim_start_matches("--clusterrole="), &user, &role]).await;
     };
     bind("dev", "edit").await;
     bind("viewer", "view").await;
     let can = async |user: &str, verb: &str, what: &str, namespace: &str| {
         let args = ["auth", "can-i", verb, what, "-n", namespace, "--as", user];
-        ground.kubectl.try_run(&args, "").await.unwrap().stdout.trim() == "yes"
+        fixture.kubectl.try_run(&args, "").await.unwrap().stdout.trim() == "yes"
     };
     harness::eventually(LONG, "the roles are aggregated", async || {
-        if can("dev", "create", "maoc", ground.ns()).await { Ok(()) } else { Err("they are not") }
+        if can("dev", "create", "maoc", fixture.ns()).await { Ok(()) } else { Err("they are not") }
     })
     .await
     .unwrap();
     for verb in ["get", "list", "watch", "update", "patch", "delete"] {
-        assert!(can("dev", verb, "maoc", ground.ns()).await, "{verb}");
+        assert!(can("dev", verb, "maoc", fixture.ns()).await, "{verb}");
     }
-    assert!(can("dev", "create", "maproj", ground.ns()).await);
-    assert!(can("viewer", "get", "maoc", ground.ns()).await);
-    assert!(!can("viewer", "create", "maoc", ground.ns()).await);
+    assert!(can("dev", "create", "maproj", fixture.ns()).await);
+    assert!(can("viewer", "get", "maoc", fixture.ns()).await);
+    assert!(!can("viewer", "create", "maoc", fixture.ns()).await);
     for user in ["dev", "viewer"] {
-        assert!(!can(user, "get", &format!("secret/{}", ground.project_name), SYSTEM).await, "{user} reads the key");
+        assert!(!can(user, "get", &format!("secret/{}", fixture.project_name), SYSTEM).await, "{user} reads the key");
     }
 }
 
@@ -117,19 +118,19 @@ const BEGINNINGS: [&str; 2] = ["mas-", "bWFz"];
 
 /// The life of clients, from a first to a last day, with all that can go wrong on the way. Collects each secret, and
 /// returns the last object that failed.
-async fn a_whole_life(ground: &Ground, prefix: &str, key: &str, secrets: &mut Secrets) -> Value {
+async fn a_whole_life(fixture: &Fixture, prefix: &str, key: &str, secrets: &mut Secrets) -> Value {
     let name = |what: &str| format!("{prefix}-{what}");
     let (lost, altered) = (name("lost"), name("altered"));
-    let secret_of = async |client: &str| ground.get("secret", &format!("{client}-oauth")).await;
+    let secret_of = async |client: &str| fixture.get("secret", &format!("{client}-oauth")).await;
     for client in [&lost, &altered] {
-        ground.apply(&ground.client(client, &json!({}))).await;
-        ground.wait_ready(client).await;
+        fixture.apply(&fixture.client(client, &json!({}))).await;
+        fixture.wait_ready(client).await;
         secrets.add(datum(&secret_of(client).await, "CLIENT_SECRET"));
     }
     let replaced = async |client: &str, how: &[&str]| {
-        let former = ground.get("maoc", client).await["status"]["clientId"].clone();
-        ground.kubectl(how).await;
-        ground.until("maoc", client, "it is replaced", |object| object["status"]["clientId"] != former).await;
+        let former = fixture.get("maoc", client).await["status"]["clientId"].clone();
+        fixture.kubectl(how).await;
+        fixture.until("maoc", client, "it is replaced", |object| object["status"]["clientId"] != former).await;
         datum(&secret_of(client).await, "CLIENT_SECRET")
     };
     secrets.add(replaced(&lost, &["delete", "secret", &format!("{lost}-oauth")]).await);
@@ -147,71 +148,72 @@ async fn a_whole_life(ground: &Ground, prefix: &str, key: &str, secrets: &mut Se
     .into_iter()
     .enumerate()
     {
-        strike(ground, fault).await;
+        strike(fixture, fault).await;
         let client = name(&format!("unreadable{n}"));
-        ground.apply(&ground.client(&client, &json!({}))).await;
-        ground.wait_ready(&client).await;
+        fixture.apply(&fixture.client(&client, &json!({}))).await;
+        fixture.wait_ready(&client).await;
         secrets.add(datum(&secret_of(&client).await, "CLIENT_SECRET"));
     }
-    ground.kubectl(&["delete", "maoc", &lost, "--timeout=60s"]).await;
+    fixture.kubectl(&["delete", "maoc", &lost, "--timeout=60s"]).await;
     let quoted = datum(&secret_of(&altered).await, "CLIENT_SECRET");
-    refused_with_a_quotation(ground, &name("refused"), key, &quoted).await
+    refused_with_a_quotation(fixture, &name("refused"), key, &quoted).await
 }
 
 /// A client that the server refuses, quoting what it was sent and what it should not say; the object as it was then.
-async fn refused_with_a_quotation(ground: &Ground, name: &str, key: &str, secret: &str) -> Value {
+async fn refused_with_a_quotation(fixture: &Fixture, name: &str, key: &str, secret: &str) -> Value {
     let body = json!({ "message": format!("key {key} is not for this; client_secret={secret} is not either") });
     let quoting = Fault::Status { status: 400, body: Some(body), headers: BTreeMap::default(), commit: false };
-    let rule = FaultRule::on(Route::ClientsCreate, quoting).in_project(ground.project);
-    let fault = ground.admin.fault(&rule).await.unwrap();
-    ground.apply(&ground.client(name, &json!({}))).await;
-    let refused =
-        ground.until("maoc", name, "it is refused", |object| condition(object, "Ready") == "False/RejectedByAPI").await;
+    let rule = FaultRule::on(Route::ClientsCreate, quoting).in_project(fixture.project);
+    let fault = fixture.admin.fault(&rule).await.unwrap();
+    fixture.apply(&fixture.client(name, &json!({}))).await;
+    let refused = fixture
+        .until("maoc", name, "it is refused", |object| condition(object, "Ready") == "False/RejectedByAPI")
+        .await;
     assert!(message(&refused, "Ready").contains("key [redacted] is not for this"), "the answer was not read");
-    ground.kubectl(&["delete", "maoc", name, "--timeout=60s"]).await;
-    ground.admin.remove_fault(fault.id).await.unwrap();
+    fixture.kubectl(&["delete", "maoc", name, "--timeout=60s"]).await;
+    fixture.admin.remove_fault(fault.id).await.unwrap();
     refused
 }
 
 /// What happens to the next POST.
-async fn strike(ground: &Ground, fault: Fault) {
-    let rule = FaultRule::on(Route::ClientsCreate, fault).times(1).in_project(ground.project);
-    ground.admin.fault(&rule).await.unwrap();
+async fn strike(fixture: &Fixture, fault: Fault) {
+    let rule = FaultRule::on(Route::ClientsCreate, fault).times(1).in_project(fixture.project);
+    fixture.admin.fault(&rule).await.unwrap();
 }
 
 /// An operator that logs all that it can, as JSON, and the address of its metrics.
-fn start_talkative_operator(ground: &Ground) -> (Operator, String) {
+fn start_talkative_operator(fixture: &Fixture) -> (Operator, String) {
     let address = format!("127.0.0.1:{}", free_port().unwrap());
     let args = ["--http-address", &address, "--log-level", "trace", "--log-format", "json"];
-    (start_operator_with(ground.control_plane.get(), &args), address)
+    (start_operator_with(fixture.control_plane.get(), &args), address)
 }
 
 /// The key of the project, as its Secret has it.
-async fn key(ground: &Ground) -> String {
-    let args = ["get", "secret", "-n", SYSTEM, "-o", "json", &ground.project_name];
-    datum(&serde_json::from_str(&ground.kubectl.run(&args).await.unwrap()).unwrap(), "key")
+async fn key(fixture: &Fixture) -> String {
+    let args = ["get", "secret", "-n", SYSTEM, "-o", "json", &fixture.project_name];
+    datum(&serde_json::from_str(&fixture.kubectl.run(&args).await.unwrap()).unwrap(), "key")
 }
 
 /// A key that MeshAgent does not know, while its server quotes the one that it was sent.
-async fn revoke_the_key(ground: &Ground, secrets: &mut Secrets) {
-    let access = ground.admin.create_key(ground.project, &[]).await.unwrap();
-    ground.admin.revoke_key(access.key.key_id).await.unwrap();
+async fn revoke_the_key(fixture: &Fixture, secrets: &mut Secrets) {
+    let access = fixture.admin.create_key(fixture.project, &[]).await.unwrap();
+    fixture.admin.revoke_key(access.key.key_id).await.unwrap();
     secrets.add(access.api_key.expose().to_owned());
     let body = json!(format!("Authorization: Bearer {} is not known", access.api_key.expose()));
     let quoting = Fault::Status { status: 401, body: Some(body), headers: BTreeMap::default(), commit: false };
-    let rule = FaultRule::on(Route::ClientsList, quoting).in_project(ground.project);
-    ground.admin.fault(&rule).await.unwrap();
-    ground.put_key(access.api_key.expose()).await;
-    ground
-        .until("cmaproj", &ground.project_name, "the key is refused", |o| {
+    let rule = FaultRule::on(Route::ClientsList, quoting).in_project(fixture.project);
+    fixture.admin.fault(&rule).await.unwrap();
+    fixture.put_key(access.api_key.expose()).await;
+    fixture
+        .until("cmaproj", &fixture.project_name, "the key is refused", |o| {
             condition(o, "Ready") == "False/AuthenticationFailed"
         })
         .await;
 }
 
 /// The Secrets of this test's namespace, with and without their data.
-async fn secrets_with_and_without_data(ground: &Ground) -> (String, String) {
-    let text = ground.kubectl(&["get", "secrets", "-o", "json", "--show-managed-fields"]).await;
+async fn secrets_with_and_without_data(fixture: &Fixture) -> (String, String) {
+    let text = fixture.kubectl(&["get", "secrets", "-o", "json", "--show-managed-fields"]).await;
     let mut list: Value = serde_json::from_str(&text).unwrap();
     for secret in list["items"].as_array_mut().unwrap() {
         secret.as_object_mut().unwrap().remove("data");
@@ -221,19 +223,19 @@ async fn secrets_with_and_without_data(ground: &Ground) -> (String, String) {
 
 #[tokio::test]
 async fn secret_and_key_are_in_the_secrets_data_and_nowhere_else() {
-    let mut ground = Ground::own("leak", &[]).await;
-    let (mut secrets, key) = (Secrets::default(), key(&ground).await);
+    let mut fixture = Fixture::own("leak", &[]).await;
+    let (mut secrets, key) = (Secrets::default(), key(&fixture).await);
     secrets.add(key.clone());
-    let first_refused = a_whole_life(&ground, "text", &key, &mut secrets).await;
-    let first_log = ground.stop_operator().await.process().log();
-    let (operator, address) = start_talkative_operator(&ground);
-    let second_refused = a_whole_life(&ground, "json", &key, &mut secrets).await;
-    revoke_the_key(&ground, &mut secrets).await;
+    let first_refused = a_whole_life(&fixture, "text", &key, &mut secrets).await;
+    let first_log = fixture.stop_operator().await.process().log();
+    let (operator, address) = start_talkative_operator(&fixture);
+    let second_refused = a_whole_life(&fixture, "json", &key, &mut secrets).await;
+    revoke_the_key(&fixture, &mut secrets).await;
 
     let metrics = reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap();
-    let (secrets_whole, secrets_metadata) = secrets_with_and_without_data(&ground).await;
+    let (secrets_whole, secrets_metadata) = secrets_with_and_without_data(&fixture).await;
     let of_kind = async |kinds: &str| {
-        ground.kubectl.run(&["get", kinds, "-A", "-o", "json", "--show-managed-fields"]).await.unwrap()
+        fixture.kubectl.run(&["get", kinds, "-A", "-o", "json", "--show-managed-fields"]).await.unwrap()
     };
     // Each with a text that shows that it is what it is called.
     let places = [

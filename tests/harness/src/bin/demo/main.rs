@@ -22,7 +22,7 @@ async fn main() -> Result<()> {
     // The commands shown name the examples as seen from the repository's top.
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     env::set_current_dir(&top).map_err(|source| Error::Io { doing: format!("entering {}", top.display()), source })?;
-    let mut stage = Stage::set().await?;
+    let mut stage = Stage::set_up().await?;
     install(&mut stage).await?;
     declare(&stage).await?;
     use_the_secret(&stage).await?;

@@ -26,7 +26,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    pub(crate) async fn set() -> Result<Self> {
+    pub(crate) async fn set_up() -> Result<Self> {
         explain("Starting a Kubernetes control plane: etcd, kube-apiserver, kube-controller-manager.");
         let control_plane = ControlPlane::start(Options::default()).await?;
         explain("Starting the simulator: MeshAgent's API with its state in memory.");

@@ -21,7 +21,7 @@ const OPERATOR_GROUPS: [&str; 2] = ["system:serviceaccounts", "system:serviceacc
 pub const LONG: Duration = Duration::from_secs(60);
 
 /// What a test stands on. The parts that it owns end with it.
-pub struct Ground {
+pub struct Fixture {
     pub kubectl: Kubectl,
     pub admin: Admin,
     pub api_url: String,
@@ -121,7 +121,7 @@ fn allowing(simulator: &Simulator) -> [&str; 2] {
     ["--allowed-api-hosts", simulator.api()]
 }
 
-impl Ground {
+impl Fixture {
     /// On the control plane, operator and simulator that tests share.
     pub async fn shared(prefix: &str) -> Self {
         let common = COMMON
@@ -134,7 +134,7 @@ impl Ground {
             .await;
         common.operator.process().check_running().unwrap();
         let (api, admin) = (common.simulator.api().to_owned(), common.simulator.admin().to_owned());
-        Self::lay(prefix, Plane::Shared(common.plane), api, &admin, &json!({})).await
+        Self::set_up(prefix, Plane::Shared(common.plane), api, &admin, &json!({})).await
     }
 
     /// Another cluster with an operator of its own, for the same project at MeshAgent.
@@ -144,10 +144,10 @@ impl Ground {
         let key = self.admin.create_key(self.project, &Role::ALL).await.unwrap();
         let access = ProjectAccess { project_id: self.project, api_key: key.api_key };
         let plane = Plane::Own(Box::new(plane));
-        let mut ground =
-            Self::lay_in(prefix, plane, self.api_url.clone(), self.admin.clone(), access, &json!({})).await;
-        ground.operator = Some(operator);
-        ground
+        let mut fixture =
+            Self::set_up_in(prefix, plane, self.api_url.clone(), self.admin.clone(), access, &json!({})).await;
+        fixture.operator = Some(operator);
+        fixture
     }
 
     /// On a control plane, an operator and a simulator of its own.
@@ -162,18 +162,18 @@ impl Ground {
         let simulator = start_simulator().await;
         let operator = start_operator(&plane, &[&allowing(&simulator), operator_args].concat());
         let (api, admin) = (simulator.api().to_owned(), simulator.admin().to_owned());
-        let mut ground = Self::lay(prefix, Plane::Own(Box::new(plane)), api, &admin, project_spec).await;
-        (ground.operator, ground.simulator) = (Some(operator), Some(simulator));
-        ground
+        let mut fixture = Self::set_up(prefix, Plane::Own(Box::new(plane)), api, &admin, project_spec).await;
+        (fixture.operator, fixture.simulator) = (Some(operator), Some(simulator));
+        fixture
     }
 
-    async fn lay(prefix: &str, plane: Plane, api_url: String, admin: &str, project_spec: &Value) -> Self {
+    async fn set_up(prefix: &str, plane: Plane, api_url: String, admin: &str, project_spec: &Value) -> Self {
         let admin = Admin::new(admin).unwrap();
         let access = admin.create_project(None).await.unwrap();
-        Self::lay_in(prefix, plane, api_url, admin, access, project_spec).await
+        Self::set_up_in(prefix, plane, api_url, admin, access, project_spec).await
     }
 
-    async fn lay_in(
+    async fn set_up_in(
         prefix: &str,
         plane: Plane,
         api_url: String,
@@ -184,7 +184,7 @@ impl Ground {
         let namespace = Namespace::create(plane.get(), prefix).await.unwrap();
         let kubectl = plane.get().kubectl().unwrap();
         let project_name = namespace.name().to_owned();
-        let ground = Self {
+        let fixture = Self {
             kubectl,
             admin,
             api_url,
@@ -195,11 +195,11 @@ impl Ground {
             operator: None,
             simulator: None,
         };
-        ground.put_key(access.api_key.expose()).await;
-        ground.apply(&ground.project_manifest(project_spec)).await;
-        let project = format!("cmaproj/{}", ground.project_name);
-        ground.kubectl.run(&["wait", &project, "--for=condition=Ready", "--timeout=60s"]).await.ok();
-        ground
+        fixture.put_key(access.api_key.expose()).await;
+        fixture.apply(&fixture.project_manifest(project_spec)).await;
+        let project = format!("cmaproj/{}", fixture.project_name);
+        fixture.kubectl.run(&["wait", &project, "--for=condition=Ready", "--timeout=60s"]).await.ok();
+        fixture
     }
 
     /// The cluster project that stands for the simulated one, with more fields in its spec.
@@ -238,7 +238,7 @@ impl Ground {
         })
     }
 
-    /// Lets this ground's operator end as a user would, so that the next one leads at once.
+    /// Lets this fixture's operator end as a user would, so that the next one leads at once.
     pub async fn stop_operator(&mut self) -> Operator {
         let operator = self.operator.take().unwrap();
         let status = operator.process().terminate(LONG).await.unwrap();
