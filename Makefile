@@ -1,4 +1,4 @@
-# Needs Rust (rustup, stable), Go, make, gcc and git; all else is fetched or built once and kept in the user's cache.
+# Needs rustup, Go, make, gcc and git; all else is fetched or built once and kept in the user's cache.
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
@@ -11,7 +11,7 @@ GO := CGO_ENABLED=0 go
 
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help demo test tools fmt clippy deny crds reference docs controlplane go build unit integration model
+.PHONY: help demo dev test tools fmt clippy deny advisories crds reference docs controlplane go build unit integration model
 
 help: ## print this
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1|\2/' | \
@@ -27,8 +27,8 @@ test: ## everything that CI runs
 
 tools:
 	$(call say,tools: rustfmt and clippy and cargo-deny are there)
-	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
-	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+	@cargo fmt --version >/dev/null
+	@cargo clippy --version >/dev/null
 	@$(MAKE) $(DENY)
 
 # With little optimization: it builds in 84 seconds on two cores and checks in one.
@@ -50,6 +50,10 @@ clippy: ## clippy finds nothing, warnings included
 deny: $(DENY) ## dependencies: bans, licences, sources
 	$(call say,deny: dependencies have allowed licences and sources; no second TLS stack)
 	@$(DENY) --locked --workspace check bans licenses sources
+
+advisories: $(DENY) ## dependencies: published advisories; asks the advisory database on the network
+	$(call say,advisories: no dependency has a published advisory)
+	@$(DENY) --locked --workspace check advisories
 
 docs: ## the API documentation builds without a warning
 	$(call say,docs: the API documentation builds without a warning)
@@ -84,5 +88,5 @@ model: ## explore the model to deeper bounds than the tests do; takes many minut
 crds: ## write crds/ anew from the Rust types
 	@cargo run -q --locked --bin meshagent-operator -- crds > crds/meshagent.com.yaml
 
-reference: ## write docs/reference.md anew from the types, flags and metrics
-	@cargo run -q --locked --bin meshagent-operator -- reference > docs/reference.md
+reference: ## write docs/reference.md, and the table of reasons, anew from the types, flags and metrics
+	@cargo run -q --locked -p documents

@@ -2,7 +2,6 @@
 
 mod cluster;
 pub mod crds;
-pub mod reference;
 mod run;
 mod signals;
 
@@ -35,10 +34,6 @@ enum Command {
     Run(Box<Flags>),
     /// Print the CRDs, for `kubectl apply --server-side -f -`
     Crds,
-    /// Print docs/reference.md
-    // For `make reference` only.
-    #[command(hide = true)]
-    Reference,
 }
 
 /// Why the program failed.
@@ -82,9 +77,6 @@ pub enum Error {
     /// Standard output.
     #[error("the CRDs cannot be written")]
     Crds(#[source] io::Error),
-    /// Standard output.
-    #[error("the reference cannot be written")]
-    Reference(#[source] io::Error),
 }
 
 /// Makes ring the one crypto provider. Comes first: kube and reqwest panic without one.
@@ -104,7 +96,6 @@ pub fn run(cli: Cli) -> Result<(), Error> {
     match cli.command {
         Command::Run(flags) => run::run(&flags),
         Command::Crds => read_enough(crds::run(&mut io::stdout().lock())).map_err(Error::Crds),
-        Command::Reference => read_enough(reference::run(&mut io::stdout().lock())).map_err(Error::Reference),
     }
 }
 

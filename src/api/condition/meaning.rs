@@ -1,9 +1,10 @@
-//! What conditions and reasons mean, and what to do about them: the texts of the reference.
+//! What conditions and reasons mean, and what to do about them: the texts of docs/reference.md and of the table in
+//! docs/troubleshoot.md, which are generated from here.
 
 use super::{ConditionType, Reason};
 
 impl ConditionType {
-    /// What it says, for the reference.
+    /// What it says. Markdown of docs/reference.md.
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
@@ -25,21 +26,21 @@ impl ConditionType {
 }
 
 impl Reason {
-    /// What has happened, for the reference.
+    /// What has happened.
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::Ready => "All is as declared.",
             Self::Creating => "The client is being created.",
-            Self::Updating => "The client is being changed.",
+            Self::Updating => "The client is being changed, or the Kubernetes API did not carry out a write.",
             Self::Deleting => "The object is being deleted.",
             Self::Rotating => "The client is being replaced, on request or because its credential was lost.",
-            Self::ProjectNotFound => "No object is there for `projectRef`.",
+            Self::ProjectNotFound => "No object is there for `projectRef`, or no cluster project `default`.",
             Self::ProjectNotReady => "The project's key has not worked yet.",
             Self::ProjectDisabled => "MeshAgent has disabled the project (423).",
             Self::CredentialsNotFound => {
                 "A Secret or ConfigMap that holds the API key, the CA bundle or the credential of a client to be adopted, or \
-                 the key in it, is missing."
+                 the data key in it, is missing."
             }
             Self::NamespaceNotAllowed => "The ClusterMeshAgentProject does not allow this namespace.",
             Self::RateLimited => "MeshAgent asked for fewer calls (429).",
@@ -51,50 +52,83 @@ impl Reason {
             Self::AdoptionNotAllowed => "The project does not allow this namespace to adopt.",
             Self::PermissionDenied => "The API key may not do this (403).",
             Self::AuthenticationFailed => "The API key is not accepted (401).",
-            Self::ProjectMismatch => "Key or spec name another project than the one where the client lives.",
-            Self::CredentialLost => "The credential is lost, and is not replaced without a request.",
-            Self::AdoptedClientGone => "The adopted client no longer exists.",
+            Self::ProjectMismatch => {
+                "Key or spec name another MeshAgent project than the one where the clients live. Nothing is touched."
+            }
+            Self::CredentialLost => {
+                "The Secret's credential is gone or altered, and is not replaced without a request."
+            }
+            Self::AdoptedClientGone => "The adopted client no longer exists, and an adopted client is never recreated.",
             Self::RejectedByAPI => "MeshAgent refuses these settings (400, 409, 422).",
             Self::LimitReached => "The project holds as many clients as it may.",
-            Self::DriftPersists => "MeshAgent keeps another value than was sent.",
-            Self::Suspended => "`suspend` is set.",
+            Self::DriftPersists => {
+                "MeshAgent keeps another value than was sent, for example a host in lower case. The client works meanwhile."
+            }
+            Self::Suspended => "`spec.suspend` is set: nothing is written.",
         }
     }
 
-    /// What a person does about it, for the reference.
+    /// What a person does about it. Markdown of docs/troubleshoot.md, whose sections it links to.
     #[must_use]
     pub const fn remedy(self) -> &'static str {
         match self {
             Self::Ready => "Nothing.",
-            Self::Creating | Self::Updating | Self::Deleting | Self::Rotating => {
-                "Wait a moment; if it lasts, the message says what it waits for."
+            Self::Creating => "Wait a moment. If it lasts, the message says what it waits for.",
+            Self::Updating => "Wait; it is tried again by itself. If it lasts, the message quotes the Kubernetes API.",
+            Self::Deleting => {
+                "Wait; the message says what for. If MeshAgent is gone for good: \
+                 [force-release](#an-oauthclient-cannot-be-deleted)."
             }
-            Self::ProjectNotFound => "Create the project, or correct `projectRef`.",
-            Self::ProjectNotReady => "Look at the project: its own condition says what is wrong.",
+            Self::Rotating => "Wait: at most one replacement in ten minutes.",
+            Self::ProjectNotFound => "Create the project, or correct `projectRef`. Whatever waits goes on by itself.",
+            Self::ProjectNotReady => "`kubectl describe cmaproj default`: its condition names the cause.",
             Self::ProjectDisabled => "Enable the project in MeshAgent Studio.",
-            Self::CredentialsNotFound => "Create what the message names; it says how.",
-            Self::NamespaceNotAllowed => "Add the namespace to the project's `allowedNamespaces`.",
-            Self::RateLimited | Self::APIUnavailable => {
-                "Nothing; it is tried again by itself, and clients keep working."
+            Self::CredentialsNotFound => {
+                "Create what the message names; it says how. For the API key: [a new one](#the-api-key-is-refused)."
+            }
+            Self::NamespaceNotAllowed => {
+                "Add it to `spec.allowedNamespaces` of the project, or put the label back that its selector asks for. Until \
+                 then nothing is changed and nothing is lost."
+            }
+            Self::RateLimited => "Nothing; it goes on by itself. If it lasts, look for other users of the project.",
+            Self::APIUnavailable => {
+                "Nothing for the clients: they stay Ready and work. If MeshAgent is up, look at `apiUrl`, proxy and network \
+                 policy between it and the operator."
             }
             Self::InvalidSpec => "Correct the field that the message names.",
-            Self::SecretConflict => "Delete that Secret, or set another `secret.name`.",
+            Self::SecretConflict => {
+                "Delete that Secret, or set another `spec.secret.name`: [how](#a-secret-is-in-the-way)."
+            }
             Self::SecretRejected => {
-                "Remove the obstacle that the message quotes: raise the quota, or correct the policy."
+                "The message quotes the refusal: raise the quota, correct the policy, or give the operator back its role."
             }
             Self::AdoptionConflict => {
-                "Adopt it in one place only: delete one of the two OAuthClients; `Retain` keeps the client."
+                "The message names it. Keep one of the two: delete the other, after setting `deletionPolicy: Retain` on it."
             }
-            Self::AdoptionNotAllowed => "Add the namespace to the project's `adoption.allowedNamespaces`.",
-            Self::PermissionDenied => "Give the API key the roles that the message names.",
-            Self::AuthenticationFailed => "Put a valid API key into the project's Secret.",
-            Self::ProjectMismatch => "Put the former project or key back. A client cannot move to another project.",
-            Self::CredentialLost => "Request a rotation: annotate the object with `meshagent.com/rotate-requested-at`.",
-            Self::AdoptedClientGone => "Delete the OAuthClient, and create one without `adopt`.",
-            Self::RejectedByAPI => "Correct the setting that the message quotes; it is tried again every hour.",
-            Self::LimitReached => "Delete clients that nobody needs, or have the limit raised.",
+            Self::AdoptionNotAllowed => {
+                "Add it to `spec.adoption.allowedNamespaces` of the ClusterMeshAgentProject: [adopt.md](adopt.md)."
+            }
+            Self::PermissionDenied => {
+                "Give the key the roles `oauth_client_creator`, `oauth_client_inventory` and `oauth_client_manager`; or \
+                 [use another](#the-api-key-is-refused)."
+            }
+            Self::AuthenticationFailed => "Make [a new API key](#the-api-key-is-refused).",
+            Self::ProjectMismatch => {
+                "Put the former key or `projectId` back. A client cannot move to another project: for that, delete the \
+                 OAuthClient and create it anew."
+            }
+            Self::CredentialLost => {
+                "Find who deletes or rewrites the Secret, then ask for a new client: [rotate.md](rotate.md). The client id \
+                 changes."
+            }
+            Self::AdoptedClientGone => "Delete the OAuthClient, and create it without `adopt`. The client id changes.",
+            Self::RejectedByAPI => "Correct the setting that the message quotes. Otherwise it is tried every hour.",
+            Self::LimitReached => {
+                "Delete clients that nobody needs, or have the limit raised; then [look now](#look-now), since it is tried \
+                 only every hour."
+            }
             Self::DriftPersists => "Write the value that MeshAgent keeps; the message names the field.",
-            Self::Suspended => "Set `suspend` to false when the work may go on.",
+            Self::Suspended => "Set it to `false` when the work may go on.",
         }
     }
 }

@@ -1,32 +1,29 @@
-use std::path::{Path, PathBuf};
+use std::fs;
+
+use meshagent_operator::api::{crds, names};
 
 use super::*;
-use crate::api::names;
-
-fn in_repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
-
-fn generated() -> String {
-    let mut out = Vec::new();
-    run(&mut out).unwrap();
-    String::from_utf8(out).unwrap()
-}
+use crate::fields::Field;
+use crate::markdown::in_a_cell;
+use crate::page::{NAMES, Name, borne_names, metrics};
 
 #[test]
-fn the_generated_reference_is_fresh() {
-    let written = std::fs::read_to_string(in_repository("docs/reference.md")).unwrap_or_default();
-    assert!(written == generated(), "docs/reference.md is stale; run: make reference");
+fn the_generated_documents_are_fresh() {
+    for (path, text) in documents().unwrap() {
+        let written = fs::read_to_string(&path).unwrap_or_default();
+        assert!(written == text, "{} is stale; run: make reference", path.display());
+    }
 }
 
 #[test]
 fn every_row_of_a_table_has_the_cells_of_its_head() {
-    let text = generated();
     let cells = |line: &str| line.replace("\\|", "").matches('|').count();
-    for block in text.split("\n\n").filter(|block| block.starts_with('|')) {
-        let head = block.lines().next().map(cells);
-        for line in block.lines() {
-            assert_eq!(Some(cells(line)), head, "{line}");
+    for (_, text) in documents().unwrap() {
+        for block in text.split("\n\n").filter(|block| block.starts_with('|')) {
+            let head = block.lines().next().map(cells);
+            for line in block.lines() {
+                assert_eq!(Some(cells(line)), head, "{line}");
+            }
         }
     }
 }
@@ -56,7 +53,7 @@ fn names_are_read_from_their_source_with_their_values_and_texts() {
 
 #[test]
 fn every_metric_that_is_registered_is_shown() {
-    let registered = include_str!("../../metrics.rs").matches("registry.register").count();
+    let registered = include_str!("../../../src/metrics.rs").matches("registry.register").count();
     assert_eq!(metrics().unwrap().matches("| `meshagent_operator_").count(), registered);
 }
 

@@ -5,14 +5,14 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 
 /// One field, as the reference shows it.
-pub(super) struct Field {
-    pub(super) path: String,
-    pub(super) type_: String,
-    pub(super) text: String,
+pub(crate) struct Field {
+    pub(crate) path: String,
+    pub(crate) type_: String,
+    pub(crate) text: String,
 }
 
 /// All fields below `spec` and `status`, those in front that `kubectl explain` shows in front.
-pub(super) fn of(root: &JSONSchemaProps) -> Vec<Field> {
+pub(crate) fn of(root: &JSONSchemaProps) -> Vec<Field> {
     let mut fields = Vec::new();
     for (name, part) in root.properties.iter().flatten() {
         if matches!(name.as_str(), "spec" | "status") {
