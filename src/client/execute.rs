@@ -24,7 +24,7 @@ use crate::decide::client::secret::view;
 use crate::decide::failure::Failure;
 use crate::decide::id::{Token, Version};
 use crate::kubernetes::crd::CrdReader;
-use crate::project::{Project, Projects};
+use crate::project::{ProjectClient, Projects};
 
 /// Why nothing is deleted when it cannot be told whether anybody deleted it.
 const UNDEFINED: &str = "the API server does not tell whether the CRD of OAuthClients is being deleted, in which case the \
@@ -38,7 +38,7 @@ pub struct Executor<'a> {
     /// The Secrets of the object's namespace.
     pub secrets: Api<Secret>,
     /// The object's project, if it can be reached.
-    pub project: Option<&'a Project>,
+    pub project: Option<&'a ProjectClient>,
     /// What this process holds.
     pub pending: &'a PendingStore,
     /// Whether OAuthClients are kept.

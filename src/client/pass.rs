@@ -20,7 +20,8 @@ use crate::decide::client::secret::{Endpoints, Shape, view_metadata};
 use crate::decide::failure::Failure;
 use crate::decide::id::{ClientId, ClusterId, Uid, Version};
 use crate::decide::marker::{Owner, Policy};
-use crate::project::{Project, Resolution};
+use crate::kubernetes::patch::difference;
+use crate::project::{ProjectClient, Resolution};
 
 /// What a pass starts from.
 #[derive(Debug)]
@@ -173,7 +174,7 @@ impl<'a> Pass<'a> {
         (secret, leftover)
     }
 
-    fn project(&self) -> Option<&'a Project> {
+    fn project(&self) -> Option<&'a ProjectClient> {
         self.resolution.project.as_deref()
     }
 
@@ -273,7 +274,7 @@ impl<'a> Pass<'a> {
     }
 
     /// The clients of the project that matter to this object, as last listed.
-    pub(super) fn relevant(&self, project: &Project) -> BTreeMap<ClientId, Remote> {
+    pub(super) fn relevant(&self, project: &ProjectClient) -> BTreeMap<ClientId, Remote> {
         let object = &self.observed.object;
         let stored = match &self.observed.secret {
             observed::Secret::Absent => None,
@@ -353,16 +354,4 @@ impl<'a> Pass<'a> {
 fn is_adopted(object: &OAuthClient) -> bool {
     let remembered = object.status.as_ref().is_some_and(|status| status.adopted == Some(true));
     remembered || object.spec.adopt.is_some()
-}
-
-/// A merge patch from one object's fields to another's: those that differ, `null` where one goes.
-#[must_use]
-pub fn difference(present: &Value, wanted: &Value) -> Value {
-    let fields = |value: &Value| value.as_object().cloned().unwrap_or_default();
-    let (present, mut patch) = (fields(present), fields(wanted));
-    for field in present.keys() {
-        patch.entry(field.clone()).or_insert(Value::Null);
-    }
-    patch.retain(|field, value| present.get(field) != Some(value));
-    Value::Object(patch)
 }

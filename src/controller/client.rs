@@ -23,10 +23,11 @@ use crate::client::pending::PendingStore;
 use crate::client::{Executor, Start, former_secret_name, reconcile, secret_name};
 use crate::decide::id::{ClusterId, Uid, Version};
 use crate::decide::marker::Policy;
+use crate::decide::project::reference::ProjectKey;
 use crate::kubernetes::crd::CrdReader;
 use crate::kubernetes::events;
 use crate::metrics::{Metrics, Outcome};
-use crate::project::{ProjectKey, Projects};
+use crate::project::Projects;
 
 /// How soon a lagging cache is looked at again.
 const CATCH_UP: Duration = Duration::from_millis(100);

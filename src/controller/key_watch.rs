@@ -16,23 +16,16 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
-use super::declared::Declared;
+use crate::decide::project::reference::ProjectKey;
 use crate::decide::project::spec::BundleKind;
-use crate::project::ProjectKey;
-
-/// An object that a project is reached with, by kind, namespace and name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Source {
-    pub(super) kind: BundleKind,
-    pub(super) namespace: String,
-    pub(super) name: String,
-}
+use crate::project::ProjectObject;
+use crate::project::access::Source;
 
 /// One watch for each source of each project, on metadata.
 #[derive(Clone)]
-pub(super) struct KeyWatches<K: Declared> {
+pub(super) struct KeyWatches<K: ProjectObject> {
     watches: Arc<Mutex<HashMap<ProjectKey, BTreeMap<Source, Watch>>>>,
-    wake: UnboundedSender<ObjectRef<K>>,
+    queue: UnboundedSender<ObjectRef<K>>,
 }
 
 struct Watch(JoinHandle<()>);
@@ -43,13 +36,13 @@ impl Drop for Watch {
     }
 }
 
-impl<K: Declared> KeyWatches<K> {
-    /// Wakes projects through this channel.
-    pub(super) fn new(wake: UnboundedSender<ObjectRef<K>>) -> Self {
-        Self { watches: Arc::default(), wake }
+impl<K: ProjectObject> KeyWatches<K> {
+    /// Enqueues projects through this channel.
+    pub(super) fn new(queue: UnboundedSender<ObjectRef<K>>) -> Self {
+        Self { watches: Arc::default(), queue }
     }
 
-    /// From now on the project is woken when one of these changes, and for no other.
+    /// From now on the project is enqueued when one of these changes, and for no other.
     pub(super) fn follow(&self, client: &Client, project: &K, sources: &BTreeSet<Source>) {
         let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
         let own = watches.entry(project.key()).or_default();
@@ -69,12 +62,12 @@ impl<K: Declared> KeyWatches<K> {
     {
         let objects: Api<PartialObjectMeta<T>> = Api::namespaced(client.clone(), namespace);
         let by_name = watcher::Config::default().fields(&format!("metadata.name={name}"));
-        let (wake, reference) = (self.wake.clone(), ObjectRef::from_obj(project));
+        let (queue, reference) = (self.queue.clone(), ObjectRef::from_obj(project));
         let changes = watcher(objects, by_name).default_backoff().touched_objects();
         Watch(tokio::spawn(changes.for_each(move |change| {
             if change.is_ok() {
                 // The receiver ends with the controller, at shutdown.
-                let _ = wake.send(reference.clone());
+                let _ = queue.send(reference.clone());
             }
             std::future::ready(())
         })))

@@ -7,7 +7,6 @@ mod filled;
 mod key_watch;
 mod memory;
 mod project;
-mod project_status;
 mod triggers;
 
 use std::collections::HashMap;
@@ -31,13 +30,14 @@ use crate::api::{ClusterMeshAgentProject, MeshAgentProject, OAuthClient};
 use crate::client::pending::PendingStore;
 use crate::config::Config;
 use crate::decide::id::ClusterId;
+use crate::decide::project::reference::ProjectKey;
 use crate::http::Health;
 use crate::kubernetes::crd::CrdReader;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
-use crate::project::{ProjectKey, Projects, Resolution};
+use crate::project::{Checks, ProjectObject, Projects, Resolution};
 use client::Watches;
-use declared::{Declared, DeclaredProjects};
+use declared::DeclaredProjects;
 use key_watch::KeyWatches;
 use memory::Memory;
 use triggers::{Scope, Triggers};
@@ -115,7 +115,7 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
     let declared = Arc::new(DeclaredProjects {
         cluster: cluster_projects.stores(),
         namespaced: own_projects.stores(),
-        wakes: (cluster_projects.wake.clone(), own_projects.wake.clone()),
+        queues: (cluster_projects.wake.clone(), own_projects.wake.clone()),
         filled: AtomicBool::new(false),
     });
     let (clients, triggers) = client_scopes(&watches, scopes);
@@ -138,11 +138,11 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         allowed_api_hosts: config.allowed_api_hosts,
         cluster,
         projects,
+        checks: Checks::default(),
         triggers: triggers.clone(),
         resync_interval: config.resync_interval,
         metrics,
         leadership,
-        looked: std::sync::Mutex::default(),
     });
     let mut tasks = JoinSet::new();
     tasks.spawn(until_shutdown(watch_namespaces(watches, namespace_writer, triggers.clone()), shutdown.clone()));
@@ -192,7 +192,7 @@ fn start_projects<K>(
     shutdown: &watch::Receiver<bool>,
 ) -> Vec<oneshot::Receiver<()>>
 where
-    K: Declared,
+    K: ProjectObject,
 {
     let key_watches = KeyWatches::new(kind.wake);
     let (mut senders, mut filling) = (Vec::new(), Vec::new());
@@ -264,13 +264,13 @@ fn tell_of_failed_watch<E>(kind: &str, error: &controller::Error<E, watcher::Err
 
 /// Counts the clients now and then, for the metrics, and wakes projects whose number of clients changed.
 async fn take_stock(shared: Arc<client::Shared>, triggers: Triggers, declared: Arc<DeclaredProjects>) {
-    let (cluster, own) = &declared.wakes;
+    let (cluster, own) = &declared.queues;
     let mut interval = tokio::time::interval(STOCK_INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
         client::take_stock(&triggers.stores(), &shared);
-        let users = triggers.users_by_project();
+        let users = triggers.users().by_project();
         wake_where_numbers_changed(&declared.cluster, &users, cluster);
         wake_where_numbers_changed(&declared.namespaced, &users, own);
     }
@@ -281,7 +281,7 @@ fn wake_where_numbers_changed<K>(
     users: &HashMap<ProjectKey, i64>,
     wake: &UnboundedSender<ObjectRef<K>>,
 ) where
-    K: Declared,
+    K: ProjectObject,
 {
     for object in stores.iter().flat_map(Store::state) {
         if object.present_status().clients != Some(users.get(&object.key()).copied().unwrap_or(0)) {
@@ -310,7 +310,7 @@ async fn announce_readiness(filling: Filling, triggers: Triggers, declared: Arc<
         return;
     }
     triggers.set_filled();
-    declared.wake_deleted();
+    declared.enqueue_deleted();
     health.ready(true, "the caches are filled");
     // Those whose project was not known to be missing before.
     triggers.wake_all();

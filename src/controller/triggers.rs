@@ -1,15 +1,11 @@
 //! Who wakes an OAuthClient besides its own watches: its project, and its namespace.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::api::OAuthClient;
-use crate::project::ProjectKey;
+use crate::decide::project::reference::ProjectKey;
+use crate::project::Users;
 
 /// One watched scope: all namespaces, or one.
 #[derive(Clone, Debug)]
@@ -22,33 +18,18 @@ pub(super) struct Scope {
 #[derive(Clone, Debug)]
 pub(super) struct Triggers {
     scopes: Vec<Scope>,
-    filled: Arc<AtomicBool>,
+    users: Users,
 }
 
 impl Triggers {
     /// Of caches that are not filled yet.
     pub(super) fn new(scopes: Vec<Scope>) -> Self {
-        Self { scopes, filled: Arc::default() }
+        Self { users: Users::new(scopes.iter().map(|scope| scope.objects.clone()).collect()), scopes }
     }
 
     /// All caches are filled: from now on what they lack is not there.
     pub(super) fn set_filled(&self) {
-        self.filled.store(true, Ordering::Release);
-    }
-
-    /// The OAuthClients that use a project, as `<namespace>/<name>` in order; `None` while that is not known.
-    pub(super) fn known_users(&self, key: &ProjectKey) -> Option<Vec<String>> {
-        if !self.filled.load(Ordering::Acquire) {
-            return None;
-        }
-        let users = self.scopes.iter().flat_map(|scope| scope.objects.state());
-        let name = |object: Arc<OAuthClient>| {
-            let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-            (&ProjectKey::of(&object) == key).then(|| format!("{namespace}/{name}"))
-        };
-        let mut names: Vec<String> = users.filter_map(name).collect();
-        names.sort();
-        Some(names)
+        self.users.set_filled();
     }
 
     /// Wakes all OAuthClients of a project.
@@ -75,19 +56,9 @@ impl Triggers {
         }
     }
 
-    /// How many OAuthClients use a project.
-    pub(super) fn users(&self, key: &ProjectKey) -> i64 {
-        let users = self.scopes.iter().flat_map(|scope| scope.objects.state());
-        i64::try_from(users.filter(|object| &ProjectKey::of(object) == key).count()).unwrap_or(i64::MAX)
-    }
-
-    /// How many OAuthClients use each project, counted in one walk; those without users are left out.
-    pub(super) fn users_by_project(&self) -> HashMap<ProjectKey, i64> {
-        let mut users = HashMap::new();
-        for object in self.scopes.iter().flat_map(|scope| scope.objects.state()) {
-            *users.entry(ProjectKey::of(&object)).or_insert(0) += 1;
-        }
-        users
+    /// Who uses a project.
+    pub(super) fn users(&self) -> &Users {
+        &self.users
     }
 
     pub(super) fn stores(&self) -> Vec<Store<OAuthClient>> {

@@ -4,5 +4,6 @@ mod call;
 pub mod connect;
 pub mod crd;
 pub mod events;
+pub mod patch;
 
 pub use call::{DEADLINE, KubernetesError, within};

@@ -1,8 +1,21 @@
-//! MeshAgent projects as this process knows them: how to reach each, who may use it, and what clients it holds.
+//! MeshAgent projects as this process knows them: how to reach each, who uses it, and what clients it holds.
 
+pub mod access;
+mod checks;
+mod client;
+pub mod connect;
+pub mod finalizer;
+mod object;
+mod reconcile;
 mod registry;
 mod snapshot;
 pub mod sweep;
+mod users;
 
-pub use registry::{Allowed, Known, Project, ProjectKey, Projects, Resolution};
+pub use checks::Checks;
+pub use client::ProjectClient;
+pub use object::ProjectObject;
+pub use reconcile::{Executor, WRITE_RETRY};
+pub use registry::{ProjectState, Projects, Resolution};
 pub use snapshot::{Listing, Snapshot};
+pub use users::Users;

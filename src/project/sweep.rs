@@ -9,39 +9,34 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Client;
-use kube::runtime::reflector::{ObjectRef, Store};
 
-use crate::api::OAuthClient;
+use super::client::ProjectClient;
+use super::snapshot::Listing;
+use super::users::Users;
 use crate::api::project::Orphan;
 use crate::decide::client::change::Change;
 use crate::decide::client::object;
-use crate::decide::client::observed::{CrdState, RemoteClient};
-use crate::decide::client::secret;
-use crate::decide::id::{ClientId, ClusterId};
-use crate::decide::marker::{Marker, Origin, Owner, Policy};
-use crate::decide::orphan::disowned::{Evidence, Grace, disowned};
-use crate::decide::project::spec::{OrphanPolicy, Orphans};
-use crate::kubernetes::crd::crd_state;
+use crate::decide::client::observed::RemoteClient;
+use crate::decide::id::ClientId;
+use crate::decide::marker::{Marker, Owner, Policy};
+use crate::decide::orphan::judge::{Age, Scope, Treatment, is_to_be_judged, judge, treat};
+use crate::decide::project::spec::Orphans;
 use crate::meshagent::convert;
-use crate::project::{Listing, Project};
-use evidence::{Found, is_retained, look_for};
+use evidence::Witness;
 
 /// After a deletion that failed.
 const RETRY: Duration = Duration::from_secs(60);
 
 /// What the sweep looks with.
+#[derive(Clone, Copy)]
 pub struct Sweep<'a> {
-    /// For live reads.
     pub requests: &'a Client,
-    /// Markers of other clusters are none of its business.
-    pub cluster: &'a ClusterId,
     /// The OAuthClients as cached: those that name their client need no live read.
-    pub objects: Vec<Store<OAuthClient>>,
-    /// The namespaces that are watched; all, if empty. An object elsewhere cannot be judged.
-    pub namespaces: &'a [String],
+    pub users: &'a Users,
+    /// What may be judged.
+    pub scope: Scope<'a>,
     pub now: Timestamp,
 }
 
@@ -54,169 +49,67 @@ pub struct Swept {
     pub next: Option<Duration>,
 }
 
-/// One sweep under way.
-struct Round<'a> {
-    project: &'a Project,
-    rule: Orphans,
-    /// Since when the orphans that were known before have been such.
-    since: BTreeMap<&'a str, Timestamp>,
-    crd: Option<Option<CrdState>>,
-    /// The API server could not be reached.
-    blind: bool,
-    /// MeshAgent did not carry out a deletion.
-    refused: bool,
-    swept: Swept,
-}
-
-/// What is found about one client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Judgement {
-    /// It is somebody's, or was left on purpose.
-    Keep,
-    /// Its OAuthClient left it behind, and its marker does not say so yet: MeshAgent could not be told.
-    Retained,
-    /// It is nobody's.
-    Orphan(Grace),
-    /// Not known: nothing is done, and nothing that was known before is forgotten.
-    Unknown,
-}
-
 impl Sweep<'_> {
     /// Removes what may go of a listing's disowned clients, and says which are left. `listing` was begun before any
     /// read that is made here; `known` are the orphans that were found before, also by a former process.
     pub async fn sweep<'a>(
         &self,
-        project: &'a Project,
+        project: &ProjectClient,
         listing: &Listing,
         known: impl IntoIterator<Item = &'a Orphan>,
         rule: Orphans,
     ) -> Swept {
-        let mut since = BTreeMap::new();
-        for Orphan { client_id, since: Time(at), .. } in known {
-            let earliest = since.entry(client_id.as_str()).or_insert(*at);
-            *earliest = (*earliest).min(*at);
-        }
-        let swept = Swept::default();
-        let mut round = Round { project, rule, since, crd: None, blind: false, refused: false, swept };
+        let since = first_found(known);
+        let (mut witness, mut swept, mut refused) = (Witness::new(self.requests, self.now), Swept::default(), false);
         for (client_id, client) in listing {
-            if let Some(marker) = client.marker.as_ref().filter(|marker| self.is_to_be_judged(client_id, marker)) {
-                self.settle(&mut round, client_id, client, marker).await;
-            }
+            let Some(marker) = client.marker.as_ref().filter(|marker| self.is_to_be_judged(client_id, marker)) else {
+                continue;
+            };
+            let age = Age::of(since.get(client_id.as_str()).copied(), rule, self.now);
+            let owner = witness.testify(client_id, &marker.owner, age.is_ripe()).await;
+            let treatment = treat(judge(client_id, marker, owner.state()), &age);
+            // Its object's own deletion may have been quicker.
+            let there = project.snapshot.holds(client_id);
+            let next = match treatment {
+                Treatment::Leave => continue,
+                Treatment::Delete | Treatment::List(_) if !there => continue,
+                Treatment::MarkRetained => {
+                    mark_retained(project, client_id, client, marker).await;
+                    continue;
+                }
+                // The same key would be refused again.
+                Treatment::Delete if refused => Some(RETRY),
+                Treatment::Delete if delete(project, client_id, &marker.owner).await => continue,
+                Treatment::Delete => {
+                    refused = true;
+                    Some(RETRY)
+                }
+                Treatment::List(next) => next,
+            };
+            swept.list(client_id, &marker.owner, age.since, next);
         }
-        let mut swept = round.swept;
         swept.orphans.sort_by(|one, other| (one.since.0, &one.client_id).cmp(&(other.since.0, &other.client_id)));
         swept
     }
 
-    /// Whether a client is one that this cluster made, in a namespace that is watched, and not named by its object as
-    /// cached.
     fn is_to_be_judged(&self, client_id: &ClientId, marker: &Marker) -> bool {
-        let Owner { cluster, namespace, name, uid } = &marker.owner;
-        let in_scope = self.namespaces.is_empty() || self.namespaces.contains(namespace);
-        let stays = marker.retained || marker.origin == Origin::Adopted;
-        if cluster != self.cluster || !in_scope || stays {
-            return false;
-        }
-        let reference = ObjectRef::<OAuthClient>::new(name).within(namespace);
-        let cached = self.objects.iter().find_map(|store| store.get(&reference));
-        match cached.map(|object| object::facts(&object, self.now)).filter(|facts| &facts.uid == uid) {
-            Some(facts) => !facts.recorded.names(client_id),
-            // Without its object a retained one stays, so there is nothing to ask for.
-            None => match marker.policy {
-                Policy::Delete => true,
-                Policy::Retain => false,
-            },
-        }
-    }
-
-    async fn settle(&self, round: &mut Round<'_>, client_id: &ClientId, client: &RemoteClient, marker: &Marker) {
-        let known = round.since.get(client_id.as_str()).copied();
-        let since = known.unwrap_or(self.now);
-        let age = Duration::try_from(self.now.duration_since(since)).unwrap_or_default();
-        let of_age = round.rule.policy == OrphanPolicy::Delete && age >= round.rule.min_age;
-        let grace = match self.judge(round, client_id, marker, of_age).await {
-            Judgement::Keep => return,
-            Judgement::Retained => return mark_retained(round.project, client_id, client, marker).await,
-            Judgement::Orphan(grace) => grace,
-            Judgement::Unknown => {
-                if known.is_some() {
-                    round.swept.keep(client_id, &marker.owner, since, None);
-                }
-                return;
-            }
-        };
-        // Its object's own deletion may have been quicker.
-        if !round.project.snapshot.holds(client_id) {
-            return;
-        }
-        let due = grace == Grace::AtOnce || of_age;
-        if due && !round.refused {
-            round.refused = !remove(round.project, client_id, &marker.owner).await;
-            if !round.refused {
-                return;
-            }
-        }
-        let next = match round.rule.policy {
-            OrphanPolicy::Delete => Some(round.rule.min_age.saturating_sub(age)),
-            OrphanPolicy::Report => None,
-        };
-        // What was due is still here, so something went wrong.
-        let next = if due { Some(RETRY) } else { next };
-        round.swept.keep(client_id, &marker.owner, since, next);
-    }
-
-    async fn judge(&self, round: &mut Round<'_>, client_id: &ClientId, marker: &Marker, of_age: bool) -> Judgement {
-        if round.blind {
-            return Judgement::Unknown;
-        }
-        let grace = match look_for(client_id, &marker.owner, self.requests).await {
-            Found::Inherited => None,
-            Found::Present(object, secret) => self.weigh(client_id, marker, &object, secret.as_deref()),
-            Found::Absent => {
-                // Before a deletion it is asked after the object, since a CRD that goes takes its objects along.
-                let found = match round.crd.filter(|_| !of_age) {
-                    Some(found) => found,
-                    None => crd_state(self.requests).await,
-                };
-                round.crd = Some(found);
-                match found {
-                    Some(CrdState::Established) => match is_retained(client_id, &marker.owner, self.requests).await {
-                        Some(true) => return Judgement::Retained,
-                        Some(false) => disowned(client_id, marker, Evidence::Gone),
-                        None => return Judgement::Unknown,
-                    },
-                    // No orphan ages while the CRD is away.
-                    Some(CrdState::Away) => None,
-                    None => return Judgement::Unknown,
-                }
-            }
-            Found::Unknown { reached } => {
-                round.blind = !reached;
-                return Judgement::Unknown;
-            }
-        };
-        grace.map_or(Judgement::Keep, Judgement::Orphan)
-    }
-
-    fn weigh(
-        &self,
-        client_id: &ClientId,
-        marker: &Marker,
-        object: &OAuthClient,
-        stored: Option<&Secret>,
-    ) -> Option<Grace> {
-        if object.metadata.deletion_timestamp.is_some() {
-            // Its own deletion takes care of all that bears its uid.
-            return None;
-        }
-        let facts = object::facts(object, self.now);
-        let view = secret::view(stored, &facts.uid, &facts.recorded, None);
-        disowned(client_id, marker, Evidence::Present(&facts, &view))
+        let cached = self.users.find(&marker.owner).map(|object| object::facts(&object, self.now));
+        is_to_be_judged(self.scope, client_id, marker, cached.as_ref())
     }
 }
 
-/// Tells MeshAgent that a client was left behind. If that fails, the next sweep tries it again.
-async fn mark_retained(project: &Project, client_id: &ClientId, client: &RemoteClient, marker: &Marker) {
+/// Since when the orphans that were known before have been such.
+fn first_found<'a>(known: impl IntoIterator<Item = &'a Orphan>) -> BTreeMap<&'a str, Timestamp> {
+    let mut since = BTreeMap::new();
+    for Orphan { client_id, since: Time(at), .. } in known {
+        let earliest = since.entry(client_id.as_str()).or_insert(*at);
+        *earliest = (*earliest).min(*at);
+    }
+    since
+}
+
+/// Tells MeshAgent that a client was retained. If that fails, the next sweep tries it again.
+async fn mark_retained(project: &ProjectClient, client_id: &ClientId, client: &RemoteClient, marker: &Marker) {
     let marker = Marker { retained: true, policy: Policy::Retain, ..marker.clone() };
     // The whole metadata is replaced, so it has to be the present one.
     let present = match project.api.get_client(client_id.as_str()).await {
@@ -230,13 +123,13 @@ async fn mark_retained(project: &Project, client_id: &ClientId, client: &RemoteC
     match project.api.update_client(client_id.as_str(), &convert::patch(&change)).await {
         Ok(()) => {
             project.snapshot.wrote(client_id, change.applied_to(&present));
-            tracing::info!(%client_id, "marked a client that was left behind");
+            tracing::info!(%client_id, "marked a client that was retained");
         }
-        Err(error) => tracing::warn!(%client_id, %error, "a client that was left behind could not be marked"),
+        Err(error) => tracing::warn!(%client_id, %error, "a client that was retained could not be marked"),
     }
 }
 
-async fn remove(project: &Project, client_id: &ClientId, owner: &Owner) -> bool {
+async fn delete(project: &ProjectClient, client_id: &ClientId, owner: &Owner) -> bool {
     let Owner { cluster: _, namespace, name, uid } = owner;
     match project.api.delete_client(client_id.as_str()).await {
         Ok(()) => {
@@ -261,7 +154,7 @@ impl Swept {
         }
     }
 
-    fn keep(&mut self, client_id: &ClientId, owner: &Owner, since: Timestamp, next: Option<Duration>) {
+    fn list(&mut self, client_id: &ClientId, owner: &Owner, since: Timestamp, next: Option<Duration>) {
         self.orphans.push(Orphan {
             client_id: client_id.to_string(),
             namespace: owner.namespace.clone(),

@@ -13,11 +13,10 @@ use crate::api::names::MANAGER;
 use crate::api::project::{Orphan, ProjectStatus};
 use crate::api::{ClusterMeshAgentProject, MeshAgentProject, limits};
 use crate::client::pass::Pass;
-use crate::decide::client::desired::ProjectKind;
 use crate::decide::client::observed::Answer;
 use crate::decide::id::ClientId;
+use crate::decide::project::reference::{ProjectKey, ProjectKind};
 use crate::kubernetes::within;
-use crate::project::ProjectKey;
 
 impl Executor<'_> {
     /// Lists the clients among the project's orphans. Without a project there is nobody to tell but the reader of Events

@@ -10,11 +10,11 @@ use crate::decide::marker::Origin;
 use crate::meshagent::convert;
 use crate::meshagent::failure::{call_failure, post_failure};
 use crate::meshagent::{CallError, Posted};
-use crate::project::Project;
+use crate::project::ProjectClient;
 
 impl Executor<'_> {
     /// The project that a call goes to, or the answer if there is none.
-    fn reach(&self, pass: &Pass<'_>) -> Result<&Project, Box<Answer>> {
+    fn reach(&self, pass: &Pass<'_>) -> Result<&ProjectClient, Box<Answer>> {
         self.project.ok_or_else(|| Box::new(Answer::Failed(pass.without_project())))
     }
 

@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::api::oauth_client::{Branding, OAuthClientSpec, ProjectRef as ProjectRefSpec};
+use crate::api::oauth_client::{Branding, OAuthClientSpec};
 use crate::api::{limits, names};
+use crate::decide::project::reference::ProjectRef;
 use crate::decide::settings::Settings;
 
 pub mod lifecycle;
@@ -46,40 +47,6 @@ pub struct Present {
     pub lifecycle: Lifecycle,
 }
 
-/// Which object a client's project is declared by.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ProjectRef {
-    pub kind: ProjectKind,
-    /// Its name; a [`ProjectKind::MeshAgentProject`] is in the OAuthClient's namespace.
-    pub name: String,
-}
-
-/// The kinds of project.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ProjectKind {
-    /// For the OAuthClients of its own namespace.
-    MeshAgentProject,
-    /// For the OAuthClients of the namespaces that it allows.
-    ClusterMeshAgentProject,
-}
-
-impl ProjectKind {
-    /// The kind as it is written in manifests.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::MeshAgentProject => "MeshAgentProject",
-            Self::ClusterMeshAgentProject => "ClusterMeshAgentProject",
-        }
-    }
-}
-
-impl Default for ProjectRef {
-    fn default() -> Self {
-        Self { kind: ProjectKind::ClusterMeshAgentProject, name: "default".to_owned() }
-    }
-}
-
 impl Present {
     /// Reads the spec of the OAuthClient `namespace`/`name`. Order and repetition in lists mean nothing.
     ///
@@ -104,7 +71,7 @@ impl Present {
         } = spec;
         let mut problems = Problems::default();
         problems.check("metadata.name", syntax::client_name(name));
-        let project = project_ref.as_ref().map_or_else(ProjectRef::default, |it| read_project_ref(it, &mut problems));
+        let project = ProjectRef::read(project_ref.as_ref(), &mut problems);
         let mut metadata = BTreeMap::new();
         let shown = display_name.clone().unwrap_or_else(|| format!("{namespace}/{name}"));
         problems.check("spec.displayName", syntax::shown_text(&shown));
@@ -130,18 +97,6 @@ impl Present {
 
 fn set(texts: &[impl ToString]) -> BTreeSet<String> {
     texts.iter().map(ToString::to_string).collect()
-}
-
-fn read_project_ref(reference: &ProjectRefSpec, problems: &mut Problems) -> ProjectRef {
-    let ProjectRefSpec { kind, name } = reference;
-    let kinds = [ProjectKind::MeshAgentProject, ProjectKind::ClusterMeshAgentProject];
-    let words = kinds.map(ProjectKind::as_str);
-    let written = kind.as_deref().unwrap_or_default();
-    problems.one_of("spec.projectRef.kind", written, &words);
-    let kind = kinds.into_iter().find(|kind| kind.as_str() == written).unwrap_or(ProjectKind::ClusterMeshAgentProject);
-    let name = name.clone().unwrap_or_default();
-    problems.check("spec.projectRef.name", syntax::object_name(&name));
-    ProjectRef { kind, name }
 }
 
 fn read_redirect_uris(uris: Option<&[String]>, problems: &mut Problems) -> BTreeSet<String> {

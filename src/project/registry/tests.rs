@@ -1,11 +1,13 @@
-use std::time::Duration;
-
 use kube::api::ObjectMeta;
 use kube::runtime::{reflector, watcher};
 use serde_json::json;
 
 use super::*;
-use crate::meshagent::{Connection, Timeouts};
+use crate::api::Reason;
+use crate::api::project::AllowedNamespaces;
+use crate::decide::project::reference::ProjectKind;
+use crate::meshagent::{Connection, MeshAgent, Timeouts};
+use crate::secret::ApiKey;
 
 fn namespace(name: &str, labels: &[(&str, &str)]) -> PartialObjectMeta<Namespace> {
     let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
@@ -21,7 +23,7 @@ fn projects() -> Projects {
     Projects::new(namespaces)
 }
 
-fn project() -> Arc<Project> {
+fn project() -> Arc<ProjectClient> {
     // Another test may have been first.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let api_key = ApiKey::new("ma-the-key-of-the-test").unwrap();
@@ -35,7 +37,7 @@ fn project() -> Arc<Project> {
         gate: Arc::new(|| true),
     })
     .unwrap();
-    Arc::new(Project {
+    Arc::new(ProjectClient {
         api,
         api_key,
         ca_bundle: None,
@@ -47,12 +49,15 @@ fn project() -> Arc<Project> {
 }
 
 fn allowed(fields: serde_json::Value) -> Allowed {
-    let fields: Option<AllowedNamespaces> = serde_json::from_value(fields).unwrap();
-    Allowed::read(fields.as_ref())
+    Allowed::read(serde_json::from_value::<Option<AllowedNamespaces>>(fields).unwrap().as_ref())
 }
 
-fn everywhere() -> Allowed {
-    allowed(json!({ "selector": {} }))
+fn nobody() -> Allowed {
+    allowed(json!(null))
+}
+
+fn by_label() -> Allowed {
+    allowed(json!({ "selector": { "matchLabels": { "team": "red" } } }))
 }
 
 fn key() -> ProjectKey {
@@ -65,13 +70,13 @@ fn client(namespace: &str) -> OAuthClient {
     object
 }
 
-fn known(failure: Option<Failure>) -> Known {
-    Known { project: Some(project()), failure, allowed: everywhere(), adoption: Allowed::read(None) }
+fn known(failure: Option<Failure>) -> ProjectState {
+    ProjectState { project: Some(project()), failure, allowed: allowed(json!({ "selector": {} })), adoption: nobody() }
 }
 
 /// What stands in the way of a client in this namespace; `Ok` if nothing does.
 fn hindrance(projects: &Projects, object: &OAuthClient, deleting: bool) -> Result<(), Failure> {
-    let resolution = projects.resolve(object, deleting, true).expect("the project was looked at");
+    let resolution = projects.resolve(object, deleting, true).expect("the project was checked");
     resolution.failure.map_or(Ok(()), Err)
 }
 
@@ -80,122 +85,21 @@ fn reason(projects: &Projects, namespace: &str, deleting: bool) -> Option<Reason
 }
 
 #[test]
-fn nothing_is_said_of_a_project_that_is_declared_but_was_not_looked_at() {
+fn nothing_is_said_of_a_project_that_is_declared_but_was_not_checked() {
     assert!(projects().resolve(&client("shop"), false, true).is_none());
 }
 
 #[test]
-fn a_project_that_does_not_exist_is_named_with_what_to_do() {
-    let mut own = client("shop");
-    own.spec.project_ref = Some(serde_json::from_value(json!({ "kind": "MeshAgentProject", "name": "mine" })).unwrap());
-    for (object, named) in [(client("shop"), "ClusterMeshAgentProject default"), (own, "MeshAgentProject shop/mine")] {
-        let failure = projects().resolve(&object, false, false).unwrap().failure.unwrap();
-        assert_eq!((failure.reason, failure.disposition), (Reason::ProjectNotFound, Disposition::Wait));
-        assert!(failure.message.contains(named) && failure.message.contains("create it"), "{}", failure.message);
-    }
-}
-
-#[test]
-fn a_project_that_went_unnoticed_is_not_used_any_more() {
+fn who_may_use_a_project_and_who_may_adopt_count_at_once_and_users_are_told_of_a_change() {
     let projects = projects();
     projects.put(&key(), known(None));
-    let gone = projects.resolve(&client("shop"), false, false).unwrap();
-    assert_eq!(gone.failure.map(|failure| failure.reason), Some(Reason::ProjectNotFound));
-}
-
-#[test]
-fn namespaces_are_allowed_by_name_or_label_and_left_out_means_none() {
-    let cases = [
-        (json!(null), [false, false]),
-        (json!({}), [false, false]),
-        (json!({ "names": ["bar"] }), [false, true]),
-        (json!({ "selector": { "matchLabels": { "team": "red" } } }), [true, false]),
-        (json!({ "selector": { "matchExpressions": [{ "key": "team", "operator": "DoesNotExist" }] } }), [false, true]),
-        (json!({ "names": ["bar"], "selector": { "matchLabels": { "team": "red" } } }), [true, true]),
-        (json!({ "selector": {} }), [true, true]),
-        (json!({ "selector": { "matchExpressions": [{ "key": "team", "operator": "Like" }] } }), [false, false]),
-    ];
-    for (fields, wanted) in cases {
-        let projects = projects();
-        projects.put(&key(), Known { allowed: allowed(fields.clone()), ..known(None) });
-        assert_eq!(["shop", "bar"].map(|name| reason(&projects, name, false).is_none()), wanted, "{fields}");
-    }
-}
-
-#[test]
-fn a_refused_namespace_is_told_how_it_is_allowed_and_may_still_delete() {
-    let projects = projects();
-    projects.put(&key(), known(None));
-    assert!(projects.allow(&key(), Allowed::read(None), Allowed::read(None)));
-    assert!(!projects.allow(&key(), Allowed::read(None), Allowed::read(None)), "nothing has changed");
-    let failure = hindrance(&projects, &client("shop"), false).unwrap_err();
-    assert_eq!((failure.reason, failure.disposition), (Reason::NamespaceNotAllowed, Disposition::Wait));
-    for part in ["namespace shop", "left out means none", "selector: {} means all"] {
-        assert!(failure.message.contains(part), "{}", failure.message);
-    }
-    assert_eq!(reason(&projects, "shop", true), None);
-}
-
-#[test]
-fn who_may_adopt_is_asked_of_the_project_apart_from_who_may_use_it() {
-    let projects = projects();
-    let by_label = || allowed(json!({ "names": ["bar"], "selector": { "matchLabels": { "team": "red" } } }));
-    let may_adopt = |namespace| projects.resolve(&client(namespace), false, true).unwrap().may_adopt;
-    projects.put(&key(), known(None));
-    assert_eq!(["shop", "bar", "new"].map(may_adopt), [false; 3], "left out means nobody");
-    assert!(projects.allow(&key(), everywhere(), by_label()), "users are told");
-    assert_eq!(["shop", "bar", "new"].map(may_adopt), [true, true, false], "labels that are not known match nothing");
-    assert!(!projects.allow(&key(), everywhere(), by_label()), "nothing has changed");
-}
-
-#[test]
-fn a_project_of_a_namespace_lets_it_adopt() {
-    let projects = projects();
-    let mut object = client("shop");
-    object.spec.project_ref =
-        Some(serde_json::from_value(json!({ "kind": "MeshAgentProject", "name": "mine" })).unwrap());
-    projects.put(&ProjectKey::of(&object), Known { allowed: Allowed::Own, adoption: Allowed::Own, ..known(None) });
-    assert!(projects.resolve(&object, false, true).unwrap().may_adopt);
-}
-
-#[test]
-fn a_namespace_whose_labels_are_not_known_yet_is_not_refused() {
-    let projects = projects();
-    let by_label = allowed(json!({ "names": ["named"], "selector": { "matchLabels": { "team": "red" } } }));
-    projects.put(&key(), Known { allowed: by_label, ..known(None) });
-    assert!(projects.resolve(&client("new"), false, true).is_none());
-    assert_eq!(reason(&projects, "named", false), None, "its name is enough");
-    assert_eq!(reason(&projects, "new", true), None, "nobody asks when it is deleted");
-}
-
-#[test]
-fn each_failure_of_a_project_reaches_its_users_as_it_is_unless_it_is_about_its_spec() {
-    let failures = [
-        Failure::wait(Reason::ProjectNotReady, "m"),
-        Failure::wait(Reason::CredentialsNotFound, "m"),
-        Failure::wait(Reason::ProjectDisabled, "m"),
-        Failure::stalled(Reason::AuthenticationFailed, "m"),
-        Failure::stalled(Reason::PermissionDenied, "m"),
-        Failure::stalled(Reason::ProjectMismatch, "m"),
-        Failure::retry(Reason::APIUnavailable, "m"),
-        Failure {
-            disposition: Disposition::Retry(Some(Duration::from_secs(9))),
-            ..Failure::retry(Reason::RateLimited, "m")
-        },
-    ];
-    for failure in failures {
-        let projects = projects();
-        projects.put(&key(), known(Some(failure.clone())));
-        assert_eq!(hindrance(&projects, &client("shop"), false), Err(failure));
-    }
-    for reason in [Reason::InvalidSpec, Reason::RejectedByAPI] {
-        let projects = projects();
-        projects.put(&key(), known(Some(Failure::stalled(reason, "spec.apiUrl is wrong"))));
-        let message =
-            format!("ClusterMeshAgentProject default cannot be used ({}): spec.apiUrl is wrong", reason.as_str());
-        let told = Failure::wait(Reason::ProjectNotReady, message);
-        assert_eq!(hindrance(&projects, &client("shop"), false), Err(told));
-    }
+    assert_eq!(reason(&projects, "shop", false), None);
+    assert!(projects.allow(&key(), nobody(), nobody()));
+    assert_eq!(reason(&projects, "shop", false), Some(Reason::NamespaceNotAllowed));
+    assert!(!projects.allow(&key(), nobody(), nobody()), "nothing has changed");
+    assert!(projects.allow(&key(), by_label(), by_label()), "users are told");
+    let may_adopt = |namespace| projects.resolve(&client(namespace), true, true).unwrap().may_adopt;
+    assert_eq!(["shop", "bar", "new"].map(may_adopt), [true, false, false], "labels that are not known match nothing");
 }
 
 #[test]
@@ -208,13 +112,6 @@ fn the_last_connection_cleans_up_while_key_or_object_is_away_but_makes_nothing()
     let deletion = projects.resolve(&client("shop"), true, false).unwrap();
     assert!(deletion.project.is_some() && deletion.failure.is_none(), "{deletion:?}");
     assert_eq!(reason(&projects, "shop", false), Some(Reason::ProjectNotFound));
-}
-
-#[test]
-fn a_key_that_no_longer_works_is_not_passed_over_in_a_deletion() {
-    let projects = projects();
-    projects.put(&key(), known(Some(Failure::stalled(Reason::AuthenticationFailed, "m"))));
-    assert_eq!(reason(&projects, "shop", true), Some(Reason::AuthenticationFailed));
 }
 
 #[test]

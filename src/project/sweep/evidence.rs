@@ -1,5 +1,6 @@
 //! What etcd holds for the object that a marker names, read live. Absence is proved, never inferred.
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
@@ -7,43 +8,150 @@ use kube::{Api, Client, ResourceExt};
 use crate::api::OAuthClient;
 use crate::api::names::{CLIENT_ID_ANNOTATION, OAUTH_CLIENT_LABEL, OWNER_UID_ANNOTATION, RETAINED_ANNOTATION};
 use crate::client::secret_name;
+use crate::decide::client::observed::{self, CrdState, Object};
+use crate::decide::client::{object, secret};
 use crate::decide::id::ClientId;
 use crate::decide::marker::Owner;
+use crate::decide::orphan::judge::OwnerState;
+use crate::kubernetes::crd::crd_state;
 use crate::kubernetes::{KubernetesError, within};
 
-/// Whether the object that a marker names is there.
+/// What was found of the object that a marker names: [`OwnerState`], with what it refers to.
 #[derive(Debug)]
-pub(super) enum Found {
-    /// The API server itself says that it is not, or one of another uid is. Proves something only while the definition
-    /// is [`CrdState::Established`](crate::decide::client::observed::CrdState).
-    Absent,
-    /// Another of its name is there, and adopts or has adopted the client.
+pub(super) enum Testimony {
+    Present { object: Box<Object>, secret: observed::Secret, deleting: bool },
     Inherited,
-    /// It is; with its Secret, if there is one.
-    Present(Box<OAuthClient>, Option<Box<Secret>>),
-    /// Not known.
-    Unknown {
-        /// Whether the API server was reached. If not, asking for the next object would only cost time.
-        reached: bool,
-    },
+    Gone { retained: bool },
+    Undefined,
+    Unknown,
 }
 
-/// Looks for the object, and then for its Secret.
-pub(super) async fn look_for(client_id: &ClientId, owner: &Owner, requests: &Client) -> Found {
-    let Owner { cluster: _, namespace, name, uid } = owner;
-    // The marker is text from outside, and stands in a path.
-    if !is_name(namespace) || !is_name(name) {
-        return Found::Unknown { reached: true };
-    }
-    let objects: Api<OAuthClient> = Api::namespaced(requests.clone(), namespace);
-    match within("read the OAuthClient of a marker", objects.get(name)).await {
-        Ok(object) if object.metadata.uid.as_deref() == Some(uid.as_str()) => {
-            with_secret(object, owner, requests).await
+impl Testimony {
+    pub(super) fn state(&self) -> OwnerState<'_> {
+        match self {
+            Self::Present { object, secret, deleting } => OwnerState::Present { object, secret, deleting: *deleting },
+            Self::Inherited => OwnerState::Inherited,
+            Self::Gone { retained } => OwnerState::Gone { retained: *retained },
+            Self::Undefined => OwnerState::Undefined,
+            Self::Unknown => OwnerState::Unknown,
         }
-        Ok(another) if speaks_for(&another, client_id) => Found::Inherited,
-        Ok(_) => Found::Absent,
-        Err(error) if error.proves_absence_of::<OAuthClient>(name) => Found::Absent,
-        Err(error) => unknown(&error),
+    }
+}
+
+/// Asks the API server, for one sweep.
+pub(super) struct Witness<'a> {
+    requests: &'a Client,
+    now: Timestamp,
+    /// As it was told last; `Some(None)`: the API server does not tell.
+    crd: Option<Option<CrdState>>,
+    /// The API server could not be reached: asking for the next object would only cost time.
+    unreachable: bool,
+}
+
+impl<'a> Witness<'a> {
+    pub(super) fn new(requests: &'a Client, now: Timestamp) -> Self {
+        Self { requests, now, crd: None, unreachable: false }
+    }
+
+    /// What is to be said of the object of a client. Before a deletion the CRD is asked for `anew`, and after the object,
+    /// since a CRD that goes takes its objects along.
+    pub(super) async fn testify(&mut self, client_id: &ClientId, owner: &Owner, anew: bool) -> Testimony {
+        if self.unreachable {
+            return Testimony::Unknown;
+        }
+        match self.find(client_id, owner).await {
+            Ok(Some(found)) => found,
+            Ok(None) => self.absent(client_id, owner, anew).await,
+            Err(Unknown { reached }) => {
+                self.unreachable = !reached;
+                Testimony::Unknown
+            }
+        }
+    }
+
+    /// `None`: the API server says that there is no such object, or one of another uid is there.
+    async fn find(&self, client_id: &ClientId, owner: &Owner) -> Result<Option<Testimony>, Unknown> {
+        let Owner { cluster: _, namespace, name, uid } = owner;
+        // The marker is text from outside, and stands in a path.
+        if !is_name(namespace) || !is_name(name) {
+            return Err(Unknown { reached: true });
+        }
+        let objects: Api<OAuthClient> = Api::namespaced(self.requests.clone(), namespace);
+        match within("read the OAuthClient of a marker", objects.get(name)).await {
+            Ok(object) if object.metadata.uid.as_deref() == Some(uid.as_str()) => {
+                self.with_secret(&object, owner).await.map(Some)
+            }
+            Ok(another) if speaks_for(&another, client_id) => Ok(Some(Testimony::Inherited)),
+            Ok(_) => Ok(None),
+            Err(error) if error.proves_absence_of::<OAuthClient>(name) => Ok(None),
+            Err(error) => Err(Unknown::of(&error)),
+        }
+    }
+
+    async fn with_secret(&self, object: &OAuthClient, owner: &Owner) -> Result<Testimony, Unknown> {
+        let name = secret_name(object);
+        if !is_name(&name) {
+            return Err(Unknown { reached: true });
+        }
+        let secrets: Api<Secret> = Api::namespaced(self.requests.clone(), &owner.namespace);
+        let stored = match within("read the Secret of a marker's OAuthClient", secrets.get(&name)).await {
+            Ok(secret) => Some(secret),
+            Err(error) if error.proves_absence_of::<Secret>(&name) => None,
+            Err(error) => return Err(Unknown::of(&error)),
+        };
+        let facts = object::facts(object, self.now);
+        let secret = secret::view(stored.as_ref(), &facts.uid, &facts.recorded, None);
+        let deleting = object.metadata.deletion_timestamp.is_some();
+        Ok(Testimony::Present { object: Box::new(facts), secret, deleting })
+    }
+
+    /// There is no such object: that proves something only while the CRD is established.
+    async fn absent(&mut self, client_id: &ClientId, owner: &Owner, anew: bool) -> Testimony {
+        let crd = match self.crd.filter(|_| !anew) {
+            Some(crd) => crd,
+            None => crd_state(self.requests).await,
+        };
+        self.crd = Some(crd);
+        match crd {
+            Some(CrdState::Established) => match self.is_retained(client_id, owner).await {
+                Some(retained) => Testimony::Gone { retained },
+                None => Testimony::Unknown,
+            },
+            Some(CrdState::Away) => Testimony::Undefined,
+            None => Testimony::Unknown,
+        }
+    }
+
+    /// Whether a Secret says that the client was retained with it. `None`: the API server does not tell.
+    async fn is_retained(&self, client_id: &ClientId, owner: &Owner) -> Option<bool> {
+        let secrets: Api<Secret> = Api::namespaced(self.requests.clone(), &owner.namespace);
+        let of_that_name = ListParams::default().labels(&format!("{OAUTH_CLIENT_LABEL}={}", owner.name));
+        let found =
+            within("list the Secrets of a marker's OAuthClient", secrets.list_metadata(&of_that_name)).await.ok()?;
+        Some(found.items.iter().any(|secret| {
+            let annotation = |key: &str| secret.annotations().get(key).map(String::as_str);
+            annotation(RETAINED_ANNOTATION).is_some()
+                && annotation(CLIENT_ID_ANNOTATION) == Some(client_id.as_str())
+                && annotation(OWNER_UID_ANNOTATION) == Some(owner.uid.as_str())
+        }))
+    }
+}
+
+/// The API server did not tell.
+struct Unknown {
+    /// Whether it was reached at all.
+    reached: bool,
+}
+
+impl Unknown {
+    fn of(error: &KubernetesError) -> Self {
+        let reached = match error {
+            KubernetesError::Call { source, .. } => {
+                !matches!(**source, kube::Error::Service(_) | kube::Error::HyperError(_))
+            }
+            KubernetesError::Deadline { .. } => false,
+        };
+        Self { reached }
     }
 }
 
@@ -51,43 +159,6 @@ fn speaks_for(object: &OAuthClient, client_id: &ClientId) -> bool {
     let adopted = object.spec.adopt.as_ref().and_then(|adopt| adopt.client_id.as_deref());
     let recorded = object.status.as_ref().and_then(|status| status.client_id.as_deref());
     [adopted, recorded].contains(&Some(client_id.as_str()))
-}
-
-async fn with_secret(object: OAuthClient, owner: &Owner, requests: &Client) -> Found {
-    let name = secret_name(&object);
-    if !is_name(&name) {
-        return Found::Unknown { reached: true };
-    }
-    let secrets: Api<Secret> = Api::namespaced(requests.clone(), &owner.namespace);
-    match within("read the Secret of a marker's OAuthClient", secrets.get(&name)).await {
-        Ok(secret) => Found::Present(Box::new(object), Some(Box::new(secret))),
-        Err(error) if error.proves_absence_of::<Secret>(&name) => Found::Present(Box::new(object), None),
-        Err(error) => unknown(&error),
-    }
-}
-
-/// Whether a Secret says that the client was left behind with it. `None`: the API server does not tell.
-pub(super) async fn is_retained(client_id: &ClientId, owner: &Owner, requests: &Client) -> Option<bool> {
-    let secrets: Api<Secret> = Api::namespaced(requests.clone(), &owner.namespace);
-    let of_that_name = ListParams::default().labels(&format!("{OAUTH_CLIENT_LABEL}={}", owner.name));
-    let found =
-        within("list the Secrets of a marker's OAuthClient", secrets.list_metadata(&of_that_name)).await.ok()?;
-    Some(found.items.iter().any(|secret| {
-        let annotation = |key: &str| secret.annotations().get(key).map(String::as_str);
-        annotation(RETAINED_ANNOTATION).is_some()
-            && annotation(CLIENT_ID_ANNOTATION) == Some(client_id.as_str())
-            && annotation(OWNER_UID_ANNOTATION) == Some(owner.uid.as_str())
-    }))
-}
-
-fn unknown(error: &KubernetesError) -> Found {
-    let reached = match error {
-        KubernetesError::Call { source, .. } => {
-            !matches!(**source, kube::Error::Service(_) | kube::Error::HyperError(_))
-        }
-        KubernetesError::Deadline { .. } => false,
-    };
-    Found::Unknown { reached }
 }
 
 fn is_name(text: &str) -> bool {

@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::decide::client::observed::RemoteClient;
-use crate::decide::id::{Token, Uid};
+use crate::decide::id::{ClusterId, Token, Uid};
+use crate::decide::marker::Origin;
+use crate::decide::project::spec::OrphanPolicy;
 use crate::decide::settings::Settings;
 use crate::meshagent::{Connection, MeshAgent, Timeouts};
 use crate::secret::ApiKey;
@@ -176,7 +177,7 @@ fn rule(policy: OrphanPolicy) -> Orphans {
     Orphans { policy, min_age: MIN_AGE }
 }
 
-fn project(address: SocketAddr, listing: &Listing) -> Project {
+fn project(address: SocketAddr, listing: &Listing) -> ProjectClient {
     // Another test may have been first.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let api_key = ApiKey::new("ma-the-key-of-the-test").unwrap();
@@ -194,7 +195,7 @@ fn project(address: SocketAddr, listing: &Listing) -> Project {
     for (id, client) in listing {
         snapshot.wrote(id, client.clone());
     }
-    Project {
+    ProjectClient {
         api,
         api_key,
         ca_bundle: None,
@@ -220,8 +221,9 @@ async fn sweep_with(world: &World, listing: &Listing, known: &[Orphan], cached: 
         writer.apply_watcher_event(&watcher::Event::Apply(serde_json::from_value(cached).unwrap()));
     }
     let (requests, cluster, namespaces) = (kubernetes(address), ClusterId::new("c"), ["shop".to_owned()]);
-    let sweep =
-        Sweep { requests: &requests, cluster: &cluster, objects: vec![objects], namespaces: &namespaces, now: at(NOW) };
+    let users = Users::new(vec![objects]);
+    let scope = Scope { cluster: &cluster, namespaces: &namespaces };
+    let sweep = Sweep { requests: &requests, users: &users, scope, now: at(NOW) };
     let swept = sweep.sweep(&project, listing, known, rule).await;
     let deleted: BTreeSet<String> = world.calls().into_iter().filter(|call| call.starts_with("DELETE")).collect();
     for id in listing.keys().filter(|id| deleted.contains(&delete(id.as_str()))) {
@@ -262,7 +264,7 @@ async fn before_each_deletion_the_definition_is_asked_for_anew() {
 }
 
 #[tokio::test]
-async fn a_client_that_its_object_left_behind_while_meshagent_was_away_is_marked_and_not_deleted() {
+async fn a_client_that_its_object_retained_while_meshagent_was_away_is_marked_and_not_deleted() {
     let left = |client_id: &str| {
         json!({ "name": "renamed", "namespace": "shop", "annotations": {
             "meshagent.com/retained": "true", "meshagent.com/client-id": client_id, "meshagent.com/owner-uid": "u",
@@ -346,8 +348,8 @@ async fn nothing_is_asked_about_a_client_that_is_none_of_the_sweeps_business() {
         ("another cluster's", owned(&|owner| owner.cluster = ClusterId::new("d"))),
         ("out of scope", owned(&|owner| owner.namespace = "elsewhere".to_owned())),
         ("adopted", Marker { origin: Origin::Adopted, ..marker("r") }),
-        ("left behind", Marker { retained: true, ..marker("r") }),
-        ("to be left behind", Marker { policy: Policy::Retain, ..owned(&|owner| owner.name = "gone".to_owned()) }),
+        ("retained", Marker { retained: true, ..marker("r") }),
+        ("to be retained", Marker { policy: Policy::Retain, ..owned(&|owner| owner.name = "gone".to_owned()) }),
         ("unnamable", owned(&|owner| owner.name = "../../secrets/key".to_owned())),
         ("unnamed", owned(&|owner| owner.name = String::new())),
         ("current", marker("r")),
@@ -393,6 +395,7 @@ async fn a_client_that_its_own_object_has_deleted_meanwhile_is_no_orphan() {
     let project = project(address, &clients);
     project.snapshot.deleted(&ClientId::new("lost"));
     let (requests, cluster) = (kubernetes(address), ClusterId::new("c"));
-    let sweep = Sweep { requests: &requests, cluster: &cluster, objects: vec![], namespaces: &[], now: at(NOW) };
+    let scope = Scope { cluster: &cluster, namespaces: &[] };
+    let sweep = Sweep { requests: &requests, users: &Users::default(), scope, now: at(NOW) };
     assert_eq!(sweep.sweep(&project, &clients, &[], rule(OrphanPolicy::Delete)).await, Swept::default());
 }

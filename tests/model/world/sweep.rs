@@ -1,10 +1,11 @@
-//! The sweep, as `src/sweep.rs` does it, over the product's own rule.
+//! The sweep: the product's own judgement, between effects that anything may come between.
 
 use meshagent_operator::decide::client::next::Removal;
 use meshagent_operator::decide::client::observed::{CrdState, RemoteClient};
 use meshagent_operator::decide::id::ClientId;
-use meshagent_operator::decide::marker::{Marker, Origin, Policy};
-use meshagent_operator::decide::orphan::disowned::{Evidence, Grace, disowned};
+use meshagent_operator::decide::marker::{Marker, Policy};
+use meshagent_operator::decide::orphan::disowned::Grace;
+use meshagent_operator::decide::orphan::judge::{Judgement, OwnerState, Scope, is_to_be_judged, judge};
 
 use super::secrets::{Secrets, view};
 use super::{Clients, Declared, Fence, World};
@@ -18,14 +19,14 @@ pub enum Sweep {
     /// With the fence `ListBeforeRead` out: it has read, and lists next.
     ReadTooEarly(Option<Shared<Declared>>, Secrets),
     Listed(Shared<Clients>),
-    Judged(Vec<(ClientId, Judgement)>),
+    Judged(Vec<(ClientId, Verdict)>),
 }
 
 /// What is done with a client.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Judgement {
+pub enum Verdict {
     Remove(Grace),
-    /// Mark it as left behind, if its marker is this one still.
+    /// Mark it as retained, if its marker is this one still.
     MarkRetained(Marker),
 }
 
@@ -46,14 +47,21 @@ impl World {
             Sweep::Idle | Sweep::Judged(_) => return,
         };
         let verdict = |(client_id, client): (&ClientId, &RemoteClient)| {
-            let verdict = self.judge(client_id, client.marker.as_ref()?, declared.as_deref(), &secrets)?;
-            let too_young = self.twin.is_some() && verdict == Judgement::Remove(Grace::AfterMinAge);
-            (!too_young).then(|| (client_id.clone(), verdict))
+            let marker = client.marker.as_ref()?;
+            let verdict = match self.judge(client_id, marker, declared.as_deref(), &secrets)? {
+                // No time passes between twins.
+                Judgement::Orphan(Grace::AfterMinAge) if self.twin.is_some() => return None,
+                Judgement::Orphan(grace) => Verdict::Remove(grace),
+                Judgement::Retained => Verdict::MarkRetained(marker.clone()),
+                Judgement::Owned | Judgement::Unknown => return None,
+            };
+            Some((client_id.clone(), verdict))
         };
         let judged: Vec<_> = listed.iter().filter_map(verdict).collect();
         self.sweep = if judged.is_empty() { Sweep::Idle } else { Sweep::Judged(judged) };
     }
 
+    /// What the product makes of what this world's API server says; `None`: it does not ask.
     fn judge(
         &self,
         client_id: &ClientId,
@@ -61,41 +69,43 @@ impl World {
         declared: Option<&Declared>,
         secrets: &Secrets,
     ) -> Option<Judgement> {
-        if marker.retained || marker.origin == Origin::Adopted {
+        let scope = Scope { cluster: &marker.owner.cluster, namespaces: &[] };
+        let cached = self.operators[0].cached.as_deref().map(|declared| &declared.object);
+        if !is_to_be_judged(scope, client_id, marker, cached) {
             return None;
         }
-        let Some(declared) = declared.filter(|declared| declared.object.uid == marker.owner.uid) else {
-            if self.crd == CrdState::Away || marker.policy == Policy::Retain {
-                return None;
-            }
-            let superseded = secrets.iter().flatten().any(|secret| {
+        let Some(Declared { object, spec, deletion }) = declared.filter(|it| it.object.uid == marker.owner.uid) else {
+            let owner = match self.crd {
+                CrdState::Away => OwnerState::Undefined,
+                CrdState::Established => OwnerState::Gone { retained: self.says_retained(client_id, marker, secrets) },
+            };
+            // What is of age was an orphan in an earlier round too, and is so by this round's listing. Something that was
+            // marked and taken back since that listing was begun is not: it would be its first round.
+            let moved = self.remote.get(client_id).is_some_and(|client| client.marker.as_ref() != Some(marker));
+            return Some(judge(client_id, marker, owner))
+                .filter(|judgement| !moved || *judgement == Judgement::Retained);
+        };
+        // Under the name that the spec wants, no other.
+        let secret = view(secrets[spec.name].as_deref(), object, spec, true);
+        let owner = OwnerState::Present { object, secret: &secret, deleting: deletion.is_some() };
+        Some(judge(client_id, marker, owner))
+    }
+
+    fn says_retained(&self, client_id: &ClientId, marker: &Marker, secrets: &Secrets) -> bool {
+        self.intact(Fence::RetainedSecret)
+            && secrets.iter().flatten().any(|secret| {
                 secret.retained
                     && secret.client_id.as_ref() == Some(client_id)
                     && secret.uid.as_ref() == Some(&marker.owner.uid)
-            });
-            if superseded && self.intact(Fence::RetainedSecret) {
-                return Some(Judgement::MarkRetained(marker.clone()));
-            }
-            // What is old enough was an orphan in an earlier round too, and is so by this round's listing. Something that
-            // was marked and taken back since that listing was begun is not: it would be its first round.
-            let moved = self.remote.get(client_id).is_some_and(|client| client.marker.as_ref() != Some(marker));
-            return disowned(client_id, marker, Evidence::Gone).filter(|_| !moved).map(Judgement::Remove);
-        };
-        if declared.deletion.is_some() {
-            return None;
-        }
-        let Declared { object, spec, .. } = declared;
-        // Under the name that the spec wants, no other.
-        let secret = view(secrets[spec.name].as_deref(), object, spec, true);
-        disowned(client_id, marker, Evidence::Present(object, &secret)).map(Judgement::Remove)
+            })
     }
 
     pub fn sweep_acts(&mut self) {
         let Sweep::Judged(judged) = std::mem::take(&mut self.sweep) else { return };
         for (client_id, verdict) in judged {
             match verdict {
-                Judgement::Remove(_) => self.remove(&client_id, Removal::Disowned, None),
-                Judgement::MarkRetained(listed) => self.remote.change(|remote| {
+                Verdict::Remove(_) => self.remove(&client_id, Removal::Disowned, None),
+                Verdict::MarkRetained(listed) => self.remote.change(|remote| {
                     if let Some(client) = remote.get_mut(&client_id)
                         && client.marker.as_ref() == Some(&listed)
                     {

@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use super::lifecycle::{Adopt, CredentialRef, OnLoss};
 use super::*;
-use crate::api::oauth_client::{AdoptSpec, CredentialSecretRef, RotationSpec, SecretKeysSpec, SecretSpec};
+use crate::api::oauth_client::{
+    AdoptSpec, CredentialSecretRef, ProjectRef as ProjectRefSpec, RotationSpec, SecretKeysSpec, SecretSpec,
+};
 use crate::decide::id::ClientId;
 use crate::decide::marker::Policy;
+use crate::decide::project::reference::ProjectKind;
 
 fn spec(fields: Value) -> OAuthClientSpec {
     serde_json::from_value(fields).unwrap()

@@ -85,7 +85,8 @@ async fn tries(ids: &[&'static str]) -> usize {
     let clients = listing(ids.iter().map(|id| (*id, marker("r"))));
     let known: Vec<Orphan> = ids.iter().map(|id| orphan(id, 1)).collect();
     let (requests, cluster) = (kubernetes(address), ClusterId::new("c"));
-    let sweep = Sweep { requests: &requests, cluster: &cluster, objects: vec![], namespaces: &[], now: at(NOW) };
+    let scope = Scope { cluster: &cluster, namespaces: &[] };
+    let sweep = Sweep { requests: &requests, users: &Users::default(), scope, now: at(NOW) };
     let found = sweep.sweep(&project(address, &clients), &clients, &known, rule(OrphanPolicy::Delete)).await;
     assert_eq!(found, Swept { orphans: known, next: None });
     tries.load(Ordering::SeqCst)

@@ -4,65 +4,47 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::access::Access;
-use super::{Context, Outlook};
+use super::client::ProjectClient;
+use super::snapshot::Snapshot;
 use crate::api::Reason;
-use crate::controller::declared::Declared;
 use crate::decide::failure::Failure;
 use crate::decide::project::spec::{BundleRef, ProjectSettings};
-use crate::meshagent::failure::call_failure;
-use crate::meshagent::{ApiUrl, BuildError, Connection, MeshAgent, Timeouts};
-use crate::project::{Project, ProjectKey, Snapshot};
+use crate::meshagent::{ApiUrl, BuildError, Connection, Gate, MeshAgent, Observer, Timeouts};
 use crate::secret::ApiKey;
 
-impl<K: Declared> Context<K> {
-    /// Connects and lists. Until a new key or CA bundle has worked, the connection that worked last is kept.
-    pub(super) async fn list(&self, key: &ProjectKey, settings: &ProjectSettings, access: &Access) -> Outlook {
-        let before = self.shared.projects.get(key).and_then(|known| known.project);
-        let project = match self.connect(settings, access, before.as_ref()) {
-            Ok(project) => project,
-            Err(failure) => return self.out_of_reach(key, failure),
-        };
-        match project.snapshot.list(&project.api).await {
-            Ok(listing) => Outlook { project: Some(project), failure: None, listing: Some(listing) },
-            Err(error) => self.out_of_reach(key, call_failure(&error)),
-        }
+/// Connects; makes no call. The connection as it was `before`, if nothing of it has changed: it knows of a pause that the
+/// server asked for. With another key or other certificates, what is known of the project's clients stays.
+///
+/// # Errors
+/// Says which field keeps it from connecting.
+pub fn connect(
+    settings: &ProjectSettings,
+    Access { api_key, ca_bundle }: &Access,
+    before: Option<&Arc<ProjectClient>>,
+    observer: Observer,
+    gate: Gate,
+) -> Result<Arc<ProjectClient>, Failure> {
+    let invalid = |problem: String| Failure::stalled(Reason::InvalidSpec, problem);
+    let project_id = project_id(settings.project_id.as_deref(), api_key)?;
+    let base_url = ApiUrl::from_str(&settings.api_url).map_err(|error| invalid(format!("spec.apiUrl: {error}")))?;
+    let (authorize_url, token_url) = (base_url.authorize_url(), base_url.token_url());
+    let same = before.filter(|before| before.project_id == project_id && before.token_url == token_url);
+    if let Some(unchanged) = same.filter(|before| before.api_key == *api_key && before.ca_bundle == *ca_bundle) {
+        return Ok(Arc::clone(unchanged));
     }
-
-    pub(super) fn out_of_reach(&self, key: &ProjectKey, failure: Failure) -> Outlook {
-        let project = self.shared.projects.get(key).and_then(|known| known.project);
-        Outlook { project, failure: Some(failure), listing: None }
-    }
-
-    /// The connection as it was, if nothing of it has changed: it knows of a pause that the server asked for. With
-    /// another key or other certificates, what is known of the project's clients stays.
-    fn connect(
-        &self,
-        settings: &ProjectSettings,
-        Access { api_key, ca_bundle }: &Access,
-        before: Option<&Arc<Project>>,
-    ) -> Result<Arc<Project>, Failure> {
-        let invalid = |problem: String| Failure::stalled(Reason::InvalidSpec, problem);
-        let project_id = project_id(settings.project_id.as_deref(), api_key)?;
-        let base_url = ApiUrl::from_str(&settings.api_url).map_err(|error| invalid(format!("spec.apiUrl: {error}")))?;
-        let (authorize_url, token_url) = (base_url.authorize_url(), base_url.token_url());
-        let same = before.filter(|before| before.project_id == project_id && before.token_url == token_url);
-        if let Some(unchanged) = same.filter(|before| before.api_key == *api_key && before.ca_bundle == *ca_bundle) {
-            return Ok(Arc::clone(unchanged));
-        }
-        let api = MeshAgent::new(Connection {
-            base_url,
-            project_id: project_id.clone(),
-            key: api_key.clone(),
-            ca_bundle: ca_bundle.clone(),
-            timeouts: Timeouts::default(),
-            observer: self.shared.metrics.observer(),
-            gate: self.shared.leadership.gate(),
-        })
-        .map_err(|error| invalid(unusable(settings.ca_bundle.as_ref(), &error)))?;
-        let snapshot = same.map_or_else(|| Arc::new(Snapshot::default()), |before| Arc::clone(&before.snapshot));
-        let (api_key, ca_bundle) = (api_key.clone(), ca_bundle.clone());
-        Ok(Arc::new(Project { api, api_key, ca_bundle, project_id, authorize_url, token_url, snapshot }))
-    }
+    let api = MeshAgent::new(Connection {
+        base_url,
+        project_id: project_id.clone(),
+        key: api_key.clone(),
+        ca_bundle: ca_bundle.clone(),
+        timeouts: Timeouts::default(),
+        observer,
+        gate,
+    })
+    .map_err(|error| invalid(unusable(settings.ca_bundle.as_ref(), &error)))?;
+    let snapshot = same.map_or_else(|| Arc::new(Snapshot::default()), |before| Arc::clone(&before.snapshot));
+    let (api_key, ca_bundle) = (api_key.clone(), ca_bundle.clone());
+    Ok(Arc::new(ProjectClient { api, api_key, ca_bundle, project_id, authorize_url, token_url, snapshot }))
 }
 
 /// Why there can be no connection, with the field that is to be corrected.

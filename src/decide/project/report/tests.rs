@@ -1,18 +1,17 @@
 use super::*;
-use crate::api::project::Orphan;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-fn said<'a>(failure: Option<&'a Failure>, swept: &'a Swept) -> Said<'a> {
+fn input(failure: Option<&Failure>) -> ReportInput<'_> {
     let now = Timestamp::from_second(1_000).unwrap();
-    Said { generation: 2, failure, project_id: Some("p".to_owned()), clients: 3, swept, held: None, now }
+    let project_id = Some("p".to_owned());
+    ReportInput { generation: 2, failure, project_id, clients: 3, orphans: &[], in_use_by: None, now }
 }
 
 #[test]
-fn the_same_said_twice_is_the_same_status() {
-    let swept = Swept::default();
-    let first = status(&ProjectStatus::default(), &said(None, &swept));
-    let later = Said { now: Timestamp::from_second(2_000).unwrap(), ..said(None, &swept) };
-    assert_eq!(status(&first, &later), first);
+fn the_same_report_twice_is_the_same_status() {
+    let first = report(&ProjectStatus::default(), &input(None));
+    let later = ReportInput { now: Timestamp::from_second(2_000).unwrap(), ..input(None) };
+    assert_eq!(report(&first, &later), first);
 }
 
 #[test]
@@ -24,8 +23,8 @@ fn a_long_list_of_orphans_is_cut_and_says_so() {
         name: "web".to_owned(),
         since: Time(now),
     };
-    let swept = Swept { orphans: (0..limits::ORPHANS + 7).map(orphan).collect(), next: None };
-    let status = status(&ProjectStatus::default(), &said(None, &swept));
+    let orphans: Vec<Orphan> = (0..limits::ORPHANS + 7).map(orphan).collect();
+    let status = report(&ProjectStatus::default(), &ReportInput { orphans: &orphans, ..input(None) });
     assert_eq!(status.orphans.map(|orphans| orphans.len()), Some(limits::ORPHANS));
     assert_eq!(status.orphans_omitted, Some(7));
 }
@@ -41,11 +40,10 @@ fn what_only_a_change_can_mend_is_stalled_and_an_outage_is_not() {
 
 #[test]
 fn a_wait_for_people_is_stalled_after_ten_minutes_and_stays_so_until_the_reason_changes() {
-    let swept = Swept::default();
     let missing = Failure::wait(Reason::CredentialsNotFound, "no Secret");
     let told = |present: &ProjectStatus, failure: &Failure, second: i64| {
         let now = Timestamp::from_second(second).unwrap();
-        status(present, &Said { now, ..said(Some(failure), &swept) })
+        report(present, &ReportInput { now, ..input(Some(failure)) })
     };
     let shows = |status: &ProjectStatus| {
         let conditions = status.conditions.clone().unwrap();
@@ -62,22 +60,22 @@ fn a_wait_for_people_is_stalled_after_ten_minutes_and_stays_so_until_the_reason_
 }
 
 #[test]
-fn numbers_and_wording_can_wait_and_a_verdict_cannot() {
-    let swept = Swept::default();
-    let ready = status(&ProjectStatus::default(), &said(None, &swept));
+fn numbers_and_wording_can_wait_and_readiness_cannot() {
+    let ready = report(&ProjectStatus::default(), &input(None));
     assert!(is_urgent(&ProjectStatus::default(), &ready));
-    assert!(!is_urgent(&ready, &status(&ready, &Said { clients: 4, ..said(None, &swept) })));
-    assert!(is_urgent(&ready, &status(&ready, &Said { generation: 3, ..said(None, &swept) })));
-    let held = Said { held: Some("it is used".to_owned()), ..said(None, &swept) };
-    assert!(is_urgent(&ready, &status(&ready, &held)));
-    let down = status(&ready, &said(Some(&Failure::retry(Reason::APIUnavailable, "request 1")), &swept));
+    assert!(!is_urgent(&ready, &report(&ready, &ReportInput { clients: 4, ..input(None) })));
+    assert!(is_urgent(&ready, &report(&ready, &ReportInput { generation: 3, ..input(None) })));
+    let users = ["shop/web".to_owned()];
+    let in_use = ReportInput { in_use_by: Some(&users), ..input(None) };
+    assert!(is_urgent(&ready, &report(&ready, &in_use)));
+    let down = report(&ready, &input(Some(&Failure::retry(Reason::APIUnavailable, "request 1"))));
     assert!(is_urgent(&ready, &down));
-    let still = status(&down, &said(Some(&Failure::retry(Reason::APIUnavailable, "request 2")), &swept));
+    let still = report(&down, &input(Some(&Failure::retry(Reason::APIUnavailable, "request 2"))));
     assert!(!is_urgent(&down, &still));
 }
 
 #[test]
-fn a_project_that_is_held_says_so_beside_whether_it_works() {
+fn a_project_in_use_says_so_beside_whether_it_works() {
     let told = |failure: Option<&Failure>| -> Vec<_> {
         let found = findings(failure, Some("the project cannot be deleted yet"), &[], Timestamp::UNIX_EPOCH);
         let shown =
@@ -92,4 +90,17 @@ fn a_project_that_is_held_says_so_beside_whether_it_works() {
     let wrong = Failure::stalled(Reason::AuthenticationFailed, "401");
     let ready = "Ready=False/AuthenticationFailed: 401. But the project cannot be deleted yet";
     assert_eq!(told(Some(&wrong)), [ready, deleting, "Stalled=True/AuthenticationFailed: 401"]);
+}
+
+#[test]
+fn the_first_five_users_are_named_and_the_others_counted() {
+    let users = |count: usize| (0..count).map(|n| format!("shop/web{n}")).collect::<Vec<_>>();
+    let rest = "; delete them, and it goes by itself (if one does not go, its status says why)";
+    assert_eq!(in_use(&users(1)), format!("the project cannot be deleted yet: 1 OAuthClient uses it: shop/web0{rest}"));
+    let five = "shop/web0, shop/web1, shop/web2, shop/web3, shop/web4";
+    assert_eq!(in_use(&users(5)), format!("the project cannot be deleted yet: 5 OAuthClients use it: {five}{rest}"));
+    assert_eq!(
+        in_use(&users(7)),
+        format!("the project cannot be deleted yet: 7 OAuthClients use it: {five} and 2 more{rest}")
+    );
 }

@@ -1,4 +1,4 @@
-//! What a project is reached with, read from the cluster at each look: its key, and certificates that it trusts.
+//! What a project is reached with, read from the cluster at each check: its key, and certificates that it trusts.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -6,15 +6,13 @@ use std::str::FromStr;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::{Api, Resource, ResourceExt};
+use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
-use super::Context;
+use super::object::ProjectObject;
 use crate::api::Reason;
-use crate::controller::declared::Declared;
-use crate::controller::key_watch::Source;
-use crate::decide::client::desired::ProjectKind;
 use crate::decide::failure::Failure;
+use crate::decide::project::reference::ProjectKind;
 use crate::decide::project::spec::{ApiKeyRef, BundleKind, BundleRef, ProjectSettings};
 use crate::kubernetes::within;
 use crate::meshagent::{AllowedHosts, ApiHost, ApiUrl};
@@ -22,42 +20,68 @@ use crate::secret::ApiKey;
 
 /// What a project is reached with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::controller) struct Access {
-    pub(super) api_key: ApiKey,
+pub struct Access {
+    pub api_key: ApiKey,
     /// In PEM, if the spec names some.
-    pub(super) ca_bundle: Option<Vec<u8>>,
+    pub ca_bundle: Option<Vec<u8>>,
 }
 
-impl<K: Declared> Context<K> {
-    /// Where a project's key and CA bundle are: its own namespace, or the operator's.
-    pub(super) fn key_namespace(&self, object: &K) -> String {
-        object.namespace().unwrap_or_else(|| self.shared.namespace.clone())
-    }
+/// An object that a project is reached with.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Source {
+    pub kind: BundleKind,
+    pub namespace: String,
+    pub name: String,
+}
 
-    pub(super) async fn read_access(&self, object: &K, settings: &ProjectSettings) -> Result<Access, Failure> {
-        let namespace = self.key_namespace(object);
-        let key = (BundleKind::Secret, &settings.api_key.secret);
-        let bundle = settings.ca_bundle.as_ref().map(|BundleRef { kind, name, key: _ }| (*kind, name));
-        let source = |(kind, name): (_, &String)| Source { kind, namespace: namespace.clone(), name: name.clone() };
-        let sources: BTreeSet<Source> = [Some(key), bundle].into_iter().flatten().map(source).collect();
-        self.key_watches.follow(&self.shared.watches, object, &sources);
-        let api_key = self.read_key(&namespace, &settings.api_key).await?;
-        let ca_bundle = match &settings.ca_bundle {
-            Some(reference) => Some(self.read_bundle(&namespace, reference).await?),
-            None => None,
-        };
-        Ok(Access { api_key, ca_bundle })
-    }
+/// The settings of a project, if they are valid and it may name its server.
+///
+/// # Errors
+/// `InvalidSpec`.
+pub fn settings<K: ProjectObject>(object: &K, allowed: &AllowedHosts) -> Result<ProjectSettings, Failure> {
+    let settings = ProjectSettings::read(object.settings())
+        .map_err(|invalid| Failure::stalled(Reason::InvalidSpec, invalid.to_string()))?;
+    allowed_server(K::KIND, allowed, settings)
+}
 
-    async fn read_key(&self, namespace: &str, reference: &ApiKeyRef) -> Result<ApiKey, Failure> {
-        let ApiKeyRef { secret, key } = reference;
+/// Where a project's key and CA bundle are, in its own namespace or the operator's.
+#[must_use]
+pub fn sources(namespace: &str, settings: &ProjectSettings) -> BTreeSet<Source> {
+    let key = (BundleKind::Secret, &settings.api_key.secret);
+    let bundle = settings.ca_bundle.as_ref().map(|BundleRef { kind, name, key: _ }| (*kind, name));
+    let source = |(kind, name): (_, &String)| Source { kind, namespace: namespace.to_owned(), name: name.clone() };
+    [Some(key), bundle].into_iter().flatten().map(source).collect()
+}
+
+/// Reads key and CA bundle from a namespace.
+///
+/// # Errors
+/// Says what is missing or cannot be read.
+pub async fn read(requests: &Client, namespace: &str, settings: &ProjectSettings) -> Result<Access, Failure> {
+    let reader = Reader { requests, namespace };
+    let api_key = reader.key(&settings.api_key).await?;
+    let ca_bundle = match &settings.ca_bundle {
+        Some(reference) => Some(reader.bundle(reference).await?),
+        None => None,
+    };
+    Ok(Access { api_key, ca_bundle })
+}
+
+struct Reader<'a> {
+    requests: &'a Client,
+    namespace: &'a str,
+}
+
+impl Reader<'_> {
+    async fn key(&self, reference: &ApiKeyRef) -> Result<ApiKey, Failure> {
+        let (ApiKeyRef { secret, key }, namespace) = (reference, self.namespace);
         let missing = |what: &str| {
             let fix = format!(
                 "kubectl create secret generic {secret} -n {namespace} --from-literal={key}=\"$MESHAGENT_API_KEY\""
             );
             Failure::wait(Reason::CredentialsNotFound, format!("{what}; create it: {fix}"))
         };
-        let found: Option<Secret> = self.fetch("read the API key", namespace, secret).await?;
+        let found: Option<Secret> = self.fetch("read the API key", secret).await?;
         let found = found.ok_or_else(|| missing(&format!("there is no Secret {secret} in namespace {namespace}")))?;
         let value =
             found.data.as_ref().and_then(|data| data.get(key)).ok_or_else(|| {
@@ -71,17 +95,17 @@ impl<K: Declared> Context<K> {
         })
     }
 
-    async fn read_bundle(&self, namespace: &str, reference: &BundleRef) -> Result<Vec<u8>, Failure> {
+    async fn bundle(&self, reference: &BundleRef) -> Result<Vec<u8>, Failure> {
         const DOING: &str = "read the CA bundle";
-        let BundleRef { kind, name, key } = reference;
+        let (BundleRef { kind, name, key }, namespace) = (reference, self.namespace);
         // `None`: no such object; `Some(None)`: no such key in it.
         let found = match kind {
             BundleKind::Secret => {
-                let found: Option<Secret> = self.fetch(DOING, namespace, name).await?;
+                let found: Option<Secret> = self.fetch(DOING, name).await?;
                 found.map(|secret| secret.data.and_then(|mut data| data.remove(key)).map(|value| value.0))
             }
             BundleKind::ConfigMap => {
-                let found: Option<ConfigMap> = self.fetch(DOING, namespace, name).await?;
+                let found: Option<ConfigMap> = self.fetch(DOING, name).await?;
                 found.map(|map| {
                     let text = map.data.and_then(|mut data| data.remove(key)).map(String::into_bytes);
                     text.or_else(|| map.binary_data.and_then(|mut data| data.remove(key)).map(|value| value.0))
@@ -95,26 +119,12 @@ impl<K: Declared> Context<K> {
         }
     }
 
-    /// What cannot be read, and in a namespace that is being deleted cannot be put there any more either.
-    pub(super) fn past_mending(&self, object: &K, failure: &Failure) -> Failure {
-        let mut failure = failure.clone();
-        let works = self.shared.projects.get(&object.key()).is_some_and(|known| known.project.is_some());
-        let deleted = object.meta().deletion_timestamp.is_some() && object.namespace().is_some();
-        if deleted && !works && failure.reason == Reason::CredentialsNotFound {
-            failure.message.push_str(
-                "; if the namespace is being deleted too, nothing can be created in it: then annotate each OAuthClient with \
-                 meshagent.com/force-release=<its uid>, which leaves its client behind in MeshAgent",
-            );
-        }
-        failure
-    }
-
     /// An object as the API server has it now; `None` if it says that there is none.
-    async fn fetch<T>(&self, doing: &'static str, namespace: &str, name: &str) -> Result<Option<T>, Failure>
+    async fn fetch<T>(&self, doing: &'static str, name: &str) -> Result<Option<T>, Failure>
     where
         T: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
     {
-        let objects: Api<T> = Api::namespaced(self.shared.requests.clone(), namespace);
+        let objects: Api<T> = Api::namespaced(self.requests.clone(), self.namespace);
         match within(doing, objects.get(name)).await {
             Ok(found) => Ok(Some(found)),
             Err(error) if error.proves_absence_of::<T>(name) => Ok(None),
@@ -124,7 +134,7 @@ impl<K: Declared> Context<K> {
 }
 
 /// The settings, unless the object may not name this server.
-pub(super) fn allowed_server(
+fn allowed_server(
     kind: ProjectKind,
     allowed: &AllowedHosts,
     settings: ProjectSettings,

@@ -1,0 +1,155 @@
+//! What the sweep does with a client of a listing, by what the API server says of the object that its marker names.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::disowned::{Evidence, Grace, disowned};
+use crate::decide::client::observed::{Object, Secret};
+use crate::decide::id::{ClientId, ClusterId};
+use crate::decide::marker::{Marker, Origin, Owner, Policy};
+use crate::decide::project::spec::{OrphanPolicy, Orphans};
+
+/// What this operator may judge.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// Clients of other clusters are left alone.
+    pub cluster: &'a ClusterId,
+    /// The watched namespaces; all, if empty. An object elsewhere cannot be judged.
+    pub namespaces: &'a [String],
+}
+
+/// Whether the API server is to be asked about a client's object: the client is of this cluster and of a watched
+/// namespace, is not to stay, and is not named by its object as `cached`.
+#[must_use]
+pub fn is_to_be_judged(scope: Scope<'_>, client_id: &ClientId, marker: &Marker, cached: Option<&Object>) -> bool {
+    let Owner { cluster, namespace, name: _, uid } = &marker.owner;
+    let in_scope = scope.namespaces.is_empty() || scope.namespaces.contains(namespace);
+    if cluster != scope.cluster || !in_scope || stays(marker) {
+        return false;
+    }
+    match cached.filter(|object| &object.uid == uid) {
+        Some(object) => !object.recorded.names(client_id),
+        // Without its object a client that is to be retained stays, so there is nothing to ask for.
+        None => match marker.policy {
+            Policy::Delete => true,
+            Policy::Retain => false,
+        },
+    }
+}
+
+fn stays(marker: &Marker) -> bool {
+    marker.retained || marker.origin == Origin::Adopted
+}
+
+/// What the API server says of the object that a marker names, read after the listing that showed the client.
+#[derive(Clone, Copy, Debug)]
+pub enum OwnerState<'a> {
+    /// The object is there, with its Secret.
+    Present { object: &'a Object, secret: &'a Secret, deleting: bool },
+    /// The next object of that name adopts or has the client.
+    Inherited,
+    /// There is no such object, and the CRD is established.
+    Gone {
+        /// Whether a Secret says that the client was retained.
+        retained: bool,
+    },
+    /// There is no such object because its CRD is away: no orphan ages meanwhile.
+    Undefined,
+    /// The API server does not tell.
+    Unknown,
+}
+
+/// What a client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Judgement {
+    /// Somebody's, or left on purpose.
+    Owned,
+    /// Retained by its OAuthClient, but its marker does not say so yet: MeshAgent could not be told.
+    Retained,
+    /// Nobody's.
+    Orphan(Grace),
+    /// Not known.
+    Unknown,
+}
+
+/// Judges a client that is to be judged.
+#[must_use]
+pub fn judge(client_id: &ClientId, marker: &Marker, owner: OwnerState<'_>) -> Judgement {
+    if stays(marker) {
+        return Judgement::Owned;
+    }
+    let evidence = match owner {
+        // The deletion takes care of all that bears the object's uid.
+        OwnerState::Inherited | OwnerState::Undefined | OwnerState::Present { deleting: true, .. } => {
+            return Judgement::Owned;
+        }
+        OwnerState::Unknown => return Judgement::Unknown,
+        OwnerState::Gone { retained: true } => return Judgement::Retained,
+        OwnerState::Gone { retained: false } => Evidence::Gone,
+        OwnerState::Present { object, secret, deleting: false } => Evidence::Present(object, secret),
+    };
+    disowned(client_id, marker, evidence).map_or(Judgement::Owned, Judgement::Orphan)
+}
+
+/// For how long a client has been an orphan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Age {
+    /// When it was first found to be one.
+    pub since: Timestamp,
+    /// Whether that was before this sweep.
+    pub known: bool,
+    /// How long until it may be deleted; `None`: it is only reported.
+    pub left: Option<Duration>,
+}
+
+impl Age {
+    /// Of a client that was first found to be an orphan at `known`, if it was found before.
+    #[must_use]
+    pub fn of(known: Option<Timestamp>, rule: Orphans, now: Timestamp) -> Self {
+        let since = known.unwrap_or(now);
+        let age = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+        let left = match rule.policy {
+            OrphanPolicy::Delete => Some(rule.min_age.saturating_sub(age)),
+            OrphanPolicy::Report => None,
+        };
+        Self { since, known: known.is_some(), left }
+    }
+
+    /// Whether it may be deleted whatever its grace.
+    #[must_use]
+    pub fn is_ripe(&self) -> bool {
+        self.left == Some(Duration::ZERO)
+    }
+}
+
+/// What is done with a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Treatment {
+    /// Nothing.
+    Leave,
+    /// Write into its marker that it is retained.
+    MarkRetained,
+    /// Delete it.
+    Delete,
+    /// List it among the project's orphans, and look again after this long, if at all.
+    List(Option<Duration>),
+}
+
+/// What is done with a client that was judged.
+#[must_use]
+pub fn treat(judgement: Judgement, age: &Age) -> Treatment {
+    match judgement {
+        Judgement::Owned => Treatment::Leave,
+        Judgement::Retained => Treatment::MarkRetained,
+        Judgement::Orphan(Grace::AtOnce) => Treatment::Delete,
+        Judgement::Orphan(Grace::AfterMinAge) if age.is_ripe() => Treatment::Delete,
+        Judgement::Orphan(Grace::AfterMinAge) => Treatment::List(age.left),
+        // Nothing that was known before is forgotten because nobody tells.
+        Judgement::Unknown if age.known => Treatment::List(None),
+        Judgement::Unknown => Treatment::Leave,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! Which OAuthClients may use a project, and why one may not.
+
+use std::collections::BTreeMap;
+
+use super::reference::{ProjectKey, ProjectKind};
+use super::selector::Selector;
+use crate::api::Reason;
+use crate::api::project::AllowedNamespaces;
+use crate::decide::failure::Failure;
+
+/// Labels of a namespace.
+pub type Labels = BTreeMap<String, String>;
+
+/// Which namespaces may use a project.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Allowed {
+    /// The one that it is in.
+    Own,
+    /// Those that are named or have matching labels.
+    Some { names: Vec<String>, selector: Option<Selector> },
+}
+
+impl Allowed {
+    /// Reads `allowedNamespaces` of a cluster project, or of its `adoption`. Left out means none; an empty selector means
+    /// all; a selector that cannot be read means none.
+    #[must_use]
+    pub fn read(allowed: Option<&AllowedNamespaces>) -> Self {
+        let AllowedNamespaces { names, selector } = allowed.cloned().unwrap_or_default();
+        Self::Some { names: names.unwrap_or_default(), selector: selector.as_ref().and_then(Selector::read) }
+    }
+
+    /// `None` if that depends on labels that are not known.
+    fn allows(&self, namespace: &str, labels: Option<&Labels>) -> Option<bool> {
+        match self {
+            Self::Own => Some(true),
+            Self::Some { names, selector } => {
+                if names.iter().any(|name| name == namespace) {
+                    return Some(true);
+                }
+                let Some(selector) = selector else { return Some(false) };
+                if selector.selects_all() {
+                    return Some(true);
+                }
+                labels.map(|labels| selector.matches(labels))
+            }
+        }
+    }
+}
+
+/// What is known of a project, as far as it decides who may use it.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer<'a> {
+    /// Whether there is a connection that worked once.
+    pub connected: bool,
+    /// Why the project is not Ready.
+    pub failure: Option<&'a Failure>,
+    /// Who may use it.
+    pub allowed: &'a Allowed,
+    /// Who may take over clients that it holds already.
+    pub adoption: &'a Allowed,
+}
+
+/// An OAuthClient that wants to use a project.
+#[derive(Clone, Copy, Debug)]
+pub struct User<'a> {
+    pub namespace: &'a str,
+    /// The namespace's labels; `None`: not seen yet. A namespace that an object is in exists.
+    pub labels: Option<&'a Labels>,
+    pub deleting: bool,
+}
+
+/// What an OAuthClient may do with its project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Why the project may not be used now.
+    pub failure: Option<Failure>,
+    /// Whether an existing client may be taken over by `spec.adopt`. False too while that depends on labels of the
+    /// namespace that were not seen yet; their arrival is an event.
+    pub may_adopt: bool,
+}
+
+/// What a user may do with a project; `exists`: whether there is such an object. `None`: the project was not checked yet,
+/// or the labels that decide were not seen yet, so nothing may be said.
+#[must_use]
+pub fn resolve(key: &ProjectKey, project: Option<Offer<'_>>, exists: bool, user: User<'_>) -> Option<Access> {
+    let Some(Offer { connected, failure, allowed, adoption }) = project else {
+        return (!exists).then(|| Access { failure: Some(not_found(key)), may_adopt: false });
+    };
+    let User { namespace, labels, deleting } = user;
+    // A watch that was interrupted does not say what was deleted meanwhile.
+    let failure = if exists { failure.cloned() } else { Some(not_found(key)) };
+    let failure = match failure {
+        // The key that worked last is good enough to clean up with.
+        Some(failure) if deleting && connected && is_about_the_object(failure.reason) => None,
+        Some(failure) if failure.reason == Reason::ProjectNotFound => Some(failure),
+        failure => {
+            if deleting || allowed.allows(namespace, labels)? {
+                failure.map(|failure| for_users(key, failure))
+            } else {
+                Some(not_allowed(key, namespace))
+            }
+        }
+    };
+    Some(Access { failure, may_adopt: adoption.allows(namespace, labels).unwrap_or(false) })
+}
+
+/// A project's failure as its users are told. What is wrong with the project's own spec is no fault of theirs.
+fn for_users(key: &ProjectKey, failure: Failure) -> Failure {
+    if matches!(failure.reason, Reason::InvalidSpec | Reason::RejectedByAPI) {
+        let message = format!("{key} cannot be used ({}): {}", failure.reason.as_str(), failure.message);
+        return Failure::wait(Reason::ProjectNotReady, message);
+    }
+    failure
+}
+
+fn is_about_the_object(reason: Reason) -> bool {
+    matches!(reason, Reason::ProjectNotFound | Reason::CredentialsNotFound)
+}
+
+/// There is no such project.
+#[must_use]
+pub fn not_found(key: &ProjectKey) -> Failure {
+    let fix = match key.kind {
+        ProjectKind::MeshAgentProject => "create it in this namespace",
+        ProjectKind::ClusterMeshAgentProject => "create it, or have it created by whoever runs the cluster",
+    };
+    let message = format!(
+        "there is no {key}; {fix} (kubectl explain {}.spec says how), or correct spec.projectRef",
+        key.kind.as_str().to_lowercase()
+    );
+    Failure::wait(Reason::ProjectNotFound, message)
+}
+
+fn not_allowed(key: &ProjectKey, namespace: &str) -> Failure {
+    Failure::wait(
+        Reason::NamespaceNotAllowed,
+        format!(
+            "{key} does not allow namespace {namespace}; add it to spec.allowedNamespaces of the project (left out means \
+             none, selector: {{}} means all)"
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! What a project's status says of a check.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use crate::api::condition::{self, ConditionStatus, Finding};
+use crate::api::project::{Orphan, ProjectStatus};
+use crate::api::{ConditionType, Reason, limits};
+use crate::decide::failure::{Disposition, Failure};
+
+/// How many users a message names.
+const NAMED: usize = 5;
+/// A wait for other people that lasts longer is said to be Stalled.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// How a check ended.
+#[derive(Clone, Debug)]
+pub struct ReportInput<'a> {
+    pub generation: i64,
+    /// Why the project cannot be used.
+    pub failure: Option<&'a Failure>,
+    /// The project's id in MeshAgent, if it is known.
+    pub project_id: Option<String>,
+    /// How many OAuthClients use the project.
+    pub clients: i64,
+    /// Clients without an OAuthClient, the oldest first.
+    pub orphans: &'a [Orphan],
+    /// Who uses it, as `<namespace>/<name>`, if it is being deleted and therefore stays.
+    pub in_use_by: Option<&'a [String]>,
+    pub now: Timestamp,
+}
+
+/// The status that the object shall have. It equals the present one if there is nothing new to say.
+#[must_use]
+pub fn report(present: &ProjectStatus, input: &ReportInput<'_>) -> ProjectStatus {
+    let conditions = present.conditions.as_deref().unwrap_or_default();
+    let orphans: Vec<_> = input.orphans.iter().take(limits::ORPHANS).cloned().collect();
+    let omitted = input.orphans.len() - orphans.len();
+    let in_use = input.in_use_by.map(in_use);
+    let findings = findings(input.failure, in_use.as_deref(), conditions, input.now);
+    ProjectStatus {
+        observed_generation: Some(input.generation),
+        conditions: Some(condition::merge(conditions, &findings, input.generation, input.now)),
+        project_id: input.project_id.clone().or_else(|| present.project_id.clone()),
+        clients: Some(input.clients),
+        orphans: (!orphans.is_empty()).then_some(orphans),
+        orphans_omitted: (omitted > 0).then(|| i64::try_from(omitted).unwrap_or(i64::MAX)),
+    }
+}
+
+/// Whether the status says something new that people wait for: that the project is usable or not, and why, that it cannot
+/// be deleted yet, or that their edit was looked at. Numbers, orphans and wording can wait.
+#[must_use]
+pub fn is_urgent(present: &ProjectStatus, status: &ProjectStatus) -> bool {
+    let readiness = |status: &ProjectStatus| {
+        let found = |type_| condition::find(status.conditions.as_deref().unwrap_or_default(), type_);
+        let words = |found: &Condition| (found.status.clone(), found.reason.clone());
+        [ConditionType::Ready, ConditionType::Reconciling].map(|type_| found(type_).map(words))
+    };
+    present.observed_generation != status.observed_generation || readiness(present) != readiness(status)
+}
+
+/// Whether the wait for other people has lasted ten minutes, or was found to have before.
+fn waited_long(present: &[Condition], reason: Reason, now: Timestamp) -> bool {
+    let since = |found: &Condition| Duration::try_from(now.duration_since(found.last_transition_time.0)).ok();
+    let waiting = condition::find(present, ConditionType::Reconciling).and_then(since);
+    let stalled = condition::find(present, ConditionType::Stalled);
+    waiting.is_some_and(|waited| waited >= PATIENCE) || stalled.is_some_and(|found| found.reason == reason.as_str())
+}
+
+fn findings(failure: Option<&Failure>, in_use: Option<&str>, present: &[Condition], now: Timestamp) -> Vec<Finding> {
+    let finding = |type_, status, reason, message: &str| Finding { type_, status, reason, message: message.to_owned() };
+    let kind = failure.map(|failure| match failure.disposition {
+        Disposition::Stalled | Disposition::StalledHourly => ConditionType::Stalled,
+        Disposition::Wait if waited_long(present, failure.reason, now) => ConditionType::Stalled,
+        Disposition::Wait | Disposition::Retry(_) => ConditionType::Reconciling,
+    });
+    let (status, reason, message) = match failure {
+        None => (ConditionStatus::True, Reason::Ready, "the API key works"),
+        Some(failure) => (ConditionStatus::False, failure.reason, failure.message.as_str()),
+    };
+    let whole = in_use.map(|in_use| format!("{message}. But {in_use}"));
+    let mut findings = vec![finding(ConditionType::Ready, status, reason, whole.as_deref().unwrap_or(message))];
+    if let Some(in_use) = in_use {
+        findings.push(finding(ConditionType::Reconciling, ConditionStatus::True, Reason::Deleting, in_use));
+    }
+    // What is under way is the deletion; what is wrong besides, Ready says.
+    if let Some(kind) = kind.filter(|kind| in_use.is_none() || *kind == ConditionType::Stalled) {
+        findings.push(finding(kind, ConditionStatus::True, reason, message));
+    }
+    findings
+}
+
+/// Who stands in the way of a deletion, and what to do.
+fn in_use(users: &[String]) -> String {
+    let named = users.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = match users.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let (count, use_it) = (users.len(), if users.len() == 1 { "OAuthClient uses" } else { "OAuthClients use" });
+    format!(
+        "the project cannot be deleted yet: {count} {use_it} it: {named}{more}; delete them, and it goes by itself (if one \
+         does not go, its status says why)"
+    )
+}
+
+#[cfg(test)]
+mod tests;

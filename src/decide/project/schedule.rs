@@ -1,0 +1,171 @@
+//! When a project is checked again, and how often its status is written. Lengths of time only: clocks are the loop's.
+
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::decide::failure::{Disposition, Failure};
+
+/// How often something stalled is tried again, besides on every change.
+const STALLED_RETRY: Duration = Duration::from_secs(600);
+/// The shortest wait between two listings.
+const SHORTEST: Duration = Duration::from_secs(1);
+/// The longest wait between tries to reach a project.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+/// A status in which nothing has changed that people wait for is not written more often.
+const STATUS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A project's spec, as long as it is the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpecVersion {
+    uid: Option<String>,
+    generation: Option<i64>,
+}
+
+impl SpecVersion {
+    /// The version of the object with this metadata.
+    #[must_use]
+    pub fn of(metadata: &ObjectMeta) -> Self {
+        Self { uid: metadata.uid.clone(), generation: metadata.generation }
+    }
+}
+
+/// How long a check is good enough that was made `since` ago and was to last for `wait`; `None`: it is time for another.
+/// What has changed is no matter of time: spec, key and certificates have to be `unchanged`. After a failure too: the
+/// status that says it is a change of the object, and would else cause the next call, past all backoff.
+#[must_use]
+pub fn good_for(unchanged: bool, wait: Duration, since: Duration) -> Option<Duration> {
+    let left = wait.saturating_sub(since);
+    (unchanged && !left.is_zero()).then_some(left)
+}
+
+/// What is done with a project.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// Nothing for so long: the last check is good enough.
+    Rest(Duration),
+    /// Nothing now: a hiccup of the Kubernetes API is no reason to tell all users that their project is not ready.
+    GoOn,
+    /// It is called, or said why not.
+    Check,
+}
+
+/// What is done with a project whose last check is good for so long, whose key could not be read for this reason, and
+/// that works with the key in memory or not.
+#[must_use]
+pub fn plan(good_for: Option<Duration>, unread: Option<&Failure>, works: bool) -> Plan {
+    let hiccup = unread.is_some_and(|failure| matches!(failure.disposition, Disposition::Retry(_)));
+    match good_for {
+        Some(left) => Plan::Rest(left),
+        None if hiccup && works => Plan::GoOn,
+        None => Plan::Check,
+    }
+}
+
+/// How long the next status has to wait that says nothing that people wait for, if the last was written `since` ago.
+#[must_use]
+pub fn status_pause(since: Option<Duration>) -> Duration {
+    since.map_or(Duration::ZERO, |since| STATUS_INTERVAL.saturating_sub(since))
+}
+
+/// How many failures in a row there were, with this one if it is one.
+#[must_use]
+pub fn failures(before: u32, failure: Option<&Failure>) -> u32 {
+    failure.map_or(0, |_| before.saturating_add(1))
+}
+
+/// How long until the next check. `orphan`: how long until the first orphan is of age.
+#[must_use]
+pub fn next_check(failure: Option<&Failure>, failures: u32, resync: Duration, orphan: Option<Duration>) -> Duration {
+    match failure.map(|failure| failure.disposition) {
+        None => resync.min(orphan.unwrap_or(Duration::MAX)).max(SHORTEST),
+        Some(Disposition::Retry(Some(after))) => after.max(SHORTEST),
+        Some(Disposition::Retry(None)) => {
+            SHORTEST.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))).min(LONGEST_BACKOFF)
+        }
+        Some(Disposition::Stalled | Disposition::StalledHourly | Disposition::Wait) => STALLED_RETRY,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Reason;
+
+    const RESYNC: Duration = Duration::from_secs(600);
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_check_is_good_until_its_time_or_a_change() {
+        assert_eq!(good_for(true, seconds(30), seconds(10)), Some(seconds(20)));
+        assert_eq!(good_for(true, seconds(30), seconds(30)), None);
+        assert_eq!(good_for(false, seconds(30), Duration::ZERO), None);
+    }
+
+    #[test]
+    fn a_working_project_goes_on_while_the_kubernetes_api_does_not_give_out_its_key() {
+        let (hiccup, missing) =
+            (Failure::retry(Reason::ProjectNotReady, "500"), Failure::wait(Reason::CredentialsNotFound, "no Secret"));
+        assert_eq!(plan(Some(seconds(9)), None, true), Plan::Rest(seconds(9)));
+        assert_eq!(plan(None, None, true), Plan::Check);
+        assert_eq!(plan(None, Some(&hiccup), true), Plan::GoOn);
+        assert_eq!(plan(None, Some(&hiccup), false), Plan::Check, "nothing works anyway");
+        assert_eq!(plan(None, Some(&missing), true), Plan::Check, "people took the key away");
+    }
+
+    #[test]
+    fn an_edit_and_a_new_object_of_the_name_are_another_version_of_the_spec() {
+        let version = |uid: &str, generation| {
+            SpecVersion::of(&ObjectMeta {
+                uid: Some(uid.to_owned()),
+                generation: Some(generation),
+                ..ObjectMeta::default()
+            })
+        };
+        assert_eq!(version("u", 1), version("u", 1));
+        assert_ne!(version("u", 1), version("u", 2));
+        assert_ne!(version("u", 1), version("v", 1));
+    }
+
+    #[test]
+    fn a_status_waits_ten_seconds_after_the_last() {
+        assert_eq!(status_pause(Some(seconds(4))), seconds(6));
+        assert_eq!(status_pause(Some(seconds(11))), Duration::ZERO);
+        assert_eq!(status_pause(None), Duration::ZERO);
+    }
+
+    #[test]
+    fn an_outage_is_tried_ever_less_often_but_every_minute() {
+        let down = Failure::retry(Reason::APIUnavailable, "down");
+        let in_a_row = (0..9).scan(0, |before, _| {
+            *before = failures(*before, Some(&down));
+            Some(*before)
+        });
+        let waits: Vec<u64> = in_a_row.map(|count| next_check(Some(&down), count, RESYNC, None).as_secs()).collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(failures(9, None), 0);
+    }
+
+    #[test]
+    fn a_pause_is_kept_and_what_waits_for_people_is_checked_every_ten_minutes() {
+        let limited = |after| Failure {
+            disposition: Disposition::Retry(Some(after)),
+            ..Failure::retry(Reason::RateLimited, "slowly")
+        };
+        assert_eq!(next_check(Some(&limited(seconds(90))), 1, RESYNC, None), seconds(90));
+        assert_eq!(next_check(Some(&limited(Duration::ZERO)), 1, RESYNC, None), seconds(1));
+        let missing = Failure::wait(Reason::CredentialsNotFound, "no key");
+        assert_eq!(next_check(Some(&missing), 5, RESYNC, None), seconds(600));
+    }
+
+    #[test]
+    fn the_next_resync_comes_with_its_interval_or_with_the_first_orphan_of_age() {
+        assert_eq!(next_check(None, 0, RESYNC, None), RESYNC);
+        assert_eq!(next_check(None, 0, RESYNC, Some(seconds(7))), seconds(7));
+        assert_eq!(next_check(None, 0, RESYNC, Some(Duration::ZERO)), seconds(1));
+        assert_eq!(next_check(None, 0, RESYNC, Some(seconds(86_400))), RESYNC);
+    }
+}

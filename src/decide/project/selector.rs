@@ -1,0 +1,67 @@
+//! A label selector, read once: what cannot be read selects nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+
+/// Selects by labels. Without a requirement it selects all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selector(Vec<Requirement>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Requirement {
+    key: String,
+    test: Test,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Test {
+    In(BTreeSet<String>),
+    NotIn(BTreeSet<String>),
+    Exists,
+    DoesNotExist,
+}
+
+impl Selector {
+    /// `None` if any part of it cannot be read.
+    #[must_use]
+    pub fn read(selector: &LabelSelector) -> Option<Self> {
+        let LabelSelector { match_labels, match_expressions } = selector;
+        let equals = |(key, value): (&String, &String)| {
+            Some(Requirement { key: key.clone(), test: Test::In(BTreeSet::from([value.clone()])) })
+        };
+        let labels = match_labels.iter().flatten().map(equals);
+        labels.chain(match_expressions.iter().flatten().map(requirement)).collect::<Option<_>>().map(Self)
+    }
+
+    /// Whether it selects everything, labels unseen.
+    #[must_use]
+    pub fn selects_all(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether it selects what bears these labels.
+    #[must_use]
+    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.0.iter().all(|Requirement { key, test }| match test {
+            Test::In(values) => labels.get(key).is_some_and(|value| values.contains(value)),
+            // As Kubernetes has it, what lacks the label has none of the values.
+            Test::NotIn(values) => labels.get(key).is_none_or(|value| !values.contains(value)),
+            Test::Exists => labels.contains_key(key),
+            Test::DoesNotExist => !labels.contains_key(key),
+        })
+    }
+}
+
+fn requirement(expression: &LabelSelectorRequirement) -> Option<Requirement> {
+    let LabelSelectorRequirement { key, operator, values } = expression;
+    let values: BTreeSet<String> = values.iter().flatten().cloned().collect();
+    let test = match (operator.as_str(), values.is_empty()) {
+        ("In", false) => Test::In(values),
+        ("NotIn", false) => Test::NotIn(values),
+        ("Exists", true) => Test::Exists,
+        ("DoesNotExist", true) => Test::DoesNotExist,
+        (_, _) => return None,
+    };
+    Some(Requirement { key: key.clone(), test })
+}

@@ -1,0 +1,83 @@
+//! Either kind of project, alike to whoever works on one.
+
+use std::fmt::Debug;
+
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+
+use crate::api::project::ProjectStatus;
+use crate::api::{ClusterMeshAgentProject, MeshAgentProject, MeshAgentProjectSpec};
+use crate::decide::project::access::Allowed;
+use crate::decide::project::reference::{ProjectKey, ProjectKind};
+
+/// Either kind of project.
+pub trait ProjectObject: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static {
+    /// The kind.
+    const KIND: ProjectKind;
+    /// What both kinds have.
+    fn settings(&self) -> &MeshAgentProjectSpec;
+    /// Who may use it.
+    fn allowed(&self) -> Allowed;
+    /// Who may take over clients that it holds already.
+    fn adoption(&self) -> Allowed;
+    /// What its status says.
+    fn present_status(&self) -> ProjectStatus;
+    /// All objects of the kind, or those of a namespace.
+    fn api(client: Client, namespace: Option<&str>) -> Api<Self>;
+
+    /// Its name in the cluster.
+    fn key(&self) -> ProjectKey {
+        ProjectKey { kind: Self::KIND, namespace: self.namespace(), name: self.name_any() }
+    }
+}
+
+impl ProjectObject for ClusterMeshAgentProject {
+    const KIND: ProjectKind = ProjectKind::ClusterMeshAgentProject;
+
+    fn settings(&self) -> &MeshAgentProjectSpec {
+        &self.spec.project
+    }
+
+    fn allowed(&self) -> Allowed {
+        Allowed::read(self.spec.allowed_namespaces.as_ref())
+    }
+
+    fn adoption(&self) -> Allowed {
+        Allowed::read(self.spec.adoption.as_ref().and_then(|adoption| adoption.allowed_namespaces.as_ref()))
+    }
+
+    fn present_status(&self) -> ProjectStatus {
+        self.status.clone().unwrap_or_default()
+    }
+
+    fn api(client: Client, _: Option<&str>) -> Api<Self> {
+        Api::all(client)
+    }
+}
+
+impl ProjectObject for MeshAgentProject {
+    const KIND: ProjectKind = ProjectKind::MeshAgentProject;
+
+    fn settings(&self) -> &MeshAgentProjectSpec {
+        &self.spec
+    }
+
+    fn allowed(&self) -> Allowed {
+        Allowed::Own
+    }
+
+    fn adoption(&self) -> Allowed {
+        Allowed::Own
+    }
+
+    fn present_status(&self) -> ProjectStatus {
+        self.status.clone().unwrap_or_default()
+    }
+
+    fn api(client: Client, namespace: Option<&str>) -> Api<Self> {
+        match namespace {
+            Some(namespace) => Api::namespaced(client, namespace),
+            None => Api::all(client),
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! One pass over one project: its key is read, its clients are listed and swept, its users are told, its status written.
+//! One listing serves Ready, the resync of all OAuthClients, and the sweep.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use kube::{Client, ResourceExt};
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::access::{self, Access};
+use super::checks::{Check, Checks};
+use super::client::ProjectClient;
+use super::connect::connect;
+use super::finalizer;
+use super::object::ProjectObject;
+use super::registry::{ProjectState, Projects};
+use super::snapshot::Listing;
+use super::sweep::{Sweep, Swept};
+use super::users::Users;
+use crate::api::Reason;
+use crate::api::names::MANAGER;
+use crate::decide::failure::Failure;
+use crate::decide::orphan::judge::Scope;
+use crate::decide::project::report::{ReportInput, is_urgent, report};
+use crate::decide::project::schedule::{self, Plan, SpecVersion};
+use crate::decide::project::spec::{Orphans, ProjectSettings};
+use crate::kubernetes::patch::difference;
+use crate::kubernetes::within;
+use crate::meshagent::Gate;
+use crate::meshagent::failure::call_failure;
+use crate::metrics::{Metrics, Outcome};
+
+/// After a key that the Kubernetes API did not give out.
+const KEY_RETRY: Duration = Duration::from_secs(5);
+/// After a status or finalizer that the Kubernetes API did not take.
+pub const WRITE_RETRY: Duration = Duration::from_secs(10);
+
+/// What a pass works with.
+#[derive(Clone, Copy)]
+pub struct Executor<'a> {
+    pub requests: &'a Client,
+    /// Where the project's key is.
+    pub namespace: &'a str,
+    /// What is known of all projects.
+    pub projects: &'a Projects,
+    /// When each was checked last.
+    pub checks: &'a Checks,
+    /// Who uses them.
+    pub users: &'a Users,
+    /// Enqueues this project's users.
+    pub enqueue_users: &'a (dyn Fn() + Send + Sync),
+    /// Whose clients may be swept.
+    pub scope: Scope<'a>,
+    /// How often a project is listed.
+    pub resync_interval: Duration,
+    pub metrics: &'a Metrics,
+    /// Closed when this process may not write any more.
+    pub gate: &'a Gate,
+}
+
+/// What calling a project came to.
+struct Called {
+    client: Option<Arc<ProjectClient>>,
+    listing: Result<Arc<Listing>, Failure>,
+}
+
+impl Executor<'_> {
+    /// Carries one pass out. Returns how long until the next.
+    pub async fn reconcile<K: ProjectObject>(
+        &self,
+        object: &K,
+        settings: &Result<ProjectSettings, Failure>,
+    ) -> Duration {
+        let (key, started) = (object.key(), Instant::now());
+        // Who may use it counts at once, whether its server answers or not.
+        if self.projects.allow(&key, object.allowed(), object.adoption()) {
+            (self.enqueue_users)();
+        }
+        let before = self.checks.get(&key);
+        let access = match settings {
+            Ok(settings) => access::read(self.requests, self.namespace, settings).await,
+            Err(invalid) => Err(invalid.clone()),
+        };
+        let spec = SpecVersion::of(object.meta());
+        let good_for = before.as_ref().zip(access.as_ref().ok()).and_then(|(before, now)| before.good_for(&spec, now));
+        match schedule::plan(good_for, access.as_ref().err(), self.works(object)) {
+            Plan::Rest(left) => return left.min(self.write_status(object).await),
+            Plan::GoOn => {
+                if let Err(failure) = &access {
+                    tracing::warn!(project = %key, "the API key was not read again: {}", failure.message);
+                }
+                return KEY_RETRY;
+            }
+            Plan::Check => {}
+        }
+        let called = self.call(object, settings, &access).await;
+        let failure = called.listing.as_ref().err().cloned();
+        let state = ProjectState {
+            project: called.client.clone(),
+            failure: failure.clone(),
+            allowed: object.allowed(),
+            adoption: object.adoption(),
+        };
+        if self.projects.put(&key, state) || called.listing.is_ok() {
+            (self.enqueue_users)();
+        }
+        let rule = settings.as_ref().ok().map(|settings| settings.orphans);
+        let swept = self.sweep(object, &called, rule, before.as_ref()).await;
+        self.metrics.reconciled(K::KIND.as_str(), Outcome::of(failure.as_ref()), started.elapsed());
+        if let Some(failure) = &failure {
+            tracing::warn!(project = %key, reason = failure.reason.as_str(), "{}", failure.message);
+        }
+        let failures = schedule::failures(before.as_ref().map_or(0, |before| before.failures), failure.as_ref());
+        let wait = schedule::next_check(failure.as_ref(), failures, self.resync_interval, swept.next);
+        let status_written = before.and_then(|before| before.status_written);
+        let (access, at) = (access.ok(), Instant::now());
+        self.checks.put(key, Check { spec, access, failure, failures, at, wait, swept, status_written });
+        wait.min(self.write_status(object).await)
+    }
+
+    /// Whether the key in memory worked when it was tried last.
+    fn works<K: ProjectObject>(&self, object: &K) -> bool {
+        self.projects.get(&object.key()).is_some_and(|known| known.project.is_some() && known.failure.is_none())
+    }
+
+    /// Connects and lists. Until a new key or CA bundle has worked, the connection that worked last is kept.
+    async fn call<K: ProjectObject>(
+        &self,
+        object: &K,
+        settings: &Result<ProjectSettings, Failure>,
+        access: &Result<Access, Failure>,
+    ) -> Called {
+        let before = self.projects.get(&object.key()).and_then(|known| known.project);
+        let connected = match (settings, access) {
+            (Ok(settings), Ok(access)) => {
+                let (observer, gate) = (self.metrics.observer(), self.gate.clone());
+                connect(settings, access, before.as_ref(), observer, gate)
+            }
+            (Err(failure), _) | (_, Err(failure)) => Err(past_mending(object, before.is_some(), failure)),
+        };
+        let listed = match connected {
+            Ok(client) => match client.snapshot.list(&client.api).await {
+                Ok(listing) => return Called { client: Some(client), listing: Ok(listing) },
+                Err(error) => Err(call_failure(&error)),
+            },
+            Err(failure) => Err(failure),
+        };
+        Called { client: before, listing: listed }
+    }
+
+    /// Sweeps what a fresh listing shows.
+    async fn sweep<K: ProjectObject>(
+        &self,
+        object: &K,
+        called: &Called,
+        rule: Option<Orphans>,
+        before: Option<&Check>,
+    ) -> Swept {
+        // The status outlives this process, and memory holds those that the status has no room for.
+        let listed = object.present_status().orphans.unwrap_or_default();
+        let (Some(client), Ok(listing), Some(rule)) = (&called.client, &called.listing, rule) else {
+            // What is listed is not forgotten because nothing can be swept now.
+            return before.map_or(Swept { orphans: listed, next: None }, |before| before.swept.clone());
+        };
+        let (key, now) = (object.key().to_string(), Timestamp::now());
+        self.metrics.resynced(&key, now);
+        let Self { requests, users, scope, .. } = *self;
+        let sweep = Sweep { requests, users, scope, now };
+        let known = listed.iter().chain(before.iter().flat_map(|before| &before.swept.orphans));
+        let swept = sweep.sweep(client, listing, known, rule).await;
+        self.metrics.set_orphans(&key, i64::try_from(swept.orphans.len()).unwrap_or(i64::MAX));
+        swept
+    }
+
+    /// Writes the status, if it differs. Returns how long until that is to be tried again.
+    async fn write_status<K: ProjectObject>(&self, object: &K) -> Duration {
+        let key = object.key();
+        let abandoned = self.projects.take_abandoned(&key);
+        let Some(check) = self.checks.change(&key, |check| check.swept.add(abandoned)) else {
+            return Duration::MAX;
+        };
+        let in_use_by = self
+            .users
+            .names(&key)
+            .filter(|users| !users.is_empty() && finalizer::is_deleted(object) && finalizer::is_on(object));
+        let present = object.present_status();
+        let status = report(
+            &present,
+            &ReportInput {
+                generation: object.meta().generation.unwrap_or_default(),
+                failure: check.failure.as_ref(),
+                project_id: self.projects.get(&key).and_then(|known| known.project).map(|p| p.project_id.clone()),
+                clients: self.users.count(&key),
+                orphans: &check.swept.orphans,
+                in_use_by: in_use_by.as_deref(),
+                now: Timestamp::now(),
+            },
+        );
+        if status == present {
+            return Duration::MAX;
+        }
+        let pause = schedule::status_pause(check.status_written.map(|written| written.elapsed()));
+        if !pause.is_zero() && !is_urgent(&present, &status) {
+            return pause;
+        }
+        let patch = json!({
+            "metadata": { "resourceVersion": object.resource_version() },
+            "status": difference(&json!(present), &json!(status)),
+        });
+        let api = K::api(self.requests.clone(), object.namespace().as_deref());
+        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        match within("write the project's status", api.patch_status(&key.name, &params, &Patch::Merge(patch))).await {
+            Ok(_) => {
+                self.checks.change(&key, |check| check.status_written = Some(Instant::now()));
+                Duration::MAX
+            }
+            // The newer version enqueues this project again.
+            Err(error) if error.is_conflict() => Duration::MAX,
+            Err(error) => {
+                tracing::warn!(project = %key, "{}", error.of_object().message);
+                WRITE_RETRY
+            }
+        }
+    }
+}
+
+/// A key that is missing from a namespace that is being deleted cannot be put there any more either.
+fn past_mending<K: ProjectObject>(object: &K, works: bool, failure: &Failure) -> Failure {
+    let mut failure = failure.clone();
+    let deleted = finalizer::is_deleted(object) && object.namespace().is_some();
+    if deleted && !works && failure.reason == Reason::CredentialsNotFound {
+        failure.message.push_str(
+            "; if the namespace is being deleted too, nothing can be created in it: then annotate each OAuthClient with \
+             meshagent.com/force-release=<its uid>, which leaves its client behind in MeshAgent",
+        );
+    }
+    failure
+}

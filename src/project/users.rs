@@ -1,0 +1,72 @@
+//! Who uses a project, by the caches.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use kube::ResourceExt;
+use kube::runtime::reflector::{ObjectRef, Store};
+
+use crate::api::OAuthClient;
+use crate::decide::marker::Owner;
+use crate::decide::project::reference::ProjectKey;
+
+/// All OAuthClients that are cached.
+#[derive(Clone, Debug, Default)]
+pub struct Users {
+    stores: Vec<Store<OAuthClient>>,
+    filled: Arc<AtomicBool>,
+}
+
+impl Users {
+    /// By these caches, which are not filled yet.
+    #[must_use]
+    pub fn new(stores: Vec<Store<OAuthClient>>) -> Self {
+        Self { stores, filled: Arc::default() }
+    }
+
+    /// All caches are filled: from now on what they lack is not there.
+    pub fn set_filled(&self) {
+        self.filled.store(true, Ordering::Release);
+    }
+
+    /// The OAuthClients that use a project, as `<namespace>/<name>` in order; `None` while that is not known.
+    #[must_use]
+    pub fn names(&self, key: &ProjectKey) -> Option<Vec<String>> {
+        if !self.filled.load(Ordering::Acquire) {
+            return None;
+        }
+        let name =
+            |object: &Arc<OAuthClient>| format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
+        let mut names: Vec<String> = self.of(key).map(|object| name(&object)).collect();
+        names.sort();
+        Some(names)
+    }
+
+    /// How many use a project.
+    #[must_use]
+    pub fn count(&self, key: &ProjectKey) -> i64 {
+        i64::try_from(self.of(key).count()).unwrap_or(i64::MAX)
+    }
+
+    /// How many use each project, counted in one walk; those without users are left out.
+    #[must_use]
+    pub fn by_project(&self) -> HashMap<ProjectKey, i64> {
+        let mut users = HashMap::new();
+        for object in self.stores.iter().flat_map(Store::state) {
+            *users.entry(ProjectKey::of(&object)).or_insert(0) += 1;
+        }
+        users
+    }
+
+    /// The object that a marker names, or another of that name.
+    #[must_use]
+    pub fn find(&self, Owner { namespace, name, .. }: &Owner) -> Option<Arc<OAuthClient>> {
+        let reference = ObjectRef::<OAuthClient>::new(name).within(namespace);
+        self.stores.iter().find_map(|store| store.get(&reference))
+    }
+
+    fn of<'a>(&'a self, key: &'a ProjectKey) -> impl Iterator<Item = Arc<OAuthClient>> + 'a {
+        self.stores.iter().flat_map(Store::state).filter(move |object| &ProjectKey::of(object) == key)
+    }
+}
