@@ -74,7 +74,7 @@ pub async fn reconcile(executor: &Executor<'_>, start: Start<'_>, backoff: Durat
 }
 
 fn ended(pass: Pass<'_>, events: Vec<Event>, recorded: Option<Box<Record>>, backoff: Duration) -> Outcome {
-    let failed = pass.observed.failure.clone();
+    let failed = pass.observed.failure.as_ref().map(|failed| failed.failure.clone());
     let requeue = match (&recorded, &failed) {
         // The pass failed after its record, or in recording.
         (_, Some(_)) if recorded.as_ref().is_none_or(|record| record.conclusion == Conclusion::Converged) => {

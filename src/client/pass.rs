@@ -9,14 +9,13 @@ use serde_json::{Value, json};
 
 use super::pending::PendingStore;
 use crate::api::{OAuthClient, Reason};
-use crate::decide::client::change::Wanted;
-use crate::decide::client::desired::Present;
-use crate::decide::client::desired::lifecycle::Lifecycle;
-use crate::decide::client::next::{Deletion, Desired, Record};
+use crate::decide::client::desired::{Essentials, Present};
+use crate::decide::client::next::{Desired, Record};
 use crate::decide::client::object;
-use crate::decide::client::observed::{self, Credential, Object, Observed, Remote, Stored};
+use crate::decide::client::observed::{self, Beginning, Object, Observed, Pending, ProjectFacts, ProjectState, Remote};
 use crate::decide::client::report::{ReportInput, report};
 use crate::decide::client::secret::{Endpoints, Shape, view_metadata};
+use crate::decide::client::situation::{self, Declared, Located, Place};
 use crate::decide::failure::Failure;
 use crate::decide::id::{ClientId, ClusterId, Uid, Version};
 use crate::decide::marker::{Owner, Policy};
@@ -38,7 +37,7 @@ pub struct Start<'a> {
     pub cluster: &'a ClusterId,
     /// What becomes of a client whose OAuthClient does not say.
     pub default_policy: Policy,
-    /// What this process holds.
+    /// What this process has not published.
     pub pending: &'a PendingStore,
     /// Now.
     pub now: Timestamp,
@@ -75,17 +74,30 @@ pub(super) struct Pass<'a> {
     pub(super) status_written: bool,
     pub(super) superseded: Superseded,
     managed_keys: BTreeSet<String>,
+    surroundings: Surroundings<'a>,
+    pub(super) now: Timestamp,
+}
+
+/// What stays the same during a pass.
+#[derive(Clone, Copy, Debug)]
+struct Surroundings<'a> {
     resolution: &'a Resolution,
     cluster: &'a ClusterId,
     default_policy: Policy,
-    pub(super) now: Timestamp,
+}
+
+/// What an OAuthClient declares, in the words that decide.
+struct Reading {
+    desired: Desired,
+    shape: Option<Shape>,
+    secret_name: String,
+    managed_keys: BTreeSet<String>,
 }
 
 /// Where the Secret of an OAuthClient is, whether or not its spec is valid.
 #[must_use]
 pub fn secret_name(object: &OAuthClient) -> String {
-    let named = object.spec.secret.as_ref().and_then(|secret| secret.name.clone());
-    named.unwrap_or_else(|| format!("{}-oauth", object.name_any()))
+    Essentials::read(&object.spec, &object.name_any()).secret_name
 }
 
 /// Where the Secret is until it is under the name that the spec wants.
@@ -95,151 +107,133 @@ pub fn former_secret_name(object: &OAuthClient) -> Option<&str> {
     (!recorded.is_empty() && recorded != secret_name(object)).then_some(recorded)
 }
 
-/// The Secret to go by: the one that is wanted, or ours under its former name while there is none under the wanted; and
-/// where it is. If both are ours, the version of the one that is left over.
-pub(super) fn settle_place(
-    wanted: observed::Secret,
-    former: observed::Secret,
-) -> (observed::Secret, Place, Option<Version>) {
-    match (wanted, former) {
-        (observed::Secret::Absent, observed::Secret::Ours(stored)) => {
-            (observed::Secret::Ours(Stored { misplaced: true, ..stored }), Place::Former, None)
+impl Surroundings<'_> {
+    fn project(&self) -> Option<&ProjectClient> {
+        self.resolution.project.as_deref()
+    }
+
+    /// The project as a pass sees it.
+    fn project_facts(&self) -> ProjectFacts {
+        let Resolution { project, failure, may_adopt } = self.resolution;
+        ProjectFacts {
+            id: project.as_ref().map(|project| project.project_id.clone()),
+            state: match failure {
+                Some(failure) => ProjectState::Failed(failure.clone()),
+                None => ProjectState::Usable { may_adopt: *may_adopt },
+            },
         }
-        (observed::Secret::Ours(stored), observed::Secret::Ours(left)) => {
-            (observed::Secret::Ours(stored), Place::Wanted, Some(left.version))
+    }
+
+    fn read(&self, object: &OAuthClient) -> Reading {
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        let essentials = Essentials::read(&object.spec, &name);
+        let present = Present::read(&object.spec, &namespace, &name)
+            .map_err(|invalid| Failure::stalled(Reason::InvalidSpec, invalid.to_string()));
+        let declared = Declared {
+            essentials: &essentials,
+            spec: present.as_ref(),
+            deleting: object.metadata.deletion_timestamp.is_some(),
+            forced: object::is_forced(object),
+            adopted: object.status.as_ref().is_some_and(|status| status.adopted == Some(true)),
+            default_policy: self.default_policy,
+        };
+        let shape = present.as_ref().ok().zip(self.project()).and_then(|(present, project)| {
+            let endpoints = Endpoints {
+                project_id: &project.project_id,
+                authorize_url: &project.authorize_url,
+                token_url: &project.token_url,
+                owned: declared.owns_secret(),
+            };
+            Shape::new(object, present, endpoints)
+        });
+        let uid = Uid::new(object.metadata.uid.as_deref().unwrap_or_default());
+        let owner = Owner { cluster: self.cluster.clone(), namespace, name, uid };
+        let keys = |present: &Present| present.settings.metadata.keys().cloned().collect();
+        Reading {
+            desired: declared.desired(owner),
+            shape,
+            managed_keys: present.as_ref().map(keys).unwrap_or_default(),
+            secret_name: essentials.secret_name,
         }
-        (wanted, _) => (wanted, Place::Wanted, None),
+    }
+
+    /// The clients of the project that matter to an object, as last listed.
+    fn relevant(
+        &self,
+        object: &Object,
+        secret: &observed::Secret,
+        pending: &Pending,
+        desired: &Desired,
+    ) -> BTreeMap<ClientId, Remote> {
+        let named = situation::named(object, secret, pending, desired);
+        self.project().map(|project| project.snapshot.relevant(named, &object.uid)).unwrap_or_default()
     }
 }
 
-/// Under which of two names a Secret is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    Wanted,
-    Former,
+/// The name of the place where a Secret is.
+fn name_of(place: Place, secret_name: &str, object: &OAuthClient) -> String {
+    match (place, former_secret_name(object)) {
+        (Place::Former, Some(former)) => former.to_owned(),
+        (Place::Former | Place::Wanted, _) => secret_name.to_owned(),
+    }
 }
 
 impl<'a> Pass<'a> {
     pub(super) fn begin(start: Start<'a>) -> Self {
         let Start { object, secret, former, resolution, cluster, default_policy, pending, now } = start;
+        let surroundings = Surroundings { resolution, cluster, default_policy };
         let facts = object::facts(&object, now);
-        let (pending, cooldown) = (pending.held(&facts.uid), pending.cooldown(&facts.uid, now));
-        let mut pass = Self {
-            desired: Desired::Absent(Deletion::default()),
-            shape: None,
-            secret_name: String::new(),
-            place: String::new(),
-            observed: Observed::begin(facts, observed::Secret::Absent, BTreeMap::new(), pending),
+        let cooldown = pending.cooldown(&facts.uid, now);
+        let pending = pending.pending(&facts.uid);
+        let Reading { desired, shape, secret_name, managed_keys } = surroundings.read(&object);
+        let view = |metadata| view_metadata(metadata, &facts.uid, &facts.recorded, shape.as_ref());
+        let Located { secret, place, leftover } = situation::locate(view(secret), view(former));
+        // An object that asks to be checked now is not judged by an earlier listing.
+        let remote = if object::reconcile_requested(&object) {
+            BTreeMap::new()
+        } else {
+            surroundings.relevant(&facts, &secret, &pending, &desired)
+        };
+        let project = surroundings.project_facts();
+        Self {
+            place: name_of(place, &secret_name, &object),
+            observed: Observed::begin(Beginning {
+                object: facts,
+                secret,
+                leftover,
+                remote,
+                pending,
+                cooldown,
+                project,
+            }),
+            object,
+            desired,
+            shape,
+            secret_name,
+            managed_keys,
             status_written: false,
             superseded: Superseded::default(),
-            managed_keys: BTreeSet::new(),
-            object: object.clone(),
-            resolution,
-            cluster,
-            default_policy,
+            surroundings,
             now,
-        };
-        pass.observed.cooldown = cooldown;
-        pass.observed.may_adopt = resolution.may_adopt;
-        pass.take(object);
-        let view = |metadata| {
-            let facts = &pass.observed.object;
-            view_metadata(metadata, &facts.uid, &facts.recorded, pass.shape.as_ref())
-        };
-        let (wanted, former) = (view(secret), view(former));
-        pass.see(wanted, former);
-        // An object that asks to be looked at now is not judged by an earlier listing.
-        if let Some(project) = pass.project().filter(|_| !object::reconcile_requested(&pass.object)) {
-            pass.observed.remote = pass.relevant(project);
         }
-        pass
     }
 
-    /// Goes on with the Secrets as they were seen.
-    fn see(&mut self, wanted: observed::Secret, former: observed::Secret) {
-        (self.observed.secret, self.observed.leftover) = self.locate(wanted, former);
-    }
-
-    /// The Secret to go by, whose place the pass remembers, and the version of the one that is left over.
-    pub(super) fn locate(
-        &mut self,
-        wanted: observed::Secret,
-        former: observed::Secret,
-    ) -> (observed::Secret, Option<Version>) {
-        let (secret, place, leftover) = settle_place(wanted, former);
-        self.place = match (place, former_secret_name(&self.object)) {
-            (Place::Former, Some(former)) => former.to_owned(),
-            (Place::Former | Place::Wanted, _) => self.secret_name.clone(),
-        };
-        (secret, leftover)
-    }
-
-    fn project(&self) -> Option<&'a ProjectClient> {
-        self.resolution.project.as_deref()
+    /// The Secret to go by, whose place the pass remembers.
+    pub(super) fn locate(&mut self, wanted: observed::Secret, former: observed::Secret) -> Located {
+        let located = situation::locate(wanted, former);
+        self.place = name_of(located.place, &self.secret_name, &self.object);
+        located
     }
 
     /// Goes on with the object as it was read or written last.
     pub(super) fn take(&mut self, object: OAuthClient) {
-        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-        let present = Present::read(&object.spec, &namespace, &name);
-        self.secret_name = secret_name(&object);
-        self.shape = match (&present, self.project()) {
-            (Ok(present), Some(project)) => Shape::new(
-                &object,
-                present,
-                Endpoints {
-                    project_id: &project.project_id,
-                    authorize_url: &project.authorize_url,
-                    token_url: &project.token_url,
-                    owned: self.is_owned(&object, &present.lifecycle),
-                },
-            ),
-            (Ok(_) | Err(_), _) => None,
-        };
-        let uid = Uid::new(object.metadata.uid.as_deref().unwrap_or_default());
-        self.desired = match present {
-            _ if object.metadata.deletion_timestamp.is_some() => Desired::Absent(self.leaving(&object)),
-            Ok(present) => {
-                self.managed_keys = present.settings.metadata.keys().cloned().collect();
-                let owner = Owner { cluster: self.cluster.clone(), namespace, name, uid };
-                let Lifecycle { adopt, on_loss, suspended, .. } = present.lifecycle;
-                Desired::Present(Box::new(Wanted {
-                    settings: present.settings,
-                    owner,
-                    policy: self.leaving(&object).policy,
-                    adopt,
-                    on_loss,
-                    suspended,
-                    secret_name: present.secret.name,
-                }))
-            }
-            Err(invalid) => Desired::Invalid(Failure::stalled(Reason::InvalidSpec, invalid.to_string())),
-        };
-        self.observed.project = self.why_no_project(&object);
+        let Reading { desired, shape, secret_name, managed_keys } = self.surroundings.read(&object);
         if self.object.metadata.resource_version != object.metadata.resource_version {
             let version = self.object.metadata.resource_version.as_deref().unwrap_or_default();
             self.superseded.objects.insert(Version::new(version));
         }
-        self.object = object;
-    }
-
-    /// What becomes of the client with the object, whether or not its spec is valid.
-    fn leaving(&self, object: &OAuthClient) -> Deletion {
-        let policy = match object.spec.deletion_policy.as_deref() {
-            Some("Delete") => Policy::Delete,
-            Some("Retain") => Policy::Retain,
-            Some(_) | None if is_adopted(object) => Policy::Retain,
-            Some(_) | None => self.default_policy,
-        };
-        // Nothing may be written while it is suspended, so nothing can be deleted.
-        let suspended = object.spec.suspend == Some(true) && object.metadata.deletion_timestamp.is_some();
-        let policy = if suspended { Policy::Retain } else { policy };
-        Deletion { policy, forced: object::is_forced(object) }
-    }
-
-    /// Whether the Secret goes with the object: not where the garbage collector could take it before its time.
-    fn is_owned(&self, object: &OAuthClient, lifecycle: &Lifecycle) -> bool {
-        self.leaving(object).policy == Policy::Delete && !lifecycle.suspended && !is_adopted(object)
+        (self.desired, self.shape, self.secret_name) = (desired, shape, secret_name);
+        (self.managed_keys, self.object) = (managed_keys, object);
     }
 
     /// The version of the Secret that the pass knows of.
@@ -247,25 +241,9 @@ impl<'a> Pass<'a> {
         self.observed.secret.stored().map(|stored| stored.version.clone())
     }
 
-    /// Why the project may not be used for this object.
-    fn why_no_project(&self, object: &OAuthClient) -> Option<Failure> {
-        let pinned = object.status.as_ref().and_then(|status| status.project_id.as_deref());
-        match (self.project(), pinned) {
-            (Some(project), Some(pinned)) if project.project_id != pinned => Some(Failure::stalled(
-                Reason::ProjectMismatch,
-                format!(
-                    "the client lives in project {pinned}, but the key or the spec now names project {}; put the former \
-                     key or projectId back, or delete this OAuthClient and create it anew",
-                    project.project_id
-                ),
-            )),
-            _ => self.resolution.failure.clone(),
-        }
-    }
-
     pub(super) fn without_project(&self) -> Failure {
         let nothing_known = || Failure::retry(Reason::ProjectNotReady, "the project cannot be used right now");
-        self.observed.project.clone().unwrap_or_else(nothing_known)
+        self.observed.project_failure().unwrap_or_else(nothing_known)
     }
 
     /// The facts of the object as it stands.
@@ -274,20 +252,9 @@ impl<'a> Pass<'a> {
     }
 
     /// The clients of the project that matter to this object, as last listed.
-    pub(super) fn relevant(&self, project: &ProjectClient) -> BTreeMap<ClientId, Remote> {
-        let object = &self.observed.object;
-        let stored = match &self.observed.secret {
-            observed::Secret::Absent => None,
-            observed::Secret::Foreign(foreign) => foreign.former.as_ref().map(|(client_id, _)| client_id),
-            observed::Secret::Ours(stored) => stored.client_id.as_ref(),
-        };
-        let adopted = match &self.desired {
-            Desired::Present(wanted) => wanted.adopt.as_ref().map(|adopt| &adopt.client_id),
-            Desired::Invalid(_) | Desired::Absent(_) => None,
-        };
-        let retiring = object.recorded.retiring.iter().map(|former| &former.client_id);
-        let named = retiring.chain(&object.recorded.client_id).chain(stored).chain(adopted);
-        project.snapshot.relevant(named.chain(self.observed.pending.client_id()), &object.uid)
+    pub(super) fn relevant(&self) -> BTreeMap<ClientId, Remote> {
+        let Observed { object, secret, pending, .. } = &self.observed;
+        self.surroundings.relevant(object, secret, pending, &self.desired)
     }
 
     /// How the pass ends, for [`report`].
@@ -298,41 +265,12 @@ impl<'a> Pass<'a> {
             object: &self.object,
             record,
             deleting: self.object.metadata.deletion_timestamp.is_some(),
-            project_id: self.project().map(|project| project.project_id.as_str()),
+            project_id: self.surroundings.project().map(|project| project.project_id.as_str()),
             secret_name: Some(&self.secret_name),
             managed_metadata_keys: &self.managed_keys,
-            matches: self.matches(),
+            matches: situation::matches(&self.desired, &self.observed),
             replaced: recorded.is_some() && published.is_some() && recorded != published,
             now: self.now,
-        }
-    }
-
-    /// Whether the recorded client and its Secret are as they were applied, as far as the pass knows: not, only on
-    /// proof.
-    fn matches(&self) -> bool {
-        let recorded = &self.observed.object.recorded;
-        let Some(client_id) = &recorded.client_id else {
-            return false;
-        };
-        let published = self.observed.secret.stored().is_some_and(|stored| match stored.credential {
-            Credential::Unread | Credential::AsRecorded => true,
-            Credential::Other(_) | Credential::Broken => false,
-        });
-        (published || recorded.is_secretless()) && self.client_matches(client_id)
-    }
-
-    fn client_matches(&self, client_id: &ClientId) -> bool {
-        let recorded = &self.observed.object.recorded;
-        let client = match self.observed.remote.get(client_id) {
-            Some(Remote::Absent | Remote::Deleted) => return false,
-            Some(Remote::Listed(client) | Remote::PutIgnored(client) | Remote::Read(client)) => client,
-            Some(Remote::Missing(_)) | None => return true,
-        };
-        match (&self.desired, &self.observed.object.token) {
-            (Desired::Present(wanted), Some(token)) => {
-                wanted.change(client, &recorded.managed_keys, token, recorded.adopted).is_none()
-            }
-            (Desired::Present(_) | Desired::Invalid(_) | Desired::Absent(_), _) => true,
         }
     }
 
@@ -347,11 +285,4 @@ impl<'a> Pass<'a> {
             })
         })
     }
-}
-
-/// Whether the client existed before the object took it over. (The marker knows it as well, but a deletion has to know it
-/// without asking.)
-fn is_adopted(object: &OAuthClient) -> bool {
-    let remembered = object.status.as_ref().is_some_and(|status| status.adopted == Some(true));
-    remembered || object.spec.adopt.is_some()
 }

@@ -7,22 +7,19 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::decide::client::object::PAUSE;
 use crate::decide::client::observed::{Cooldown, Pending};
+use crate::decide::client::posts::Posts;
 use crate::decide::failure::Failure;
 use crate::decide::id::{ClientId, CredentialDigest, Token, Uid};
 use crate::decide::marker::Origin;
 use crate::secret::{self, ClientSecret};
 
-/// After so many POSTs in a row without a usable answer the next one waits for an hour.
-const MOST_USELESS: u32 = 3;
-const LONG_PAUSE: Duration = Duration::from_secs(60 * 60);
-
 /// What this process holds, and when it last POSTed, by the object's uid.
 #[derive(Debug, Default)]
 pub struct PendingStore {
     holdings: Mutex<HashMap<Uid, Entry>>,
-    posted: Mutex<HashMap<Uid, Posted>>,
+    /// The last POST for each object that had a client already, and the row that it is in.
+    posted: Mutex<HashMap<Uid, (Timestamp, Posts)>>,
 }
 
 #[derive(Debug)]
@@ -32,18 +29,10 @@ enum Entry {
     Keyless { client_id: ClientId, failure: Failure },
 }
 
-/// The POSTs for an object that had a client already.
-#[derive(Clone, Copy, Debug)]
-struct Posted {
-    last: Timestamp,
-    /// How many in a row had no usable answer.
-    useless: u32,
-}
-
 impl PendingStore {
     /// What is held for the object, without the secret.
     #[must_use]
-    pub fn held(&self, uid: &Uid) -> Pending {
+    pub fn pending(&self, uid: &Uid) -> Pending {
         match self.open().get(uid) {
             None => Pending::Nothing,
             Some(Entry::Unspent(token)) => Pending::Unspent(token.clone()),
@@ -101,24 +90,17 @@ impl PendingStore {
     /// A POST went out for an object that has a client already; `useful`: it was answered with a client and its secret.
     pub fn posted(&self, uid: &Uid, useful: bool, now: Timestamp) {
         let mut posted = self.posted.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = posted.get(uid).map_or(0, |posted| posted.useless);
-        let useless = if useful { 0 } else { before.saturating_add(1) };
-        posted.insert(uid.clone(), Posted { last: now, useless });
+        let (_, posts) = posted.get(uid).copied().unwrap_or((now, Posts::default()));
+        posted.insert(uid.clone(), (now, posts.and(useful)));
     }
 
-    /// What those POSTs bar.
+    /// Whether those POSTs let the process POST again.
     #[must_use]
     pub fn cooldown(&self, uid: &Uid, now: Timestamp) -> Cooldown {
         let posted = self.posted.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(Posted { last, useless }) = posted.get(uid) else { return Cooldown::None };
-        let ago = Duration::try_from(now.duration_since(*last)).unwrap_or_default();
-        if *useless >= MOST_USELESS && ago < LONG_PAUSE {
-            Cooldown::Long
-        } else if ago < PAUSE {
-            Cooldown::Short
-        } else {
-            Cooldown::None
-        }
+        posted.get(uid).map_or(Cooldown::None, |(last, posts)| {
+            posts.cooldown(Duration::try_from(now.duration_since(*last)).unwrap_or_default())
+        })
     }
 
     /// Forgets all objects but these.
@@ -144,22 +126,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_post_bars_the_next_for_ten_minutes_and_three_without_use_for_an_hour() {
+    fn what_is_remembered_of_posts_goes_with_the_object() {
         let (pending, uid) = (PendingStore::default(), Uid::new("u"));
         let at = |minute: i64| Timestamp::from_second(60 * minute).unwrap();
         assert_eq!(pending.cooldown(&uid, at(0)), Cooldown::None);
-        pending.posted(&uid, true, at(0));
-        assert_eq!([pending.cooldown(&uid, at(9)), pending.cooldown(&uid, at(10))], [Cooldown::Short, Cooldown::None]);
-        for minute in [10, 20, 30] {
+        for minute in [0, 10, 20] {
             pending.posted(&uid, false, at(minute));
         }
-        assert_eq!([pending.cooldown(&uid, at(89)), pending.cooldown(&uid, at(90))], [Cooldown::Long, Cooldown::None]);
-        pending.posted(&uid, true, at(90));
-        assert_eq!(
-            [pending.cooldown(&uid, at(91)), pending.cooldown(&uid, at(100))],
-            [Cooldown::Short, Cooldown::None]
-        );
+        assert_eq!([pending.cooldown(&uid, at(79)), pending.cooldown(&uid, at(80))], [Cooldown::Long, Cooldown::None]);
         pending.keep(&HashSet::new());
-        assert_eq!(pending.cooldown(&uid, at(91)), Cooldown::None);
+        assert_eq!(pending.cooldown(&uid, at(21)), Cooldown::None);
     }
 }

@@ -40,7 +40,7 @@ pub(super) struct Shared {
     pub(super) declared: Arc<super::DeclaredProjects>,
     pub(super) default_policy: Policy,
     pub(super) pending: PendingStore,
-    pub(super) definitions: CrdReader,
+    pub(super) crd: CrdReader,
     pub(super) memory: Memory,
     pub(super) metrics: Metrics,
 }
@@ -178,7 +178,7 @@ impl Context {
             secrets: Api::namespaced(shared.requests.clone(), &namespace),
             project: resolution.project.as_deref(),
             pending: &shared.pending,
-            definitions: &shared.definitions,
+            crd: &shared.crd,
             projects: &shared.projects,
             requests: &shared.requests,
         };

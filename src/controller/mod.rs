@@ -126,7 +126,7 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         declared: Arc::clone(&declared),
         default_policy: config.default_deletion_policy,
         pending: PendingStore::default(),
-        definitions: CrdReader::new(requests.clone()),
+        crd: CrdReader::new(requests.clone()),
         memory: Memory::default(),
         metrics: metrics.clone(),
     });

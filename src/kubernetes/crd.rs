@@ -23,7 +23,7 @@ impl CrdReader {
     }
 
     /// How it was at some time after this was asked; `None`: the API server does not tell.
-    pub async fn ask(&self) -> Option<CrdState> {
+    pub async fn check(&self) -> Option<CrdState> {
         self.single_flight.share(async || crd_state(&self.requests).await).await
     }
 }

@@ -60,7 +60,7 @@ pub fn wastes_little(world: &World) -> bool {
     };
     let ours = |uid| uid == &declared.object.uid;
     let count = world.remote.values().filter(|it| it.marker.as_ref().is_some_and(|it| ours(&it.owner.uid))).count();
-    count <= 3 + usize::from(world.came_late)
+    count <= 3 + usize::from(world.came_late) + usize::from(world.forgotten)
 }
 
 /// Whether a step writes anything anywhere.
@@ -72,6 +72,6 @@ pub fn has_effect(step: &Step) -> bool {
         Step::ReleaseSecret { .. } | Step::Abandon { .. } => true,
         Step::WriteIntent { .. } | Step::Post { .. } | Step::Publish { .. } | Step::MoveToken { .. } => true,
         Step::Reshape { .. } | Step::Put { .. } | Step::Delete { .. } | Step::Record(_) => true,
-        Step::StrikeUnknown { .. } | Step::RemoveFinalizer { .. } => true,
+        Step::AddFinalizer { .. } | Step::StrikeUnknown { .. } | Step::RemoveFinalizer { .. } => true,
     }
 }

@@ -24,6 +24,7 @@ pub enum Event {
     /// With a fence out: the operator takes ownership off the Secret too late.
     OwnerOffLate,
     OverlapEnds,
+    TimePasses,
     SweepBegins,
     SweepJudges,
     SweepActs,
@@ -42,7 +43,12 @@ impl Event {
             | Self::Carry(who, _)
             | Self::Crash(who) => Some(*who),
             Self::CommitLate(_) | Self::CollectGarbage(_) | Self::StripOwners | Self::OwnerOffLate => None,
-            Self::OverlapEnds | Self::SweepBegins | Self::SweepJudges | Self::SweepActs | Self::User(_) => None,
+            Self::OverlapEnds
+            | Self::TimePasses
+            | Self::SweepBegins
+            | Self::SweepJudges
+            | Self::SweepActs
+            | Self::User(_) => None,
         }
     }
 }
@@ -112,6 +118,9 @@ fn of_surroundings(world: &World, events: &mut Vec<Event>) {
     if declared.is_some_and(|declared| declared.object.recorded.retiring.iter().any(|old| !old.due)) {
         events.push(Event::OverlapEnds);
     }
+    if world.budget.time > 0 && world.time_matters() {
+        events.push(Event::TimePasses);
+    }
     match &world.sweep {
         Sweep::Idle if world.budget.sweeps > 0 => events.push(Event::SweepBegins),
         Sweep::Idle => {}
@@ -150,6 +159,10 @@ pub fn happen(world: &mut World, event: &Event) {
         Event::StripOwners => world.strip_owners(),
         Event::OwnerOffLate => world.owner_off_late(),
         Event::OverlapEnds => world.overlap_ends(),
+        Event::TimePasses => {
+            world.budget.time -= 1;
+            world.time_passes();
+        }
         Event::SweepBegins => {
             world.budget.sweeps -= 1;
             world.sweep_begins();

@@ -153,6 +153,11 @@ fn every_interleaving_keeps_the_invariants() {
 }
 
 #[test]
+fn every_act_of_people_during_every_phase_keeps_the_invariants() {
+    explore_all(&chosen(&scenarios::acts_during_phases()), 0);
+}
+
+#[test]
 #[ignore = "takes many minutes; `make model` runs it"]
 fn deeper_bounds_keep_the_invariants() {
     explore_all(&chosen(DEEP), 0);

@@ -34,11 +34,17 @@ pub const QUIET: Budget = Budget {
     limit: None,
     apart: false,
     solo: false,
+    brakes: false,
+    time: 0,
 };
 pub const THREE: Budget = Budget { passes: 3, ..QUIET };
 const CRASH: Budget = Budget { crashes: 1, ..QUIET };
 const APART: Budget = Budget { apart: true, ..QUIET };
 const LOST: Budget = Budget { lost_answers: 1, ..QUIET };
+/// What was just replaced or POSTed is not POSTed again before time has passed.
+pub const BRAKES: Budget = Budget { brakes: true, ..QUIET };
+/// One operator, so that more may happen to it.
+const SOLO: Budget = Budget { solo: true, brakes: true, time: 1, ..QUIET };
 
 pub const PLAIN: Spec = Spec { variant: 0, policy: None, adopts: Adoption::No, suspended: false, name: 0 };
 pub const RETAIN: Spec = Spec { policy: Some(Policy::Retain), ..PLAIN };
@@ -182,6 +188,20 @@ pub const USUAL: &[Scenario] = &[
         PLAIN,
         Budget { passes: 1, ..CRASH }.with(AlterBoth, 1),
     ),
+    scenario("new; kubectl replace twice", New, PLAIN, QUIET.with(Replace, 2)),
+    scenario("at rest; rotated, kubectl replace", AtRest, PLAIN, BRAKES.with(AskForRotation, 1).with(Replace, 1)),
+    scenario(
+        "at rest; one operator, rotated, kubectl replace twice, three answers lost",
+        AtRest,
+        PLAIN,
+        Budget { passes: 4, lost_answers: 3, ..SOLO }.with(AskForRotation, 1).with(Replace, 2),
+    ),
+    scenario(
+        "at rest; one operator, rotated twice, Secret altered",
+        AtRest,
+        PLAIN,
+        Budget { passes: 4, lost_answers: 1, ..SOLO }.with(AskForRotation, 2).with(AlterSecret, 1),
+    ),
     scenario(
         "new; one operator, five passes, four answers lost, a limit of three",
         New,
@@ -227,3 +247,30 @@ pub const DEEP: &[Scenario] = &[
     ),
     scenario("at rest; Secret deleted, then deleted", AtRest, PLAIN, QUIET.with(DeleteSecret, 1).with(Delete, 1)),
 ];
+
+/// What is under way while people act, and the deed that starts it.
+const PHASES: [(&str, From, Spec, Option<UserAction>); 6] = [
+    ("create", New, PLAIN, None),
+    ("rotation", AtRest, PLAIN, Some(AskForRotation)),
+    ("replacement", AtRest, PLAIN, Some(DeleteSecret)),
+    ("adoption", New, ADOPT, None),
+    ("rename", AtRest, PLAIN, Some(RenameSecret)),
+    ("release", AtRest, RETAIN, Some(Delete)),
+];
+
+/// Every act of people during every phase: one operator, an answer lost.
+pub fn acts_during_phases() -> Vec<Scenario> {
+    let phases = PHASES.into_iter().flat_map(|phase| UserAction::ALL.map(|action| (phase, action)));
+    let possible = phases.filter(|((phase, ..), action)| !BEYOND_THE_PROMISE.contains(&(*phase, *action)));
+    let scenario = |((phase, from, spec, start), action): ((&str, From, Spec, Option<UserAction>), UserAction)| {
+        let budget = Budget { passes: 3, lost_answers: 1, ..SOLO };
+        let budget = start.map_or(budget, |start| budget.with(start, 1));
+        let times = if start == Some(action) { 2 } else { 1 };
+        let name = Box::leak(format!("{phase}; {action:?}").into_boxed_str());
+        Scenario { name, from, spec, budget: budget.with(action, times).with(Create, 1) }
+    };
+    possible.map(scenario).collect()
+}
+
+/// What docs/model.md names as beyond the promise.
+const BEYOND_THE_PROMISE: &[(&str, UserAction)] = &[];

@@ -14,12 +14,16 @@ mod spec;
 mod sweep;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 pub use meshagent_operator::decide::client::next::Step;
-use meshagent_operator::decide::client::next::{Desired, next};
+use meshagent_operator::decide::client::next::{Deletion, Desired, next};
+use meshagent_operator::decide::client::object::PAUSE;
 use meshagent_operator::decide::client::observed::{
-    CrdState, Object, Observed, Pending, Recorded, RemoteClient, Replaced, Secret,
+    Beginning, Cooldown, CrdState, Object, Observed, Pending, ProjectFacts, ProjectState, Recorded, Remote,
+    RemoteClient, Replaced,
 };
+use meshagent_operator::decide::client::posts::{LONG_PAUSE, Posts};
 use meshagent_operator::decide::id::{ClientId, Token, Uid, Version};
 use meshagent_operator::decide::settings::Settings;
 
@@ -32,7 +36,7 @@ pub use spec::{Adoption, NAMES, Spec};
 pub use sweep::Sweep;
 
 use super::shared::Shared;
-use secrets::locate;
+use secrets::{Whereabouts, locate};
 
 /// A fence that can be taken out, to show that a property falls without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,8 +59,16 @@ pub enum Fence {
     SecretVouches,
     /// The object's ownership is taken off the Secret before the finalizer goes.
     OwnerOffFirst,
-    /// Before a deletion it is asked whether the definition is being deleted.
+    /// Before a deletion the pass checks whether the CRD is being deleted.
     CheckCrd,
+    /// The object owns its Secret only if the Secret is to go with it.
+    OwnsSecret,
+    /// What becomes of the client is decided by the policy.
+    Deletion,
+    /// The Secret is looked for under its former name as well.
+    Locate,
+    /// An altered credential is noticed.
+    View,
 }
 
 /// How much of everything may happen.
@@ -74,6 +86,10 @@ pub struct Budget {
     pub apart: bool,
     /// Whether there is one operator only, so that more may go wrong.
     pub solo: bool,
+    /// Whether replacements and POSTs delay the next, until time passes.
+    pub brakes: bool,
+    /// How often time passes: a cooldown ends, and the last replacement is further ago.
+    pub time: u8,
 }
 
 impl Budget {
@@ -103,6 +119,8 @@ pub struct Operator {
     pub cached_secrets: Secrets,
     pub cached_remote: Shared<Clients>,
     pub pending: Option<Shared<Pending>>,
+    /// Its POSTs for an object that had a client, and how long ago the last was.
+    pub posted: Option<(Posts, Duration)>,
     pub pass: Option<Shared<Pass>>,
 }
 
@@ -117,7 +135,7 @@ pub struct Pass {
     /// What it does next.
     pub step: Step,
     /// With the fence `ListBeforeRead` out: what was read before the listing instead of after it.
-    pub read_too_early: Option<(Option<Object>, Secret, usize, Option<Version>)>,
+    pub read_too_early: Option<(Option<Object>, Whereabouts)>,
 }
 
 /// Clients at MeshAgent.
@@ -139,6 +157,12 @@ pub struct World {
     pub budget: Budget,
     pub posted: Shared<BTreeSet<Token>>,
     pub deleted_in_studio: BTreeSet<ClientId>,
+    /// Tokens of unknown outcome that `kubectl replace` took off the object.
+    pub forgotten: u8,
+    /// Clients that stood in the Secret of an object that had a client before.
+    pub stood: BTreeSet<ClientId>,
+    /// Somebody changed the policy, or suspended: what the garbage collector takes meanwhile is a matter of luck.
+    pub policy_changed: bool,
     /// Clients whose marker somebody erased.
     pub erased: BTreeSet<ClientId>,
     /// What a released object left behind last.
@@ -183,6 +207,9 @@ impl World {
             budget,
             posted: Shared::default(),
             deleted_in_studio: BTreeSet::new(),
+            forgotten: 0,
+            stood: BTreeSet::new(),
+            policy_changed: false,
             erased: BTreeSet::new(),
             left: None,
             deleted_on_purpose: false,
@@ -263,20 +290,23 @@ impl World {
         let operator = &mut self.operators[who];
         let Some(cached) = operator.cached.clone() else { return };
         let Declared { object, deletion, spec } = Declared::clone(&cached);
-        let (secret, place, leftover) = locate(&operator.cached_secrets, &object, &spec, false);
+        let cooldown = operator.cooldown();
         let pending = operator.pending.take().map_or(Pending::Nothing, |pending| Pending::clone(&pending));
-        let cached_remote = operator.cached_remote.clone();
-        let remote = self.listed(&cached_remote, &object, &spec, &secret);
-        let mut observed = Observed::begin(object, secret, remote, pending);
-        observed.leftover = leftover;
-        observed.may_adopt = true;
+        let (cached_secrets, cached_remote) = (operator.cached_secrets.clone(), operator.cached_remote.clone());
+        let Whereabouts { secret, place, leftover } = locate(self, &cached_secrets, &object, &spec, false);
+        let project = ProjectFacts { id: None, state: ProjectState::Usable { may_adopt: true } };
+        let remote = BTreeMap::new();
+        let observed = Observed::begin(Beginning { object, secret, leftover, remote, pending, cooldown, project });
         let deleting = deletion.is_some();
-        self.go_on(who, Pass { observed, deleting, spec, place, step: Step::Rest, read_too_early: None });
+        let mut pass = Pass { observed, deleting, spec, place, step: Step::Rest, read_too_early: None };
+        let listed = self.listed(&cached_remote, &pass);
+        pass.observed.remote = listed.into_iter().map(|(id, client)| (id, Remote::Listed(client))).collect();
+        self.go_on(who, pass);
     }
 
     /// Decides the next step of a pass; one that rests ends, and what it holds stays with the process.
     fn go_on(&mut self, who: usize, mut pass: Pass) {
-        pass.step = next(&pass.desired(), &pass.observed);
+        pass.step = next(&pass.desired(self), &pass.observed);
         let operator = &mut self.operators[who];
         if pass.step != Step::Rest {
             operator.pass = Some(Shared::new(pass));
@@ -321,6 +351,32 @@ impl World {
         }
         self.operators[who].pass = None;
         self.operators[who].pending = None;
+        self.operators[who].posted = None;
+    }
+
+    /// Whether there is anything that time would change.
+    pub fn time_matters(&self) -> bool {
+        let recent = self.declared.as_ref().is_some_and(|declared| declared.object.replaced != Replaced::LongAgo);
+        recent || self.operators.iter().any(|operator| operator.posted.is_some())
+    }
+
+    /// Ten minutes pass, or an hour; and the last replacement is further ago.
+    pub fn time_passes(&mut self) {
+        for operator in &mut self.operators {
+            operator.posted = match operator.posted.take() {
+                Some((posts, Duration::ZERO)) if posts.cooldown(PAUSE) != Cooldown::None => Some((posts, PAUSE)),
+                Some((posts, PAUSE)) if posts.cooldown(LONG_PAUSE) == Cooldown::None => None,
+                Some(_) | None => None,
+            };
+        }
+        if let Some(declared) = &mut self.declared {
+            declared.change(|declared| {
+                declared.object.replaced = match declared.object.replaced {
+                    Replaced::JustNow => Replaced::WithinOverlap,
+                    Replaced::WithinOverlap | Replaced::LongAgo => Replaced::LongAgo,
+                };
+            });
+        }
     }
 
     pub fn commit_late(&mut self, client_id: &ClientId) {
@@ -344,18 +400,22 @@ impl World {
 
 impl Pass {
     /// What the pass believes is asked for.
-    fn desired(&self) -> Desired {
-        let adopted = self.observed.object.recorded.adopted;
-        if self.deleting {
-            Desired::Absent(self.spec.leaving(adopted))
-        } else {
-            Desired::Present(Box::new(self.spec.wanted(&self.observed.object.uid, adopted)))
+    pub fn desired(&self, world: &World) -> Desired {
+        let Object { uid, recorded, .. } = &self.observed.object;
+        match self.spec.desired(uid, recorded.adopted, self.deleting) {
+            Desired::Absent(_) if !world.intact(Fence::Deletion) => Desired::Absent(Deletion::default()),
+            desired => desired,
         }
     }
 }
 
 impl Operator {
-    /// Whether it holds a client that is not published yet.
+    /// Whether its POSTs let it POST again.
+    pub fn cooldown(&self) -> Cooldown {
+        self.posted.map_or(Cooldown::None, |(posts, ago)| posts.cooldown(ago))
+    }
+
+    /// Whether it has a client that is not published yet.
     pub fn has_credential(&self) -> bool {
         let pending = self.pass.as_ref().map(|pass| &pass.observed.pending).or(self.pending.as_deref());
         pending.is_some_and(|pending| pending.client_id().is_some())

@@ -21,8 +21,8 @@ impl Executor<'_> {
     pub(in crate::client) async fn list(&self, pass: &Pass<'_>) -> Result<Answer, Box<Answer>> {
         let project = self.reach(pass)?;
         project.snapshot.list(&project.api).await.map_err(failed)?;
-        let relevant = pass.relevant(project);
-        let listed = relevant.into_iter().filter_map(|(client_id, known)| Some((client_id, known.client()?.clone())));
+        let listed =
+            pass.relevant().into_iter().filter_map(|(client_id, known)| Some((client_id, known.client()?.clone())));
         Ok(Answer::Listing(listed.collect()))
     }
 

@@ -2,16 +2,16 @@
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Executor;
 use crate::api::Reason;
-use crate::api::names::MANAGER;
+use crate::api::names::{CLIENT_ID_ANNOTATION, CREATE_TOKEN_ANNOTATION, MANAGER};
 use crate::client::pass::{Pass, former_secret_name};
 use crate::decide::client::desired::lifecycle::CredentialRef;
 use crate::decide::client::next::{Desired, SecretWrite};
 use crate::decide::client::observed::{self, Answer, Stored};
-use crate::decide::client::secret;
+use crate::decide::client::secret::{self, view};
 use crate::decide::failure::Failure;
 use crate::decide::id::{ClientId, Token, Version};
 use crate::decide::marker::Origin;
@@ -19,11 +19,53 @@ use crate::kubernetes::{KubernetesError, within};
 use crate::secret::ClientSecret;
 
 impl Executor<'_> {
+    pub(in crate::client) async fn get_secret(&self, name: &str) -> Result<Option<Secret>, KubernetesError> {
+        match within("read the Secret", self.secrets.get(name)).await {
+            Ok(secret) => Ok(Some(secret)),
+            Err(error) if error.proves_absence_of::<Secret>(name) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(in crate::client) async fn read_secret(&self, pass: &Pass<'_>) -> Answer {
+        match self.get_secret(&pass.place).await {
+            Ok(Some(secret)) => {
+                let object = &pass.observed.object;
+                match view(Some(&secret), &object.uid, &object.recorded, pass.shape.as_ref()) {
+                    // Another version than the pass knows of may have another token as well.
+                    observed::Secret::Ours(stored) if pass.secret_version().as_ref() == Some(&stored.version) => {
+                        Answer::Data(stored.credential, stored.in_shape)
+                    }
+                    observed::Secret::Ours(_) | observed::Secret::Absent | observed::Secret::Foreign(_) => {
+                        Answer::Conflict
+                    }
+                }
+            }
+            Ok(None) => Answer::Conflict,
+            Err(error) => Answer::Failed(error.of_object()),
+        }
+    }
+
+    /// Writes the object's fresh token into the Secret, whose credential stays.
+    pub(in crate::client) async fn move_token(
+        &self,
+        pass: &Pass<'_>,
+        token: &Token,
+        client_id: &ClientId,
+        version: &Version,
+    ) -> Answer {
+        self.pending.forget(&pass.observed.object.uid);
+        // If only the annotation of the client is gone, the Secret would not count without it.
+        let annotations = json!({ CREATE_TOKEN_ANNOTATION: token.as_str(), CLIENT_ID_ANNOTATION: client_id.as_str() });
+        let patch = json!({ "metadata": { "resourceVersion": version.as_str(), "annotations": annotations } });
+        self.patch_secret(pass, "move the token of the Secret", &patch).await
+    }
+
     pub(in crate::client) async fn dry_run_secret(&self, pass: &Pass<'_>, write: &SecretWrite) -> Answer {
-        let Ok(placeholder) = ClientSecret::new("rehearsal") else {
+        let Ok(placeholder) = ClientSecret::new("dry-run") else {
             return Answer::DryRunPassed;
         };
-        let (client_id, token) = (ClientId::new("rehearsal"), Token::new("rehearsal"));
+        let (client_id, token) = (ClientId::new("dry-run"), Token::new("dry-run"));
         match self.write_secret(pass, &client_id, &token, &placeholder, write, true).await {
             Ok(_) => Answer::DryRunPassed,
             Err(answer) => *answer,
@@ -181,7 +223,7 @@ impl Executor<'_> {
             Err(error) => return Answer::Failed(error.of_object()),
         };
         let patch = secret::leaving(version, &pass.observed.object.uid, retained, present.as_ref());
-        self.patch_secret(pass, "leave the Secret behind", &patch).await
+        self.patch_secret(pass, "release the Secret", &patch).await
     }
 
     async fn get_secret_if(&self, needed: bool, name: &str) -> Result<Option<Secret>, KubernetesError> {
@@ -260,7 +302,7 @@ fn is_of(secret: &Secret, version: &Version) -> bool {
 fn stored(pass: &Pass<'_>, written: Result<Secret, KubernetesError>) -> Result<Stored, Box<Answer>> {
     let object = &pass.observed.object;
     match written {
-        Ok(secret) => match secret::view(Some(&secret), &object.uid, &object.recorded, pass.shape.as_ref()) {
+        Ok(secret) => match view(Some(&secret), &object.uid, &object.recorded, pass.shape.as_ref()) {
             observed::Secret::Ours(stored) => Ok(Stored { misplaced: pass.place != pass.secret_name, ..stored }),
             observed::Secret::Absent | observed::Secret::Foreign(_) => Err(Box::new(Answer::Conflict)),
         },

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::desired::lifecycle::{Adopt, OnLoss};
+use super::desired::{Lifecycle, Present};
 use super::observed::RemoteClient;
 use crate::decide::id::{ClientId, DriftDigest, Token};
 use crate::decide::marker::{Marker, Origin, Owner, Policy};
@@ -29,6 +30,21 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// The client that a valid spec asks for.
+    #[must_use]
+    pub fn new(present: &Present, owner: Owner, policy: Policy) -> Self {
+        let Lifecycle { adopt, policy: _, on_loss, suspended, overlap: _ } = &present.lifecycle;
+        Self {
+            settings: present.settings.clone(),
+            owner,
+            policy,
+            adopt: adopt.clone(),
+            on_loss: *on_loss,
+            suspended: *suspended,
+            secret_name: present.secret.name.clone(),
+        }
+    }
+
     /// The marker that a client made by the POST with this token bears.
     #[must_use]
     pub fn marker(&self, token: &Token) -> Marker {

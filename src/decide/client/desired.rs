@@ -10,10 +10,12 @@ use crate::api::{limits, names};
 use crate::decide::project::reference::ProjectRef;
 use crate::decide::settings::Settings;
 
+pub mod essentials;
 pub mod lifecycle;
 mod secret;
 
 pub use crate::decide::problem::{InvalidSpec, Problem};
+pub use essentials::Essentials;
 pub use lifecycle::Lifecycle;
 pub use secret::{SecretKeys, SecretLayout};
 
@@ -88,9 +90,10 @@ impl Present {
         let scopes = read_scopes(scopes.as_deref(), &mut problems);
         metadata.extend(branding.as_ref().map(|it| read_branding(it, &mut problems)).unwrap_or_default());
         metadata.extend(extra_metadata.as_ref().map(|it| read_extra_metadata(it, &mut problems)).unwrap_or_default());
-        let secret = SecretLayout::read(secret.as_ref(), name, &mut problems);
+        let essentials = Essentials::read(spec, name);
+        let secret = SecretLayout::read(secret.as_ref(), essentials.secret_name.clone(), &mut problems);
         let settings = Settings { redirect_uris, grant_types, response_types, scopes, metadata };
-        let lifecycle = Lifecycle::read(spec, &mut problems);
+        let lifecycle = Lifecycle::read(spec, &essentials, &mut problems);
         problems.or(Self { settings, secret, project, lifecycle })
     }
 }

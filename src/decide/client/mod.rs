@@ -6,7 +6,11 @@ pub mod desired;
 pub mod next;
 pub mod object;
 pub mod observed;
+pub mod posts;
 pub mod report;
 pub mod secret;
+pub mod situation;
+#[cfg(test)]
+mod testing;
 
 pub use next::{Desired, Step, next};

@@ -14,6 +14,8 @@ use crate::decide::id::{ClientId, CredentialDigest, DriftDigest, Token, Uid, Ver
 
 /// For so long after a replacement nothing is POSTed again, whatever the reason.
 pub const PAUSE: Duration = Duration::from_secs(10 * 60);
+/// How far the clocks of two replicas may be apart.
+const CLOCK_SKEW: Duration = Duration::from_secs(60);
 /// The finalizer of the API server's own for `--cascade=orphan`.
 const ORPHANING: &str = "orphan";
 
@@ -120,6 +122,7 @@ fn recorded(status: &OAuthClientStatus, now: Timestamp) -> Recorded {
         secret_name: stated(&status.secret_name).map(str::to_owned),
         adopted: status.adopted.unwrap_or(false),
         drift: stated(&status.persisting_drift).map(DriftDigest::new),
+        project_id: stated(&status.project_id).map(str::to_owned),
     }
 }
 
@@ -128,10 +131,14 @@ fn stated(text: &Option<String>) -> Option<&str> {
     text.as_deref().filter(|text| !text.is_empty())
 }
 
-/// A time ahead of our clock is taken as just now: to wait is the safe side.
+/// A time a little ahead of our clock is another replica's, taken as just now. One further ahead was written by a clock
+/// that was wrong: it says nothing, or the next replacement would wait until then.
 fn replaced(at: &Time, overlap: Duration, now: Timestamp) -> Replaced {
+    let ahead = Duration::try_from(at.0.duration_since(now)).unwrap_or_default();
     let ago = Duration::try_from(now.duration_since(at.0)).unwrap_or_default();
-    if ago < PAUSE {
+    if ahead > CLOCK_SKEW {
+        Replaced::LongAgo
+    } else if ago < PAUSE {
         Replaced::JustNow
     } else if ago < overlap {
         Replaced::WithinOverlap
@@ -208,6 +215,7 @@ mod tests {
             secret_name: Some("web-oauth".into()),
             adopted: Some(true),
             persisting_drift: Some("e".into()),
+            project_id: Some("p".into()),
             last_handled_rotate_at: Some(String::new()),
             ..OAuthClientStatus::default()
         });
@@ -225,6 +233,7 @@ mod tests {
                 secret_name: Some("web-oauth".into()),
                 adopted: true,
                 drift: Some(DriftDigest::new("e")),
+                project_id: Some("p".into()),
             },
             orphaning: true,
             rotation_asked: true,
@@ -268,6 +277,14 @@ mod tests {
         object.metadata.annotations = Some(BTreeMap::from([("meshagent.com/unknown-tokens".into(), text)]));
         assert_eq!(facts(&object, at(NOW)).unknown, tokens);
         assert_eq!(unknown_tokens_text(&BTreeSet::new()), "");
+    }
+
+    /// F10.
+    #[test]
+    fn a_replacement_in_the_future_delays_the_next_by_ten_minutes_and_a_replicas_skew_at_most() {
+        let ahead = |seconds: i64| replaced(&Time(at(NOW + seconds)), DEFAULT_OVERLAP, at(NOW));
+        assert_eq!(ahead(60), Replaced::JustNow, "the skew of another replica");
+        assert_eq!([ahead(61), ahead(200_000_000)], [Replaced::LongAgo; 2], "a clock that was wrong");
     }
 
     #[test]

@@ -1,21 +1,23 @@
-//! What one pass knows. Every fact names what it is about, so that none outlives its subject.
+//! What one pass knows: the fold of its answers. Every fact names what it is about, so that none outlives its subject.
 
 mod answer;
 mod facts;
+mod ownership;
 
 use std::collections::BTreeMap;
 
-use super::next::Step;
+use super::next::{SecretWrite, Step};
 use crate::api::Reason;
 use crate::decide::failure::Failure;
-use crate::decide::id::{ClientId, CredentialDigest, Token, Version};
+use crate::decide::id::{ClientId, Token, Version};
 use crate::decide::marker::Origin;
 
 pub use answer::Answer;
 pub use facts::{
-    Content, Cooldown, CrdState, Credential, Foreign, Object, Pending, Recorded, Remote, RemoteClient, Replaced,
-    Retiring, Secret, Stored,
+    Content, Cooldown, CrdState, Credential, FailedAt, Foreign, Object, Pending, ProjectFacts, ProjectState, Recorded,
+    Remote, RemoteClient, Replaced, Retiring, Secret, StepFailure, Stored,
 };
+pub use ownership::Ownership;
 
 /// The number of steps that a pass has absorbed: what was learnt at a higher tick was learnt later.
 pub type Tick = u32;
@@ -34,6 +36,8 @@ pub struct Observed {
     pub object_gone: bool,
     /// The Secret that the spec names, likewise.
     pub secret: Secret,
+    /// The Secret under its former name, once the credential is under the wanted one: it is to go.
+    pub leftover: Option<Version>,
     /// When object and Secret were last read from etcd, both together.
     pub live: Option<Tick>,
     /// Whether a write met a newer version than it named, so that nothing may be concluded before a live read.
@@ -44,17 +48,15 @@ pub struct Observed {
     pub remote: BTreeMap<ClientId, Remote>,
     /// When the last whole listing of the project with `Consistency: high` in this pass was begun.
     pub listing: Option<Tick>,
-    /// What this process holds for the object.
+    /// What this process has that no other has: an unspent token, or a credential that is not published.
     pub pending: Pending,
     /// How many intents this pass has written.
     pub intents: u8,
-    /// Whether writing the Secret was tried without effect, and would have worked.
-    pub dry_run_passed: bool,
-    /// The Secret under its former name, once the credential is under the wanted one: it is to go.
-    pub leftover: Option<Version>,
-    /// Whether the project lets the object's namespace adopt.
-    pub may_adopt: bool,
-    /// What this process' former POSTs for the object bar.
+    /// The write of the Secret that the API server accepted in a dry run.
+    pub dry_run: Option<SecretWrite>,
+    /// The project that the object uses.
+    pub project: ProjectFacts,
+    /// Whether this process' former POSTs for the object let it POST again.
     pub cooldown: Cooldown,
     /// Whether a limit on clients was met, and what the object's own POSTs left is removed before the next.
     pub limited: bool,
@@ -62,96 +64,133 @@ pub struct Observed {
     pub crd: Option<CrdState>,
     /// Whether the client that is given up is known to whoever runs the project.
     pub abandoned: bool,
-    /// Why the project cannot be used; nothing remote is done then.
-    pub project: Option<Failure>,
-    /// The step of this pass that failed, and why: the pass records it and ends.
-    pub failure: Option<Failure>,
-    /// Whether that step was a call of MeshAgent.
-    pub failed_remotely: bool,
+    /// The step of this pass that failed: the pass records why, and ends.
+    pub failure: Option<StepFailure>,
     /// Whether the pass has written (or found in no need of writing) its status, and no token or Secret since.
     pub recorded: bool,
 }
 
+/// What a pass begins with: what the caches show, and what this process remembers.
+#[derive(Clone, Debug)]
+pub struct Beginning {
+    /// The OAuthClient, as cached.
+    pub object: Object,
+    /// The Secret to go by, as cached.
+    pub secret: Secret,
+    /// The version of the Secret under its former name, if the wanted one is ours as well.
+    pub leftover: Option<Version>,
+    /// The clients that matter to the object, as last listed.
+    pub remote: BTreeMap<ClientId, Remote>,
+    /// What this process has not published or spent.
+    pub pending: Pending,
+    /// Whether this process' former POSTs for the object let it POST again.
+    pub cooldown: Cooldown,
+    /// The project that the object uses.
+    pub project: ProjectFacts,
+}
+
 impl Observed {
-    /// What a pass knows when it begins: what the caches hold.
+    /// What a pass knows before its first step.
     #[must_use]
-    pub fn begin(object: Object, secret: Secret, remote: BTreeMap<ClientId, RemoteClient>, pending: Pending) -> Self {
+    pub fn begin(beginning: Beginning) -> Self {
+        let Beginning { object, secret, leftover, remote, pending, cooldown, project } = beginning;
         Self {
             tick: 0,
             object,
             object_gone: false,
             secret,
+            leftover,
             live: None,
             stale: false,
             conflicts: 0,
-            remote: remote.into_iter().map(|(id, client)| (id, Remote::Listed(client))).collect(),
+            remote,
             listing: None,
             pending,
             intents: 0,
-            dry_run_passed: false,
-            leftover: None,
-            may_adopt: false,
-            cooldown: Cooldown::None,
+            dry_run: None,
+            project,
+            cooldown,
             limited: false,
             crd: None,
             abandoned: false,
-            project: None,
             failure: None,
-            failed_remotely: false,
             recorded: false,
         }
     }
 
-    /// Folds in what a step was answered.
+    /// Folds in what a step was answered. An answer that does not fit its step fails the pass: nothing is concluded from
+    /// it.
     pub fn absorb(&mut self, step: &Step, answer: Answer) {
         self.tick += 1;
         if step.spends_token() {
             // Whatever the answer is: a token that was POSTed, or may be in the Secret, is never POSTed again.
             self.pending = Pending::Nothing;
         }
-        match answer {
-            Answer::Live(object, secret, leftover) => self.absorb_live(object, secret, leftover),
-            Answer::Intent(object, token) => self.absorb_intent(object, token),
-            Answer::Object(object) => self.object = object,
-            Answer::Released => self.object.finalizer = false,
-            Answer::Stored(stored) => self.absorb_stored(step, stored),
-            Answer::SecretGone => {
-                if let Step::DeleteSecret { leftover: true, .. } = step {
-                    self.leftover = None;
-                } else {
-                    self.secret = Secret::Absent;
-                }
+        match (step, answer) {
+            (_, Answer::Conflict) => self.absorb_conflict(),
+            (_, Answer::Failed(failure)) => self.absorb_failure(step, failure),
+            (Step::ReadLive, Answer::Live(object, secret, leftover)) => self.absorb_live(object, secret, leftover),
+            (Step::ReadSecret, Answer::Data(credential, in_shape)) => self.absorb_data(credential, in_shape),
+            (Step::List, Answer::Listing(clients)) => self.absorb_listing(clients),
+            (Step::Get { client_id }, Answer::Client(client)) => {
+                self.remote.insert(client_id.clone(), client.map_or(Remote::Missing, Remote::Read));
             }
-            Answer::Data(credential, in_shape) => {
-                if let Secret::Ours(stored) = &mut self.secret {
-                    (stored.credential, stored.in_shape) = (credential, in_shape);
-                }
+            (Step::WriteIntent { .. }, Answer::Intent(object, token)) => self.absorb_intent(object, token),
+            (Step::AddFinalizer { .. } | Step::StrikeUnknown { .. }, Answer::Object(object)) => self.object = object,
+            (Step::DryRun { write }, Answer::DryRunPassed) => self.dry_run = Some(write.clone()),
+            (Step::Post { token }, Answer::Created { client_id, digest, client }) => {
+                self.remote.insert(client_id.clone(), Remote::Read(client));
+                self.count_post();
+                let token = token.clone();
+                self.pending = Pending::Credential { token, client_id, digest, origin: Origin::Created };
             }
-            Answer::DryRunPassed => self.dry_run_passed = true,
-            Answer::Created { client_id, digest, client } => self.absorb_created(step, client_id, digest, client),
-            Answer::Taken { client_id, digest } => {
-                if let Step::TakeCredential { token, .. } = step {
-                    let token = token.clone();
-                    self.pending = Pending::Credential { token, client_id, digest, origin: Origin::Adopted };
-                }
+            (Step::Post { token }, Answer::Refused(failure)) => self.absorb_refused(token, failure),
+            (Step::Post { .. }, Answer::Unknown(failure, keyless)) => self.absorb_unknown(failure, keyless),
+            (Step::TakeCredential { token, .. }, Answer::Taken { client_id, digest }) => {
+                let token = token.clone();
+                self.pending = Pending::Credential { token, client_id, digest, origin: Origin::Adopted };
             }
-            Answer::CrdState(definition) => self.crd = Some(definition),
-            Answer::Abandoned => self.abandoned = true,
-            Answer::Refused(failure) => self.absorb_refused(step, failure),
-            Answer::Unknown(failure, keyless) => self.absorb_unknown(failure, keyless),
-            Answer::Listing(clients) => self.absorb_listing(clients),
-            Answer::Client(client) => self.absorb_client(step, client.map_or(Remote::Missing(self.tick), Remote::Read)),
-            Answer::Updated(client) => self.absorb_client(step, Remote::Read(client)),
-            Answer::Deleted => self.absorb_client(step, Remote::Deleted),
-            Answer::Forgotten => self.pending = Pending::Nothing,
-            Answer::Recorded(object) => self.absorb_recorded(object),
-            Answer::Conflict => self.absorb_conflict(),
-            Answer::Failed(failure) => {
-                // A record that failed ends the pass: to record the failure would fail as well, again and again.
-                self.stale |= matches!(step, Step::Record(_));
-                self.failure = Some(failure);
-                self.failed_remotely = step.is_remote();
+            (
+                Step::Publish { .. }
+                | Step::MoveToken { .. }
+                | Step::TakeOver { .. }
+                | Step::Relocate { .. }
+                | Step::Reshape { .. }
+                | Step::ReleaseSecret { .. },
+                Answer::Stored(stored),
+            ) => self.absorb_stored(step, stored),
+            (Step::DeleteSecret { leftover: true, .. }, Answer::SecretGone) => self.leftover = None,
+            (Step::DeleteSecret { leftover: false, .. }, Answer::SecretGone) => self.secret = Secret::Absent,
+            (Step::Put { client_id, .. }, Answer::Updated(client)) => {
+                self.remote.insert(client_id.clone(), Remote::Read(client));
             }
+            (Step::Delete { client_id, .. }, Answer::Deleted) => self.absorb_deleted(client_id),
+            (Step::CheckCrd, Answer::Crd(state)) => self.crd = Some(state),
+            (Step::Abandon { .. }, Answer::Abandoned) => self.abandoned = true,
+            (Step::Forget, Answer::Forgotten) => self.pending = Pending::Nothing,
+            (Step::Record(_), Answer::Recorded(object)) => self.absorb_recorded(object),
+            (Step::RemoveFinalizer { .. }, Answer::Released) => self.object.finalizer = false,
+            (_, _) => {
+                let message = "the operator cannot use an answer that does not fit its step, which is a defect of it; please \
+                               report it, with the log. Trying again";
+                self.absorb_failure(step, Failure::retry(Reason::Updating, message));
+            }
+        }
+    }
+
+    fn absorb_failure(&mut self, step: &Step, failure: Failure) {
+        // A record that failed ends the pass: to record the failure would fail as well, again and again.
+        self.stale |= matches!(step, Step::Record(_));
+        self.failure = Some(StepFailure { failure, at: FailedAt::of(step) });
+    }
+
+    fn fail(&mut self, failure: Failure, at: FailedAt) {
+        self.failure = Some(StepFailure { failure, at });
+    }
+
+    fn absorb_data(&mut self, credential: Credential, in_shape: bool) {
+        if let Secret::Ours(stored) = &mut self.secret {
+            (stored.credential, stored.in_shape) = (credential, in_shape);
         }
     }
 
@@ -160,7 +199,6 @@ impl Observed {
         self.pending = Pending::Unspent(token);
         self.intents += 1;
         self.recorded = false;
-        self.dry_run_passed = false;
         self.listing = None;
     }
 
@@ -191,33 +229,29 @@ impl Observed {
         if changed_back {
             let message = "something in the cluster, such as an admission webhook, changes what the operator writes to the \
                            Secret; make an exception of Secrets that are labelled app.kubernetes.io/managed-by=meshagent-operator";
-            self.failure = Some(Failure::stalled(Reason::SecretRejected, message));
-            self.failed_remotely = false;
+            self.fail(Failure::stalled(Reason::SecretRejected, message), FailedAt::Kubernetes);
         }
         self.secret = Secret::Ours(stored);
         self.recorded = false;
     }
 
     /// Against a limit, what the object's own POSTs of unknown outcome may have left is removed once before the next.
-    fn absorb_refused(&mut self, step: &Step, failure: Failure) {
-        if let Step::Post { token } = step {
-            self.pending = Pending::Unspent(token.clone());
-        }
+    fn absorb_refused(&mut self, token: &Token, failure: Failure) {
+        self.pending = Pending::Unspent(token.clone());
         let first = failure.reason == Reason::LimitReached && !self.limited;
         if first && self.object.recorded.client_id.is_none() && !self.object.unknown.is_empty() {
             self.limited = true;
         } else {
-            self.failure = Some(failure);
+            self.fail(failure, FailedAt::MeshAgent);
         }
     }
 
     fn absorb_conflict(&mut self) {
         self.stale = true;
         self.conflicts += 1;
-        self.dry_run_passed = false;
         if self.conflicts >= MOST_CONFLICTS {
-            self.failure = Some(Failure::retry(Reason::Updating, "others change it at the same time; trying again"));
-            self.failed_remotely = false;
+            let message = "others change it at the same time; trying again";
+            self.fail(Failure::retry(Reason::Updating, message), FailedAt::Kubernetes);
         }
     }
 
@@ -239,26 +273,17 @@ impl Observed {
         self.stale = false;
     }
 
-    fn absorb_created(&mut self, step: &Step, client_id: ClientId, digest: CredentialDigest, client: RemoteClient) {
-        self.remote.insert(client_id.clone(), Remote::Read(client));
-        self.listing = None;
-        self.count_post();
-        if let Step::Post { token } = step {
-            self.pending = Pending::Credential { token: token.clone(), client_id, digest, origin: Origin::Created };
-        }
-    }
-
     fn absorb_unknown(&mut self, failure: Failure, keyless: Option<ClientId>) {
-        self.listing = None;
         self.count_post();
         match keyless {
             Some(client_id) => self.pending = Pending::Keyless { client_id, failure },
-            None => self.failure = Some(failure),
+            None => self.fail(failure, FailedAt::MeshAgent),
         }
     }
 
-    /// A pass whose POST came to nothing is as little to POST again as the next one is.
+    /// A POST makes every earlier listing old, and starts the cooldown within the pass as it does for the next one.
     fn count_post(&mut self) {
+        self.listing = None;
         if self.cooldown == Cooldown::None {
             self.cooldown = Cooldown::Short;
         }
@@ -270,7 +295,7 @@ impl Observed {
         self.remote.retain(|id, known| clients.contains_key(id) || !listed(known));
         let mut contradicted = false;
         for (id, known) in &mut self.remote {
-            if matches!(known, Remote::Missing(_)) {
+            if *known == Remote::Missing {
                 if clients.contains_key(id) {
                     contradicted = true;
                 } else {
@@ -284,7 +309,7 @@ impl Observed {
         for (id, client) in clients {
             let known = self.remote.entry(id).or_insert_with(|| Remote::Listed(client.clone()));
             match known {
-                Remote::Listed(_) | Remote::PutIgnored(_) | Remote::Missing(_) | Remote::Absent => {
+                Remote::Listed(_) | Remote::PutIgnored(_) | Remote::Missing | Remote::Absent => {
                     *known = Remote::Listed(client);
                 }
                 // Read by its id or deleted in this pass: a listing knows no better.
@@ -298,28 +323,38 @@ impl Observed {
         self.conflicts += 1;
         if self.conflicts >= MOST_CONFLICTS {
             let message = "MeshAgent lists a client that it cannot find by its id; trying again";
-            self.failure = Some(Failure::retry(Reason::APIUnavailable, message));
-            self.failed_remotely = true;
+            self.fail(Failure::retry(Reason::APIUnavailable, message), FailedAt::MeshAgent);
         }
     }
 
-    fn absorb_client(&mut self, step: &Step, known: Remote) {
-        let (Step::Get { client_id } | Step::Put { client_id, .. } | Step::Delete { client_id, .. }) = step else {
-            return;
-        };
-        if known == Remote::Deleted {
-            match &self.pending {
-                Pending::Credential { client_id: pending, .. } if pending == client_id => {
-                    self.pending = Pending::Nothing
-                }
-                Pending::Keyless { client_id: pending, failure } if pending == client_id => {
-                    self.failure = Some(failure.clone());
-                    self.pending = Pending::Nothing;
-                }
-                Pending::Nothing | Pending::Unspent(_) | Pending::Credential { .. } | Pending::Keyless { .. } => {}
+    fn absorb_deleted(&mut self, client_id: &ClientId) {
+        match &self.pending {
+            Pending::Credential { client_id: pending, .. } if pending == client_id => self.pending = Pending::Nothing,
+            Pending::Keyless { client_id: pending, failure } if pending == client_id => {
+                let failure = failure.clone();
+                self.pending = Pending::Nothing;
+                self.fail(failure, FailedAt::MeshAgent);
             }
+            Pending::Nothing | Pending::Unspent(_) | Pending::Credential { .. } | Pending::Keyless { .. } => {}
         }
-        self.remote.insert(client_id.clone(), known);
+        self.remote.insert(client_id.clone(), Remote::Deleted);
+    }
+
+    /// Why the project cannot be used for this object; nothing is asked of MeshAgent then.
+    #[must_use]
+    pub fn project_failure(&self) -> Option<Failure> {
+        let ProjectFacts { id, state } = &self.project;
+        match (id, &self.object.recorded.project_id, state) {
+            (Some(project), Some(pinned), _) if project != pinned => Some(Failure::stalled(
+                Reason::ProjectMismatch,
+                format!(
+                    "the client lives in project {pinned}, but the key or the spec now names project {project}; put the \
+                     former key or projectId back, or delete this OAuthClient and create it anew"
+                ),
+            )),
+            (_, _, ProjectState::Failed(failure)) => Some(failure.clone()),
+            (_, _, ProjectState::Usable { .. }) => None,
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use kube::{Resource, ResourceExt};
 use serde_json::{Map, Value, json};
 
-pub use view::{view, view_metadata};
+pub use view::{DataFacts, PairFacts, SecretFacts, judge, view, view_metadata};
 
 use crate::api::OAuthClient;
 use crate::api::names::{

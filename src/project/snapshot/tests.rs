@@ -32,7 +32,7 @@ fn id(text: &str) -> ClientId {
 fn shows(snapshot: &Snapshot, id: &ClientId) -> Option<RemoteClient> {
     match snapshot.relevant([id], &Uid::new("nobody")).remove(id)? {
         Remote::Listed(client) | Remote::PutIgnored(client) | Remote::Read(client) => Some(client),
-        Remote::Missing(_) | Remote::Absent | Remote::Deleted => None,
+        Remote::Missing | Remote::Absent | Remote::Deleted => None,
     }
 }
 

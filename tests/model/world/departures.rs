@@ -2,7 +2,6 @@
 
 use meshagent_operator::decide::client::observed::CrdState;
 use meshagent_operator::decide::id::{ClientId, Uid};
-use meshagent_operator::decide::marker::Policy;
 
 use super::spec::Adoption;
 use super::{Declared, World};
@@ -43,8 +42,8 @@ impl World {
     /// The object is gone: what it leaves, by its policy.
     pub fn leave(&mut self, declared: &Declared) {
         let object = &declared.object;
-        let retains = declared.spec.leaving(object.recorded.adopted).policy == Policy::Retain
-            || declared.deletion == Some(DeletedBy::WithDefinition);
+        let retains =
+            declared.spec.retains(object.recorded.adopted) || declared.deletion == Some(DeletedBy::WithDefinition);
         let ours = |secret: &&Shared<super::StoredSecret>| secret.uid.as_ref() == Some(&object.uid);
         let secret = self.secrets.iter().flatten().find(ours);
         let in_secret = secret.and_then(|secret| secret.client_id.clone());
@@ -78,6 +77,10 @@ impl World {
         if owner_lives {
             // Foreground deletion.
             self.tampered += 1;
+            let kept = |declared: &Shared<Declared>| declared.spec.retains(declared.object.recorded.adopted);
+            if !self.policy_changed && self.declared.as_ref().is_some_and(kept) {
+                self.violation = Some("the garbage collector took a Secret that was to stay");
+            }
         }
         self.secrets[name] = None;
     }

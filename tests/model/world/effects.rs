@@ -1,14 +1,17 @@
 //! What a step does to the world, and what it is answered.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use meshagent_operator::api::Reason;
 use meshagent_operator::decide::client::next::{Record, Step};
-use meshagent_operator::decide::client::observed::{Answer, CrdState, Credential, Object, Retiring, Secret};
+use meshagent_operator::decide::client::observed::{
+    Answer, CrdState, Credential, Object, Pending, Replaced, Retiring, Secret,
+};
 use meshagent_operator::decide::failure::Failure;
 use meshagent_operator::decide::id::{Token, Version};
 
-use super::secrets::{locate, view};
+use super::secrets::{Whereabouts, locate, view};
 use super::spec::NAMES;
 use super::{Declared, Fence, Pass, World};
 
@@ -37,8 +40,8 @@ impl World {
             self.swap_listing_and_read(&mut pass);
         }
         let answer = match fault {
-            None => self.effect(&mut pass),
-            Some(fault) => self.faulty(&mut pass, fault),
+            None => self.effect(&mut pass, who),
+            Some(fault) => self.faulty(&mut pass, fault, who),
         };
         if let Answer::Live(Some(object), _, _)
         | Answer::Intent(object, _)
@@ -51,27 +54,43 @@ impl World {
             pass.deleting = declared.deletion.is_some();
             pass.spec = declared.spec;
         }
+        if let (Step::Post { .. }, Some(useful)) = (&step, useful(&answer)) {
+            self.count_post(who, &pass, useful);
+        }
+        let put_back = self.put_back(&pass).is_some();
         pass.observed.absorb(&step, answer);
+        if put_back && matches!(step, Step::WriteIntent { .. }) {
+            // With the fence `FreshToken` out: the Secret's token is not this pass' own.
+            pass.observed.pending = Pending::Nothing;
+        }
         self.go_on(who, pass);
     }
 
-    fn faulty(&mut self, pass: &mut Pass, fault: Fault) -> Answer {
+    /// What the process remembers of its POSTs for an object that had a client.
+    fn count_post(&mut self, who: usize, pass: &Pass, useful: bool) {
+        if self.budget.brakes && pass.observed.object.recorded.client_id.is_some() {
+            let (posts, _) = self.operators[who].posted.unwrap_or_default();
+            self.operators[who].posted = Some((posts.and(useful), Duration::ZERO));
+        }
+    }
+
+    fn faulty(&mut self, pass: &mut Pass, fault: Fault, who: usize) -> Answer {
         let failure = Failure::retry(Reason::APIUnavailable, "");
         let Step::Post { token } = pass.step.clone() else {
             if fault == Fault::Unheard {
-                let _unheard = self.effect(pass);
+                let _unheard = self.effect(pass, who);
             }
             return Answer::Failed(failure);
         };
         match fault {
             Fault::Refused => return Answer::Refused(failure),
             Fault::Uncommitted => {
-                self.send(pass, &token);
+                self.send(pass, &token, who);
                 return Answer::Unknown(failure, None);
             }
             Fault::Unheard | Fault::Late | Fault::Keyless => {}
         }
-        let Answer::Created { client_id, .. } = self.effect(pass) else {
+        let Answer::Created { client_id, .. } = self.effect(pass, who) else {
             return Answer::Unknown(failure, None);
         };
         if fault == Fault::Keyless {
@@ -99,13 +118,12 @@ impl World {
     }
 
     /// The effect of a step, and its answer.
-    fn effect(&mut self, pass: &mut Pass) -> Answer {
+    fn effect(&mut self, pass: &mut Pass, who: usize) -> Answer {
         match &pass.step.clone() {
             Step::ReadLive => {
-                let (object, secret, place, leftover) =
-                    pass.read_too_early.clone().unwrap_or_else(|| self.read_live(pass));
-                pass.place = place;
-                Answer::Live(object, secret, leftover)
+                let (object, found) = pass.read_too_early.clone().unwrap_or_else(|| self.read_live(pass));
+                pass.place = found.place;
+                Answer::Live(object, found.secret, found.leftover)
             }
             Step::ReadSecret => self.read_secret(pass),
             Step::List => Answer::Listing(self.listing(pass)),
@@ -113,11 +131,11 @@ impl World {
             Step::WriteIntent { version, unknown } => self.write_intent(pass, version, unknown),
             Step::DryRun { write } if self.may_write(pass, write) => Answer::DryRunPassed,
             Step::DryRun { .. } => Answer::Conflict,
-            Step::Post { token } => self.post(pass, token),
+            Step::Post { token } => self.post(pass, token, who),
             Step::Publish { client_id, token, write, .. } => self.publish(pass, client_id, token, write),
-            Step::MoveToken { token, version } => self.move_token(pass, token, version),
-            Step::CheckCrd if self.intact(Fence::CheckCrd) => Answer::CrdState(self.crd),
-            Step::CheckCrd => Answer::CrdState(CrdState::Established),
+            Step::MoveToken { token, client_id, version } => self.move_token(pass, token, client_id, version),
+            Step::CheckCrd if self.intact(Fence::CheckCrd) => Answer::Crd(self.crd),
+            Step::CheckCrd => Answer::Crd(CrdState::Established),
             Step::Reshape { client_id, version } => self.reshape(pass, client_id, None, version),
             Step::TakeOver { client_id, token, version } => self.reshape(pass, client_id, Some(token), version),
             Step::TakeCredential { client_id, .. } => self.take_credential(pass, client_id),
@@ -131,6 +149,10 @@ impl World {
                 Answer::Deleted
             }
             Step::Record(record) => self.record(pass, record),
+            Step::AddFinalizer { version } if self.guarded(pass, version) => {
+                self.touch(|declared| declared.object.finalizer |= declared.deletion.is_none());
+                self.object().map_or(Answer::Conflict, Answer::Object)
+            }
             Step::StrikeUnknown { version } if self.guarded(pass, version) => {
                 self.touch(|declared| declared.object.unknown.clear());
                 self.object().map_or(Answer::Conflict, Answer::Object)
@@ -139,7 +161,7 @@ impl World {
                 self.touch(|declared| declared.object.finalizer = false);
                 Answer::Released
             }
-            Step::StrikeUnknown { .. } | Step::RemoveFinalizer { .. } => Answer::Conflict,
+            Step::AddFinalizer { .. } | Step::StrikeUnknown { .. } | Step::RemoveFinalizer { .. } => Answer::Conflict,
             Step::Forget | Step::Rest => Answer::Forgotten,
         }
     }
@@ -148,19 +170,19 @@ impl World {
         self.declared.as_ref().map(|declared| declared.object.clone())
     }
 
-    fn read_live(&self, pass: &Pass) -> (Option<Object>, Secret, usize, Option<Version>) {
+    fn read_live(&self, pass: &Pass) -> (Option<Object>, Whereabouts) {
         let declared = self.declared.as_ref().filter(|declared| declared.object.uid == pass.observed.object.uid);
         let (object, spec) = match declared {
             Some(declared) => (&declared.object, &declared.spec),
             None => (&pass.observed.object, &pass.spec),
         };
-        let (secret, place, leftover) = locate(&self.secrets, object, spec, true);
-        (declared.map(|declared| declared.object.clone()), secret, place, leftover)
+        let found = locate(self, &self.secrets, object, spec, true);
+        (declared.map(|declared| declared.object.clone()), found)
     }
 
     fn read_secret(&self, pass: &Pass) -> Answer {
         let known = pass.observed.secret.stored().map(|stored| &stored.version);
-        match view(self.secrets[pass.place].as_deref(), &pass.observed.object, &pass.spec, true) {
+        match view(self, self.secrets[pass.place].as_deref(), &pass.observed.object, &pass.spec, true) {
             Secret::Ours(stored) if known == Some(&stored.version) => Answer::Data(stored.credential, stored.in_shape),
             Secret::Ours(_) | Secret::Absent | Secret::Foreign(_) => Answer::Conflict,
         }
@@ -192,7 +214,6 @@ impl World {
         });
         match self.object() {
             None => Answer::Conflict,
-            Some(object) if put_back.is_some() => Answer::Object(object),
             Some(object) => Answer::Intent(object, token),
         }
     }
@@ -219,6 +240,10 @@ impl World {
         });
         after.recorded.retiring = retiring.collect();
         if let Some(published) = &record.published {
+            let another = after.recorded.client_id.as_ref().is_some_and(|former| former != &published.client_id);
+            if another && self.budget.brakes {
+                after.replaced = Replaced::JustNow;
+            }
             let recorded = &mut after.recorded;
             recorded.client_id = Some(published.client_id.clone());
             recorded.secret_version = published.credential.as_ref().map(|kept| kept.version.clone());
@@ -248,8 +273,18 @@ impl World {
             // What is written is when an overlap ends; whether it has ended is a matter of time, not of the writer's view.
             live_status.retiring.iter_mut().for_each(|former| former.due |= due.contains(&former.client_id));
             patch(&mut live.rotation_asked, &before.rotation_asked, after.rotation_asked);
+            patch(&mut live.replaced, &before.replaced, after.replaced);
         });
         self.object().map_or(Answer::Conflict, Answer::Recorded)
+    }
+}
+
+/// Whether a POST went out, and was answered with a client and its secret.
+fn useful(answer: &Answer) -> Option<bool> {
+    match answer {
+        Answer::Created { .. } => Some(true),
+        Answer::Unknown(..) => Some(false),
+        _ => None,
     }
 }
 

@@ -103,9 +103,10 @@ impl Rests {
         }
         let mut world = world.clone();
         // Nothing of this matters from here on; states that differ in nothing else are one.
-        world.budget = Budget { limit: world.budget.limit, ..Budget::default() };
+        world.budget = Budget { limit: world.budget.limit, brakes: world.budget.brakes, ..Budget::default() };
         world.astray = 0;
         world.came_late = 0;
+        world.forgotten = 0;
         world.tampered = world.tampered.min(1);
         world.forget_caches();
         let mut way = Vec::new();
@@ -121,7 +122,13 @@ impl Rests {
             if world.violation.is_some() || !checks::accepted(&world) {
                 return false;
             }
-            if !moved {
+            if !moved && world.time_matters() {
+                // What is published and works is Ready, whatever waits for its time.
+                if !good_is_recorded(&world) {
+                    return false;
+                }
+                world.time_passes();
+            } else if !moved {
                 return rests_rightly(&world) && self.remember(way);
             }
         }
@@ -138,6 +145,23 @@ impl Rests {
         }
         true
     }
+}
+
+/// The credential in the Secret, if it is whole, of a living client of the object that the Secret's own token made, is
+/// recorded.
+fn good_is_recorded(world: &World) -> bool {
+    let Some(declared) = world.declared.as_ref().filter(|it| it.deletion.is_none() && !it.spec.suspended) else {
+        return true;
+    };
+    let Declared { object, spec, .. } = &**declared;
+    let Some(secret) = &world.secrets[spec.name] else { return true };
+    let Some(client_id) = secret.client_id.as_ref().filter(|_| secret.uid.as_ref() == Some(&object.uid)) else {
+        return true;
+    };
+    let whole = secret.data.as_ref().is_some_and(|data| &data.client_id == client_id && &data.secret == client_id);
+    let marker = world.remote.get(client_id).and_then(|client| client.marker.as_ref());
+    let ours = marker.is_some_and(|marker| marker.owner.uid == object.uid);
+    !(whole && ours) || object.recorded.client_id.as_ref() == Some(client_id) && secret.token == object.token
 }
 
 fn rests_rightly(world: &World) -> bool {

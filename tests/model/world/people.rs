@@ -165,8 +165,10 @@ impl World {
     }
 
     fn edit(&mut self, change: impl Fn(&mut super::Spec)) {
+        let before = self.spec;
         change(&mut self.spec);
         let spec = self.spec;
+        self.policy_changed |= (before.policy, before.suspended) != (spec.policy, spec.suspended);
         self.touch(|declared| declared.spec = spec);
     }
 
@@ -191,7 +193,9 @@ impl World {
     fn replace(&mut self) {
         // What the annotations knew of POSTs of unknown outcome is lost with them.
         let forgotten = self.declared.as_ref().map_or(0, |declared| declared.object.unknown.len() + 1);
-        self.astray += u8::try_from(forgotten).unwrap_or(u8::MAX);
+        let forgotten = u8::try_from(forgotten).unwrap_or(u8::MAX);
+        self.astray += forgotten;
+        self.forgotten += forgotten;
         self.touch(|declared| {
             declared.object.token = None;
             declared.object.unknown.clear();

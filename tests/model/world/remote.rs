@@ -3,7 +3,8 @@
 use meshagent_operator::api::Reason;
 use meshagent_operator::decide::client::change::Change;
 use meshagent_operator::decide::client::next::Removal;
-use meshagent_operator::decide::client::observed::{Answer, Object, RemoteClient, Secret};
+use meshagent_operator::decide::client::observed::{Answer, Cooldown, Object, Observed, RemoteClient, Secret};
+use meshagent_operator::decide::client::situation;
 use meshagent_operator::decide::failure::Failure;
 use meshagent_operator::decide::id::{ClientId, Token};
 use meshagent_operator::decide::marker::Policy;
@@ -11,21 +12,6 @@ use meshagent_operator::decide::marker::Policy;
 use super::secrets::digest;
 use super::spec::{Adoption, Spec};
 use super::{Clients, FOREIGN, Fence, Pass, World};
-
-/// The clients of a listing that matter to a pass: those that it or its Secret names, and those that bear its uid.
-fn of_interest(clients: &Clients, object: &Object, spec: &Spec, secret: &Secret) -> Clients {
-    let stored = match secret {
-        Secret::Absent => None,
-        Secret::Foreign(foreign) => foreign.former.as_ref().map(|(client_id, _)| client_id),
-        Secret::Ours(stored) => stored.client_id.as_ref(),
-    };
-    let adopts = |client_id: &ClientId| spec.adopts != Adoption::No && client_id.as_str() == FOREIGN;
-    let named =
-        |client_id: &ClientId| object.recorded.names(client_id) || stored == Some(client_id) || adopts(client_id);
-    let marked = |client: &RemoteClient| client.marker.as_ref().is_some_and(|it| it.owner.uid == object.uid);
-    let of_interest = clients.iter().filter(|(client_id, client)| named(client_id) || marked(client));
-    of_interest.map(|(client_id, client)| (client_id.clone(), client.clone())).collect()
-}
 
 impl World {
     /// What MeshAgent shows to a pass.
@@ -61,21 +47,29 @@ impl World {
         }
     }
 
-    /// The clients of a listing that matter, as they are shown.
-    pub fn listed(&self, clients: &Clients, object: &Object, spec: &Spec, secret: &Secret) -> Clients {
-        let shown = |(client_id, client): (ClientId, RemoteClient)| {
-            let client = self.with_fences(client, &client_id, object, spec, secret);
-            (client_id, client)
+    /// The clients of a listing that matter to a pass, as they are shown.
+    pub fn listed(&self, clients: &Clients, pass: &Pass) -> Clients {
+        let Observed { object, secret, pending, .. } = &pass.observed;
+        let desired = pass.desired(self);
+        let named = situation::named(object, secret, pending, &desired);
+        let marked = |client: &RemoteClient| client.marker.as_ref().is_some_and(|it| it.owner.uid == object.uid);
+        let matter = clients.iter().filter(|(client_id, client)| named.contains(client_id) || marked(client));
+        let shown = |(client_id, client): (&ClientId, &RemoteClient)| {
+            let client = self.with_fences(client.clone(), client_id, object, &pass.spec, secret);
+            (client_id.clone(), client)
         };
-        of_interest(clients, object, spec, secret).into_iter().map(shown).collect()
+        matter.map(shown).collect()
     }
 
     pub fn listing(&self, pass: &Pass) -> Clients {
-        self.listed(&self.remote, &pass.observed.object, &pass.spec, &pass.observed.secret)
+        self.listed(&self.remote, pass)
     }
 
     /// Notes that the POST of this token was sent.
-    pub fn send(&mut self, pass: &Pass, token: &Token) {
+    pub fn send(&mut self, pass: &Pass, token: &Token, who: usize) {
+        if pass.observed.object.recorded.client_id.is_some() && self.operators[who].cooldown() != Cooldown::None {
+            self.violation = Some("a client was POSTed less than ten minutes after the last attempt");
+        }
         if self.posted.contains(token) {
             self.violation = Some("a token was POSTed twice");
         }
@@ -99,11 +93,11 @@ impl World {
         self.budget.limit.is_some_and(|limit| self.remote.len() >= usize::from(limit))
     }
 
-    pub fn post(&mut self, pass: &Pass, token: &Token) -> Answer {
+    pub fn post(&mut self, pass: &Pass, token: &Token, who: usize) -> Answer {
         if self.is_full() {
             return Answer::Refused(Failure::stalled(Reason::LimitReached, ""));
         }
-        self.send(pass, token);
+        self.send(pass, token, who);
         let uid = &pass.observed.object.uid;
         let client_id = ClientId::new(format!("c-{token}"));
         let client = pass.spec.wanted(uid, pass.observed.object.recorded.adopted).client(token);
@@ -134,7 +128,21 @@ impl World {
         pass.spec.adopts != Adoption::No || pass.observed.object.recorded.adopted
     }
 
+    /// I7: nothing that stood in the Secret of an object with a client is deleted at once, unless somebody took it out.
+    pub fn guard_stood(&mut self, client_id: &ClientId) {
+        if self.tampered == 0
+            && self.stood.contains(client_id)
+            && self.declared.as_ref().is_some_and(|it| it.deletion.is_none())
+        {
+            self.violation = Some("I7: a client that had stood in the Secret was deleted before an overlap");
+        }
+    }
+
     pub fn remove(&mut self, client_id: &ClientId, because: Removal, pass: Option<&Pass>) {
+        if pass.is_some() && matches!(because, Removal::Disowned | Removal::OwnWaste) {
+            self.guard_stood(client_id);
+        }
+
         if client_id.as_str() == FOREIGN {
             let explicit = pass.is_some_and(|pass| {
                 self.adopts(pass) && pass.spec.policy == Some(Policy::Delete) && because == Removal::ObjectDeleted

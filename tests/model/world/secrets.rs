@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use meshagent_operator::api::Reason;
 use meshagent_operator::decide::client::next::SecretWrite;
-use meshagent_operator::decide::client::observed::{Answer, Content, Credential, Foreign, Object, Secret, Stored};
+use meshagent_operator::decide::client::observed::{Answer, Credential, Object, Secret, Stored};
+use meshagent_operator::decide::client::secret::{DataFacts, PairFacts, SecretFacts, judge};
+use meshagent_operator::decide::client::situation::{self, Located, Place};
 use meshagent_operator::decide::failure::Failure;
 use meshagent_operator::decide::id::{ClientId, CredentialDigest, Token, Uid, Version};
 
@@ -55,68 +57,72 @@ pub fn former_name(object: &Object, spec: &Spec) -> Option<usize> {
 }
 
 /// The Secret to go by, where it is, and the version of the one that is left over under its former name.
-pub fn locate(secrets: &Secrets, object: &Object, spec: &Spec, whole: bool) -> (Secret, usize, Option<Version>) {
-    let at = |name: usize| view(secrets[name].as_deref(), object, spec, whole);
+pub fn locate(world: &World, secrets: &Secrets, object: &Object, spec: &Spec, whole: bool) -> Whereabouts {
+    let at = |name: usize| view(world, secrets[name].as_deref(), object, spec, whole);
     let former = former_name(object, spec);
-    match (at(spec.name), former.map(at), former) {
-        (Secret::Absent, Some(Secret::Ours(stored)), Some(name)) => {
-            (Secret::Ours(Stored { misplaced: true, ..stored }), name, None)
-        }
-        (Secret::Ours(stored), Some(Secret::Ours(left)), _) => (Secret::Ours(stored), spec.name, Some(left.version)),
-        (wanted, _, _) => (wanted, spec.name, None),
-    }
+    let (wanted, there) = (at(spec.name), former.map_or(Secret::Absent, at));
+    let there = if world.intact(Fence::Locate) { there } else { Secret::Absent };
+    let Located { secret, place, leftover } = situation::locate(wanted, there);
+    let place = match (place, former) {
+        (Place::Former, Some(former)) => former,
+        (Place::Former | Place::Wanted, _) => spec.name,
+    };
+    Whereabouts { secret, place, leftover }
+}
+
+/// A Secret to go by, and under which of the names it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Whereabouts {
+    pub secret: Secret,
+    pub place: usize,
+    pub leftover: Option<Version>,
 }
 
 /// What one Secret is to the object; `whole`: its data was read as well.
-pub fn view(secret: Option<&StoredSecret>, object: &Object, spec: &Spec, whole: bool) -> Secret {
+pub fn view(world: &World, secret: Option<&StoredSecret>, object: &Object, spec: &Spec, whole: bool) -> Secret {
     let Some(secret) = secret else { return Secret::Absent };
-    let version = secret.version.clone();
-    if secret.uid.as_ref() != Some(&object.uid) {
-        let holds = secret.data.as_ref().is_some_and(|data| data.client_id.as_str() == FOREIGN);
-        let content = match (whole, holds && spec.adopts != Adoption::No) {
-            (false, _) => Content::Unread,
-            (true, true) => Content::Adoptable,
-            (true, false) => Content::Other,
-        };
-        return Secret::Foreign(Foreign { version, former: secret.client_id.clone().zip(secret.uid.clone()), content });
-    }
-    let named = secret.client_id.as_ref().or(object.recorded.client_id.as_ref());
-    let fits_data = secret.data.as_ref().is_some_and(|data| Some(&data.client_id) == named);
+    let adopted = object.recorded.adopted;
     let owned = secret.owners.contains(&object.uid);
-    Secret::Ours(Stored {
+    let facts = SecretFacts {
+        version: secret.version.clone(),
+        owner_uid: secret.uid.clone(),
         token: secret.token.clone(),
         client_id: secret.client_id.clone(),
-        credential: if whole {
-            credential(secret, object)
-        } else if object.recorded.secret_version.as_ref() == Some(&secret.version) {
-            Credential::AsRecorded
-        } else {
-            Credential::Unread
-        },
-        in_shape: owned == spec.owns_secret(object.recorded.adopted) && !secret.retained && (!whole || fits_data),
-        misplaced: false,
         owned,
         retained: secret.retained,
-        version,
-    })
+        metadata_fits: owned == world.owns_secret(spec, adopted) && !secret.retained,
+        data: whole.then(|| data_facts(secret, object, spec)),
+    };
+    match judge(facts, &object.uid, &object.recorded) {
+        Secret::Ours(stored) if !world.intact(Fence::View) => {
+            Secret::Ours(Stored { credential: Credential::AsRecorded, ..stored })
+        }
+        judged => judged,
+    }
 }
 
-fn credential(secret: &StoredSecret, object: &Object) -> Credential {
-    let Some(data) = &secret.data else { return Credential::Broken };
-    let digest = |client_id| digest(&object.uid, client_id, &data.secret);
-    let recorded = &object.recorded;
-    if let (Some(client_id), Some(known)) = (&recorded.client_id, &recorded.digest)
-        && &digest(client_id) == known
-    {
-        return Credential::AsRecorded;
-    }
-    match &secret.client_id {
-        Some(annotated) if annotated == &data.client_id => Credential::Other(digest(annotated)),
-        Some(_) | None => Credential::Broken,
+fn data_facts(secret: &StoredSecret, object: &Object, spec: &Spec) -> DataFacts {
+    let named = secret.client_id.as_ref().or(object.recorded.client_id.as_ref());
+    let Some(data) = &secret.data else {
+        return DataFacts { fits: false, adoptable: false, pairs: Vec::new() };
+    };
+    let with = |client_id: &ClientId| digest(&object.uid, client_id, &data.secret);
+    DataFacts {
+        fits: Some(&data.client_id) == named,
+        adoptable: data.client_id.as_str() == FOREIGN && spec.adopts != Adoption::No,
+        pairs: vec![PairFacts {
+            as_recorded: object.recorded.client_id.as_ref().map(with),
+            as_annotated: secret.client_id.as_ref().filter(|annotated| **annotated == data.client_id).map(with),
+        }],
     }
 }
 
 impl World {
+    /// Whether the Secret goes with the object.
+    pub fn owns_secret(&self, spec: &Spec, adopted: bool) -> bool {
+        spec.owns_secret(adopted) || !self.intact(Fence::OwnsSecret)
+    }
+
     pub fn secret_version(&mut self) -> Version {
         self.secret_writes += 1;
         Version::new(self.secret_writes.to_string())
@@ -124,7 +130,7 @@ impl World {
 
     /// What the API server answers to a write of the Secret at a place.
     fn stored(&self, pass: &Pass, place: usize) -> Answer {
-        match view(self.secrets[place].as_deref(), &pass.observed.object, &pass.spec, true) {
+        match view(self, self.secrets[place].as_deref(), &pass.observed.object, &pass.spec, true) {
             Secret::Ours(stored) => Answer::Stored(Stored { misplaced: place != pass.spec.name, ..stored }),
             Secret::Absent | Secret::Foreign(_) => Answer::Conflict,
         }
@@ -157,7 +163,7 @@ impl World {
             return Answer::Conflict;
         }
         let uid = pass.observed.object.uid.clone();
-        let owns = pass.spec.owns_secret(pass.observed.object.recorded.adopted);
+        let owns = self.owns_secret(&pass.spec, pass.observed.object.recorded.adopted);
         // A patch leaves owners and whatever else is there alone.
         let (place, owners, retained) = match write {
             SecretWrite::Create => {
@@ -170,6 +176,9 @@ impl World {
             }
         };
         self.guard_secret(pass, place);
+        if self.declared.as_ref().is_some_and(|it| it.object.recorded.client_id.is_some()) {
+            self.stood.insert(client_id.clone());
+        }
         let secret = StoredSecret {
             version: self.secret_version(),
             uid: Some(uid),
@@ -199,8 +208,11 @@ impl World {
         self.stored(pass, pass.place)
     }
 
-    pub fn move_token(&mut self, pass: &Pass, token: &Token, version: &Version) -> Answer {
-        self.patch_secret(pass, version, |secret| secret.token = Some(token.clone()))
+    pub fn move_token(&mut self, pass: &Pass, token: &Token, client_id: &ClientId, version: &Version) -> Answer {
+        self.patch_secret(pass, version, |secret| {
+            secret.token = Some(token.clone());
+            secret.client_id = Some(client_id.clone());
+        })
     }
 
     /// Reshape; with a token, take over.
@@ -209,7 +221,7 @@ impl World {
             return Answer::Failed(Failure::stalled(Reason::SecretConflict, ""));
         }
         let uid = pass.observed.object.uid.clone();
-        let owns = pass.spec.owns_secret(pass.observed.object.recorded.adopted);
+        let owns = self.owns_secret(&pass.spec, pass.observed.object.recorded.adopted);
         self.patch_secret(pass, version, |secret| {
             secret.owners.remove(&uid);
             secret.owners.extend(owns.then(|| uid.clone()));
@@ -305,7 +317,7 @@ impl World {
     /// What a person does to the Secret that the status or the spec names.
     pub fn tamper(&mut self, change: impl FnOnce(&mut Option<Shared<StoredSecret>>, Version)) {
         let Some(declared) = &self.declared else { return };
-        let (_, place, _) = locate(&self.secrets, &declared.object, &declared.spec, true);
+        let Whereabouts { place, .. } = locate(self, &self.secrets, &declared.object, &declared.spec, true);
         let version = self.secret_version();
         change(&mut self.secrets[place], version);
         self.tampered += 1;

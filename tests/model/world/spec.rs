@@ -1,10 +1,15 @@
 //! What the object of the model asks for.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
+use meshagent_operator::api::oauth_client::OAuthClientSpec;
 use meshagent_operator::decide::client::change::Wanted;
-use meshagent_operator::decide::client::desired::lifecycle::{Adopt, CredentialRef, OnLoss};
-use meshagent_operator::decide::client::next::Deletion;
+use meshagent_operator::decide::client::desired::lifecycle::{Adopt, CredentialRef, Lifecycle};
+use meshagent_operator::decide::client::desired::{Essentials, Present};
+use meshagent_operator::decide::client::next::Desired;
+use meshagent_operator::decide::client::situation::Declared;
 use meshagent_operator::decide::id::{ClientId, ClusterId, Uid};
 use meshagent_operator::decide::marker::{Owner, Policy};
 use meshagent_operator::decide::settings::Settings;
@@ -38,30 +43,28 @@ pub enum Adoption {
     InPlace,
 }
 
+thread_local! {
+    /// The specs of a run are few, and each is asked for in every step.
+    static PRESENT: RefCell<HashMap<Spec, Rc<Present>>> = RefCell::default();
+}
+
 impl Spec {
-    /// What becomes of the client with the object, as the product reads it off the spec. `adopted`: as recorded.
-    pub fn policy(&self, adopted: bool) -> Policy {
-        let adopted = adopted || self.adopts != Adoption::No;
-        self.policy.unwrap_or(if adopted { Policy::Retain } else { Policy::Delete })
+    /// What the product reads off the spec even if the rest is broken.
+    pub fn essentials(&self) -> Essentials {
+        Essentials {
+            policy: self.policy,
+            adopts: self.adopts != Adoption::No,
+            suspended: self.suspended,
+            secret_name: NAMES[self.name].into(),
+        }
     }
 
-    pub fn leaving(&self, adopted: bool) -> Deletion {
-        let policy = if self.suspended { Policy::Retain } else { self.policy(adopted) };
-        Deletion { policy, forced: false }
+    /// The spec, as the product reads a valid one.
+    fn present(&self) -> Rc<Present> {
+        PRESENT.with_borrow_mut(|known| Rc::clone(known.entry(*self).or_insert_with(|| Rc::new(self.read()))))
     }
 
-    /// Whether the Secret goes with the object.
-    pub fn owns_secret(&self, adopted: bool) -> bool {
-        self.policy(adopted) == Policy::Delete && !self.suspended && !adopted && self.adopts == Adoption::No
-    }
-
-    pub fn settings(&self) -> Settings {
-        let scope = if self.variant == 0 { "a" } else { "b" };
-        Settings { scopes: BTreeSet::from([scope.to_owned()]), ..Settings::default() }
-    }
-
-    /// The client that is asked for.
-    pub fn wanted(&self, uid: &Uid, adopted: bool) -> Wanted {
+    fn read(&self) -> Present {
         let adopt = |secret: Option<&str>| Adopt {
             client_id: ClientId::new(FOREIGN),
             credential: secret.map(|secret| CredentialRef {
@@ -70,19 +73,63 @@ impl Spec {
                 client_secret_key: "secret".into(),
             }),
         };
-        Wanted {
-            settings: self.settings(),
-            owner: Owner { cluster: ClusterId::new("k"), namespace: "n".into(), name: "o".into(), uid: uid.clone() },
-            policy: self.policy(adopted),
+        let plain =
+            serde_json::json!({ "redirectUris": ["https://a.example"], "secret": { "name": NAMES[self.name] } });
+        let plain: OAuthClientSpec = serde_json::from_value(plain).expect("a spec");
+        let read = Present::read(&plain, "n", "o").expect("a valid spec");
+        let lifecycle = Lifecycle {
             adopt: match self.adopts {
                 Adoption::No => None,
                 Adoption::WithoutCredential => Some(adopt(None)),
                 Adoption::Given => Some(adopt(Some("given"))),
                 Adoption::InPlace => Some(adopt(Some(NAMES[0]))),
             },
-            on_loss: OnLoss::Recreate,
+            policy: self.policy,
             suspended: self.suspended,
-            secret_name: NAMES[self.name].into(),
+            ..read.lifecycle
+        };
+        Present { settings: self.settings(), lifecycle, ..read }
+    }
+
+    /// What the object asks for. `adopted`: as recorded.
+    pub fn desired(&self, uid: &Uid, adopted: bool, deleting: bool) -> Desired {
+        let (essentials, present) = (self.essentials(), self.present());
+        let declared = Declared {
+            essentials: &essentials,
+            spec: Ok(&present),
+            deleting,
+            forced: false,
+            adopted,
+            default_policy: Policy::Delete,
+        };
+        declared.desired(Owner {
+            cluster: ClusterId::new("k"),
+            namespace: "n".into(),
+            name: "o".into(),
+            uid: uid.clone(),
+        })
+    }
+
+    /// The client that is asked for.
+    pub fn wanted(&self, uid: &Uid, adopted: bool) -> Wanted {
+        match self.desired(uid, adopted, false) {
+            Desired::Present(wanted) => *wanted,
+            Desired::Invalid(_) | Desired::Absent(_) => unreachable!("the spec is valid, and not deleted"),
         }
+    }
+
+    /// What becomes of the client with the object.
+    pub fn retains(&self, adopted: bool) -> bool {
+        self.essentials().deletion(adopted, Policy::Delete, false).policy == Policy::Retain
+    }
+
+    /// Whether the Secret goes with the object.
+    pub fn owns_secret(&self, adopted: bool) -> bool {
+        self.essentials().owns_secret(adopted, Policy::Delete)
+    }
+
+    pub fn settings(&self) -> Settings {
+        let scope = if self.variant == 0 { "a" } else { "b" };
+        Settings { scopes: BTreeSet::from([scope.to_owned()]), ..Settings::default() }
     }
 }

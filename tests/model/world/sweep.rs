@@ -86,7 +86,7 @@ impl World {
                 .filter(|judgement| !moved || *judgement == Judgement::Retained);
         };
         // Under the name that the spec wants, no other.
-        let secret = view(secrets[spec.name].as_deref(), object, spec, true);
+        let secret = view(self, secrets[spec.name].as_deref(), object, spec, true);
         let owner = OwnerState::Present { object, secret: &secret, deleting: deletion.is_some() };
         Some(judge(client_id, marker, owner))
     }
@@ -104,7 +104,12 @@ impl World {
         let Sweep::Judged(judged) = std::mem::take(&mut self.sweep) else { return };
         for (client_id, verdict) in judged {
             match verdict {
-                Verdict::Remove(_) => self.remove(&client_id, Removal::Disowned, None),
+                Verdict::Remove(grace) => {
+                    if grace == Grace::AtOnce {
+                        self.guard_stood(&client_id);
+                    }
+                    self.remove(&client_id, Removal::Disowned, None);
+                }
                 Verdict::MarkRetained(listed) => self.remote.change(|remote| {
                     if let Some(client) = remote.get_mut(&client_id)
                         && client.marker.as_ref() == Some(&listed)

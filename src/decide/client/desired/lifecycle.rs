@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::essentials::Essentials;
 use crate::api::duration;
 use crate::api::oauth_client::{AdoptSpec, CredentialSecretRef, OAuthClientSpec, RotationSpec};
 use crate::decide::id::ClientId;
@@ -55,18 +56,17 @@ pub enum OnLoss {
 }
 
 impl Lifecycle {
-    pub(super) fn read(spec: &OAuthClientSpec, problems: &mut Problems) -> Self {
-        let policy = spec.deletion_policy.as_deref();
+    pub(super) fn read(spec: &OAuthClientSpec, essentials: &Essentials, problems: &mut Problems) -> Self {
         let on_loss = spec.on_credential_loss.as_deref().unwrap_or("Recreate");
-        if let Some(policy) = policy {
+        if let Some(policy) = spec.deletion_policy.as_deref() {
             problems.one_of("spec.deletionPolicy", policy, &["Delete", "Retain"]);
         }
         problems.one_of("spec.onCredentialLoss", on_loss, &["Recreate", "Block"]);
         Self {
             adopt: spec.adopt.as_ref().map(|adopt| Adopt::read(adopt, problems)),
-            policy: policy.map(|policy| if policy == "Retain" { Policy::Retain } else { Policy::Delete }),
+            policy: essentials.policy,
             on_loss: if on_loss == "Block" { OnLoss::Block } else { OnLoss::Recreate },
-            suspended: spec.suspend.unwrap_or(false),
+            suspended: essentials.suspended,
             overlap: overlap(spec).unwrap_or_else(|error| {
                 let (problem, fix) = error.problem_and_fix();
                 problems.refuse("spec.rotation.overlap", problem.to_owned(), fix.to_owned());

@@ -39,13 +39,12 @@ pub struct SecretKeys {
 }
 
 impl SecretLayout {
-    /// The layout for the OAuthClient named `client`, with the defaults filled in.
-    pub(super) fn read(secret: Option<&SecretSpec>, client: &str, problems: &mut Problems) -> Self {
-        let SecretSpec { name, keys, labels, annotations, type_ } = secret.cloned().unwrap_or_default();
-        if let Some(name) = &name {
-            problems.check("spec.secret.name", syntax::object_name(name));
+    /// The layout for the Secret of this name, with the defaults filled in.
+    pub(super) fn read(secret: Option<&SecretSpec>, name: String, problems: &mut Problems) -> Self {
+        let SecretSpec { name: named, keys, labels, annotations, type_ } = secret.cloned().unwrap_or_default();
+        if let Some(named) = &named {
+            problems.check("spec.secret.name", syntax::object_name(named));
         }
-        let name = name.unwrap_or_else(|| format!("{client}-oauth"));
         let type_ = type_.unwrap_or_else(|| "Opaque".to_owned());
         let keys = SecretKeys::read(keys.unwrap_or_default(), problems);
         let labels = labels.unwrap_or_default();

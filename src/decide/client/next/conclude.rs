@@ -1,28 +1,50 @@
-//! How a pass ends: record, then clean, then rest.
+//! How a pass ends: what retires goes, then record, then clean, then rest.
 
-use super::of_this_uid;
 use super::step::{Conclusion, Published, Record, Removal, Step};
 use crate::api::Reason;
-use crate::decide::client::observed::{Observed, Remote};
+use crate::decide::client::observed::{FailedAt, Observed, Remote, Retiring, StepFailure};
 use crate::decide::failure::Failure;
 use crate::decide::id::ClientId;
-use crate::decide::orphan::disowned::{Evidence, Grace, at_rest, disowned};
+use crate::decide::orphan::{Evidence, Grace, at_rest, disowned};
 
+/// Ends a pass that cannot go on. A former client goes on its day all the same: a leaked credential waits for nobody.
 pub(super) fn blocked(observed: &Observed, failure: Failure) -> Step {
+    let former = due_former(observed, observed.object.recorded.client_id.as_ref());
+    match former.filter(|_| still_answers(observed) && failure.reason != Reason::Suspended) {
+        Some(step) if !observed.object_gone && !observed.stale => step,
+        Some(_) | None => blocked_without_calls(observed, failure),
+    }
+}
+
+/// Ends a pass that cannot go on, without a call of MeshAgent.
+pub(super) fn blocked_without_calls(observed: &Observed, failure: Failure) -> Step {
     conclude(observed, Conclusion::Blocked(failure), None)
 }
 
-/// Ends the pass: record, then clean, then rest.
+/// Whether a failure of this pass leaves hope for another call of MeshAgent.
+fn still_answers(observed: &Observed) -> bool {
+    match &observed.failure {
+        // It refused what it was sent, and may take something else.
+        Some(StepFailure { failure, at: FailedAt::MeshAgent }) => {
+            matches!(failure.reason, Reason::RejectedByAPI | Reason::LimitReached)
+        }
+        Some(StepFailure { at: FailedAt::Removal, .. }) => false,
+        Some(StepFailure { at: FailedAt::Kubernetes, .. }) | None => true,
+    }
+}
+
+/// Ends a pass: record, then clean, then rest. An object with a client has a finalizer, whatever `kubectl replace` did.
 pub(super) fn conclude(observed: &Observed, conclusion: Conclusion, published: Option<Published>) -> Step {
     // A pass that gave way to others knows no version that a record could be written under.
     if observed.object_gone || observed.stale {
         return Step::Rest;
     }
-    let conclusion = match (&observed.project, conclusion) {
-        (Some(failure), Conclusion::Converged) => Conclusion::Blocked(failure.clone()),
-        (_, conclusion) => conclusion,
-    };
-    let recorded = &observed.object.recorded;
+    let object = &observed.object;
+    let writable = observed.failure.as_ref().is_none_or(|failure| failure.at != FailedAt::Kubernetes);
+    if object.recorded.client_id.is_some() && !object.finalizer && writable {
+        return Step::AddFinalizer { version: object.version.clone() };
+    }
+    let recorded = &object.recorded;
     // A former client that went after the record is struck off by another one, and not deleted a second time.
     let struck = recorded.retiring.iter().any(|retiring| removed(observed, &retiring.client_id));
     if observed.recorded && !struck {
@@ -46,6 +68,17 @@ pub(super) fn conclude(observed: &Observed, conclusion: Conclusion, published: O
     Step::Record(Box::new(Record { version: observed.object.version.clone(), conclusion, published, retiring }))
 }
 
+/// The DELETE of a former client whose overlap has ended, and that the Secret does not hold. `present`: the client that is
+/// in use.
+pub(super) fn due_former(observed: &Observed, present: Option<&ClientId>) -> Option<Step> {
+    let is_due = |former: &&Retiring| {
+        let in_use = Some(&former.client_id) == present || observed.holds(&former.client_id);
+        former.due && !in_use && !removed(observed, &former.client_id)
+    };
+    let due = observed.object.recorded.retiring.iter().find(is_due)?;
+    Some(Step::Delete { client_id: due.client_id.clone(), because: Removal::Retired })
+}
+
 /// Removes what the POSTs of unknown outcome left, now that the credential is in place and recorded.
 fn clean(observed: &Observed) -> Step {
     let object = &observed.object;
@@ -63,11 +96,10 @@ fn clean(observed: &Observed) -> Step {
         return Step::Rest;
     }
     let evidence = Evidence::Present(object, &observed.secret);
-    let disowned = of_this_uid(observed).find(|(client_id, client)| {
-        client.marker.as_ref().is_some_and(|marker| disowned(client_id, marker, evidence) == Some(Grace::AtOnce))
-    });
-    match disowned {
-        Some((client_id, _)) => Step::Delete { client_id: client_id.clone(), because: Removal::Disowned },
+    let mut clients = observed.of_this_uid();
+    let waste = clients.find(|(client_id, _, marker)| disowned(client_id, marker, evidence) == Some(Grace::AtOnce));
+    match waste {
+        Some((client_id, ..)) => Step::Delete { client_id: client_id.clone(), because: Removal::Disowned },
         None => Step::StrikeUnknown { version: object.version.clone() },
     }
 }
@@ -76,6 +108,6 @@ fn clean(observed: &Observed) -> Step {
 pub(super) fn removed(observed: &Observed, client_id: &ClientId) -> bool {
     match observed.remote.get(client_id) {
         Some(Remote::Deleted | Remote::Absent) => true,
-        Some(Remote::Listed(_) | Remote::PutIgnored(_) | Remote::Read(_) | Remote::Missing(_)) | None => false,
+        Some(Remote::Listed(_) | Remote::PutIgnored(_) | Remote::Read(_) | Remote::Missing) | None => false,
     }
 }

@@ -26,7 +26,10 @@ pub enum Step {
         unknown: BTreeSet<Token>,
     },
     /// Write the Secret without effect.
-    DryRun { write: SecretWrite },
+    DryRun {
+        /// Whether the Secret is created or replaced.
+        write: SecretWrite,
+    },
     /// Create the client. Once per token, ever.
     Post {
         /// The token that its marker bears.
@@ -37,13 +40,15 @@ pub enum Step {
         client_id: ClientId,
         /// The token of its POST.
         token: Token,
-        digest: CredentialDigest,
+        /// Whether the Secret is created or replaced.
         write: SecretWrite,
     },
     /// Write the object's fresh token into the Secret, whose credential stays.
     MoveToken {
         /// The fresh token.
         token: Token,
+        /// The client whose credential it is; the annotation names it from now on.
+        client_id: ClientId,
         /// The version that the Secret must still have.
         version: Version,
     },
@@ -106,6 +111,11 @@ pub enum Step {
     Forget,
     /// Write the status, if it differs.
     Record(Box<Record>),
+    /// Put the finalizer back on an object that has a client.
+    AddFinalizer {
+        /// The version that the object must still have.
+        version: Version,
+    },
     /// Take cleaned tokens off the object.
     StrikeUnknown {
         /// The version that the object must still have.
@@ -125,6 +135,39 @@ impl Step {
     #[must_use]
     pub fn spends_token(&self) -> bool {
         matches!(self, Self::Post { .. } | Self::MoveToken { .. } | Self::TakeOver { .. })
+    }
+
+    /// Whether the step needs a project that can be used: it calls MeshAgent, leads to a call, or writes what the project
+    /// says into the Secret.
+    #[must_use]
+    pub fn needs_project(&self) -> bool {
+        match self {
+            Self::ReadLive
+            | Self::ReadSecret
+            | Self::Publish { .. }
+            | Self::ReleaseSecret { .. }
+            | Self::DeleteSecret { .. }
+            | Self::CheckCrd
+            | Self::Abandon { .. }
+            | Self::Forget
+            | Self::Record(_)
+            | Self::AddFinalizer { .. }
+            | Self::RemoveFinalizer { .. }
+            | Self::Rest => false,
+            Self::List
+            | Self::Get { .. }
+            | Self::WriteIntent { .. }
+            | Self::DryRun { .. }
+            | Self::Post { .. }
+            | Self::MoveToken { .. }
+            | Self::TakeCredential { .. }
+            | Self::TakeOver { .. }
+            | Self::Relocate { .. }
+            | Self::Reshape { .. }
+            | Self::Put { .. }
+            | Self::Delete { .. }
+            | Self::StrikeUnknown { .. } => true,
+        }
     }
 
     /// Whether the step is a call of MeshAgent.

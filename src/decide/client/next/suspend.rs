@@ -1,17 +1,19 @@
 //! An OAuthClient that a person has stopped.
 
+use super::adoption::is_secretless;
 use super::conclude::conclude;
+use super::converge::converge;
+use super::secretless::converge_secretless;
 use super::step::{Conclusion, Published, Step};
-use super::{Ownership, adopt, blocked, converge::converge, ownership};
 use crate::api::Reason;
 use crate::decide::client::change::Wanted;
-use crate::decide::client::observed::{Observed, Secret};
+use crate::decide::client::observed::{Observed, Ownership, Secret, StepFailure};
 use crate::decide::failure::Failure;
 
 /// Nothing is written but who owns the Secret, so that it outlives a deletion. What this process holds is kept.
 pub(super) fn suspend(wanted: &Wanted, observed: &Observed) -> Step {
-    if let Some(failure) = &observed.failure {
-        return blocked(observed, failure.clone());
+    if let Some(StepFailure { failure, .. }) = &observed.failure {
+        return conclude(observed, Conclusion::Blocked(failure.clone()), None);
     }
     if observed.stale {
         return Step::ReadLive;
@@ -30,9 +32,9 @@ pub(super) fn suspend(wanted: &Wanted, observed: &Observed) -> Step {
 
 /// The client, if all is as the spec wants it, so that nothing would be done either if it were not suspended.
 fn as_wanted(wanted: &Wanted, observed: &Observed) -> Option<Published> {
-    let published = if adopt::is_secretless(wanted, observed) {
-        adopt::converge_secretless(wanted, observed)
-    } else if let Ownership::Published(stored, token, client_id) = ownership(&observed.object, &observed.secret) {
+    let published = if is_secretless(wanted, observed) {
+        converge_secretless(wanted, observed)
+    } else if let Ownership::Published(stored, token, client_id) = observed.ownership() {
         converge(wanted, observed, stored, token, client_id)
     } else {
         return None;

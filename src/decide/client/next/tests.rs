@@ -5,40 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
+use crate::api::Reason;
 use crate::decide::client::desired::lifecycle::OnLoss;
-use crate::decide::client::observed::{Answer, Content, CrdState, Recorded, Remote, Replaced, Retiring};
-use crate::decide::id::{ClusterId, CredentialDigest, Uid, Version};
+use crate::decide::client::observed::{
+    Answer, Content, CrdState, Credential, FailedAt, Foreign, Object, ProjectState, Recorded, Remote, RemoteClient,
+    Replaced, Retiring, Secret, Stored,
+};
+use crate::decide::client::testing::{
+    at_rest, id, object as fresh, observed, owner, recorded, stored, token, usable, wanted,
+};
+use crate::decide::id::{ClientId, CredentialDigest, Token, Uid, Version};
 use crate::decide::marker::{Marker, Owner, Policy};
 use crate::decide::settings::Settings;
 
 mod departures;
 mod former_clients;
-
-fn uid() -> Uid {
-    Uid::new("u")
-}
-
-fn token(random: &str) -> Token {
-    Token::mint(&uid(), random)
-}
-
-fn id(text: &str) -> ClientId {
-    ClientId::new(text)
-}
-
-fn wanted() -> Wanted {
-    let owner = Owner { cluster: ClusterId::new("k"), namespace: "shop".into(), name: "web".into(), uid: uid() };
-    let settings = Settings { scopes: BTreeSet::from(["openid".to_owned()]), ..Settings::default() };
-    Wanted {
-        settings,
-        owner,
-        policy: Policy::Delete,
-        adopt: None,
-        on_loss: OnLoss::Recreate,
-        suspended: false,
-        secret_name: "web-oauth".to_owned(),
-    }
-}
 
 /// The object is being deleted, as objects usually are.
 fn leaving() -> Desired {
@@ -47,50 +28,6 @@ fn leaving() -> Desired {
 
 fn present() -> Desired {
     Desired::Present(Box::new(wanted()))
-}
-
-/// An object that nothing was done for yet.
-fn fresh() -> Object {
-    Object {
-        uid: uid(),
-        version: Version::new("1"),
-        finalizer: false,
-        token: None,
-        unknown: BTreeSet::new(),
-        recorded: Recorded::default(),
-        rotation_asked: false,
-        replaced: Replaced::LongAgo,
-        orphaning: false,
-    }
-}
-
-/// An object whose client `c` was made by the POST with token `t`, and recorded.
-fn recorded() -> Object {
-    Object {
-        version: Version::new("5"),
-        finalizer: true,
-        token: Some(token("t")),
-        recorded: Recorded {
-            client_id: Some(id("c")),
-            secret_version: Some(Version::new("4")),
-            digest: Some(CredentialDigest::new("dc")),
-            ..Recorded::default()
-        },
-        ..fresh()
-    }
-}
-
-fn stored(random: &str, client_id: &str, credential: Credential) -> Secret {
-    Secret::Ours(Stored {
-        version: Version::new("4"),
-        token: Some(token(random)),
-        client_id: Some(id(client_id)),
-        credential,
-        in_shape: true,
-        misplaced: false,
-        owned: true,
-        retained: false,
-    })
 }
 
 /// The same, under a name that the spec no longer wants.
@@ -107,20 +44,9 @@ fn foreign(former: Option<(&str, &str)>, content: Content) -> Secret {
     Secret::Foreign(Foreign { version: Version::new("4"), former, content })
 }
 
-fn observed(object: Object, secret: Secret, remote: &[(&str, RemoteClient)], pending: Pending) -> Observed {
-    let remote: BTreeMap<_, _> = remote.iter().map(|(client_id, client)| (id(client_id), client.clone())).collect();
-    Observed::begin(object, secret, remote, pending)
-}
-
 /// What a pass knows of an object that has no Secret, by a look at etcd.
 fn without_secret(object: Object) -> Observed {
     Observed { live: Some(0), ..observed(object, Secret::Absent, &[], Pending::Nothing) }
-}
-
-/// All at rest: object, Secret and client `c` agree.
-fn at_rest() -> Observed {
-    let client = wanted().client(&token("t"));
-    observed(recorded(), stored("t", "c", Credential::AsRecorded), &[("c", client)], Pending::Nothing)
 }
 
 fn credential(random: &str, client_id: &str) -> Pending {
@@ -135,7 +61,7 @@ fn credential(random: &str, client_id: &str) -> Pending {
 /// What a pass knows of an object that is being deleted, once it has asked whether OAuthClients are kept.
 fn established(mut seen: Observed) -> Observed {
     assert_eq!(next(&leaving(), &seen), Step::CheckCrd);
-    seen.absorb(&Step::CheckCrd, Answer::CrdState(CrdState::Established));
+    seen.absorb(&Step::CheckCrd, Answer::Crd(CrdState::Established));
     seen
 }
 
@@ -168,16 +94,19 @@ fn a_secret_that_has_to_move_moves_before_a_rotation_replaces_its_credential() {
     // A rotation that was refused left its token on the object.
     let refused = Object { token: Some(token("u")), ..asked };
     let seen = observed(refused, misplaced("t"), &[("c", client)], Pending::Unspent(token("u")));
-    assert_eq!(next(&present(), &seen), Step::MoveToken { token: token("u"), version: Version::new("4") });
+    assert_eq!(
+        next(&present(), &seen),
+        Step::MoveToken { token: token("u"), client_id: id("c"), version: Version::new("4") }
+    );
 }
 
 #[test]
-fn an_unspent_token_is_posted_only_after_a_rehearsal() {
+fn an_unspent_token_is_posted_only_after_a_dry_run() {
     let object = Object { token: Some(token("t")), finalizer: true, ..fresh() };
     let mut seen = observed(object, Secret::Absent, &[], Pending::Unspent(token("t")));
-    let dry_run_secret = next(&present(), &seen);
-    assert_eq!(dry_run_secret, Step::DryRun { write: SecretWrite::Create });
-    seen.absorb(&dry_run_secret, Answer::DryRunPassed);
+    let dry_run = next(&present(), &seen);
+    assert_eq!(dry_run, Step::DryRun { write: SecretWrite::Create });
+    seen.absorb(&dry_run, Answer::DryRunPassed);
     assert_eq!(next(&present(), &seen), Step::Post { token: token("t") });
 }
 
@@ -204,12 +133,7 @@ fn a_refused_post_keeps_its_token_for_the_next_pass_and_says_why() {
 fn a_credential_in_hand_is_created_as_a_secret_and_never_applied_over_one() {
     let object = Object { token: Some(token("t")), finalizer: true, ..fresh() };
     let seen = observed(object, Secret::Absent, &[], credential("t", "c"));
-    let publish = Step::Publish {
-        client_id: id("c"),
-        token: token("t"),
-        digest: CredentialDigest::new("d"),
-        write: SecretWrite::Create,
-    };
+    let publish = Step::Publish { client_id: id("c"), token: token("t"), write: SecretWrite::Create };
     assert_eq!(next(&present(), &seen), publish);
 }
 
@@ -248,7 +172,10 @@ fn kubectl_replace_gets_a_fresh_token_on_both_sides_and_no_call() {
     assert_eq!(first, intent("5", &[]));
     let object = Object { token: Some(token("new")), finalizer: true, ..replaced };
     seen.absorb(&first, Answer::Intent(object, token("new")));
-    assert_eq!(next(&present(), &seen), Step::MoveToken { token: token("new"), version: Version::new("4") });
+    assert_eq!(
+        next(&present(), &seen),
+        Step::MoveToken { token: token("new"), client_id: id("c"), version: Version::new("4") }
+    );
 }
 
 #[test]
@@ -321,7 +248,7 @@ fn a_foreign_secret_is_a_conflict_and_nothing_is_posted() {
 #[test]
 fn while_the_project_cannot_be_used_nothing_but_the_record_is_written() {
     let mut seen = observed(fresh(), Secret::Absent, &[], Pending::Nothing);
-    seen.project = Some(Failure::retry(Reason::APIUnavailable, "away"));
+    seen.project.state = ProjectState::Failed(Failure::retry(Reason::APIUnavailable, "away"));
     assert_eq!(reason(&next(&present(), &seen)), Some(Reason::APIUnavailable));
 }
 
@@ -365,7 +292,7 @@ fn a_rotation_whose_post_was_for_nothing_is_not_posted_again_by_the_same_pass() 
         &[("c", wanted().client(&token("t")))],
         Pending::Unspent(token("new")),
     );
-    seen.dry_run_passed = true;
+    seen.dry_run = Some(SecretWrite::Replace(Version::new("4")));
     let post = Step::Post { token: token("new") };
     assert_eq!(next(&present(), &seen), post);
     let client = wanted().client(&token("new"));
@@ -379,7 +306,10 @@ fn a_rotation_whose_post_was_for_nothing_is_not_posted_again_by_the_same_pass() 
     assert_eq!(first, intent("5", &[]));
     let object = Object { rotation_asked: true, token: Some(token("fresh")), ..recorded() };
     seen.absorb(&first, Answer::Intent(object, token("fresh")));
-    assert_eq!(next(&present(), &seen), Step::MoveToken { token: token("fresh"), version: Version::new("4") });
+    assert_eq!(
+        next(&present(), &seen),
+        Step::MoveToken { token: token("fresh"), client_id: id("c"), version: Version::new("4") }
+    );
 }
 
 #[test]
@@ -491,7 +421,7 @@ fn a_pass_gives_way_after_three_conflicts_and_records_nothing() {
         seen.absorb(&intent("1", &[]), Answer::Conflict);
     }
     assert_eq!(next(&present(), &seen), Step::Rest);
-    assert_eq!(seen.failure.map(|failure| failure.reason), Some(Reason::Updating));
+    assert_eq!(seen.failure.map(|failed| failed.failure.reason), Some(Reason::Updating));
 }
 
 /// Once it was tried again within the pass, which never ended while the API server was away.
@@ -500,7 +430,7 @@ fn a_record_that_failed_ends_the_pass() {
     let waiting = Failure::wait(Reason::ProjectNotFound, "create it");
     for failure in [None, Some(waiting)] {
         let mut seen = observed(fresh(), foreign(None, Content::Other), &[], Pending::Nothing);
-        seen.failure = failure;
+        seen.failure = failure.map(|failure| StepFailure { failure, at: FailedAt::MeshAgent });
         let record = next(&present(), &seen);
         assert!(matches!(record, Step::Record(_)), "{record:?}");
         seen.absorb(&record, Answer::Failed(Failure::retry(Reason::Updating, "no API server")));
@@ -571,7 +501,9 @@ fn any_observed() -> impl Strategy<Value = Observed> {
         };
         let remote: Vec<_> = clients.into_iter().map(|(client_id, ours)| (client_id, marked(ours))).collect();
         let mut seen = observed(object, secret, &remote, pending);
-        seen.project = out_of_reach.then(|| Failure::retry(Reason::APIUnavailable, ""));
+        if out_of_reach {
+            seen.project.state = ProjectState::Failed(Failure::retry(Reason::APIUnavailable, ""));
+        }
         seen
     })
 }
@@ -633,7 +565,7 @@ fn answer(step: &Step, seen: &Observed, luck: u8) -> Answer {
             Secret::Absent | Secret::Foreign(_) => Answer::Conflict,
         },
         Step::DeleteSecret { .. } => Answer::SecretGone,
-        Step::CheckCrd => Answer::CrdState(if luck == 4 { CrdState::Away } else { CrdState::Established }),
+        Step::CheckCrd => Answer::Crd(if luck == 4 { CrdState::Away } else { CrdState::Established }),
         Step::Abandon { .. } => Answer::Abandoned,
         Step::Forget | Step::Rest => Answer::Forgotten,
         Step::Record(record) => {
@@ -641,8 +573,12 @@ fn answer(step: &Step, seen: &Observed, luck: u8) -> Answer {
             if let Some(published) = &record.published {
                 object.recorded.client_id = Some(published.client_id.clone());
             }
+            let retiring =
+                record.retiring.iter().map(|client_id| Retiring { client_id: client_id.clone(), due: false });
+            object.recorded.retiring = retiring.collect();
             Answer::Recorded(object)
         }
+        Step::AddFinalizer { .. } => Answer::Object(Object { finalizer: true, ..object }),
         Step::StrikeUnknown { .. } => Answer::Object(Object { unknown: BTreeSet::new(), ..object }),
         Step::RemoveFinalizer { .. } => Answer::Released,
     }
@@ -658,7 +594,7 @@ proptest! {
         let desired = if deleting { leaving() } else { present() };
         let known: BTreeMap<ClientId, RemoteClient> = seen.remote.iter().filter_map(|(id, known)| match known {
             Remote::Listed(client) | Remote::PutIgnored(client) | Remote::Read(client) => Some((id.clone(), client.clone())),
-            Remote::Missing(_) | Remote::Absent | Remote::Deleted => None,
+            Remote::Missing | Remote::Absent | Remote::Deleted => None,
         }).collect();
         let named: Vec<_> = seen.object.recorded.client_id.iter().cloned().chain([id("held"), id("keyless"), id("made")]).collect();
         let mut posted = BTreeSet::new();
@@ -674,7 +610,7 @@ proptest! {
             }
             if let Step::Put { client_id, .. } | Step::Delete { client_id, .. } = &step {
                 let ours = known.get(client_id).is_some_and(|client| client.marker.is_some());
-                let in_secret = holds(&seen.secret, client_id);
+                let in_secret = seen.holds(client_id);
                 prop_assert!(ours || named.contains(client_id) || in_secret, "{:?} is not ours", step);
             }
             let answer = answer(&step, &seen, luck);

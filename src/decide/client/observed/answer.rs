@@ -37,7 +37,7 @@ pub enum Answer {
     /// The credential of the client to be adopted is in hand.
     Taken { client_id: ClientId, digest: CredentialDigest },
     /// Whether OAuthClients are kept.
-    CrdState(CrdState),
+    Crd(CrdState),
     /// What is given up is in the project's status.
     Abandoned,
     /// The POST was refused or never sent: its token stays unspent.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::decide::client::observed::Tick;
+use crate::decide::client::next::Step;
 use crate::decide::failure::Failure;
 use crate::decide::id::{ClientId, CredentialDigest, DriftDigest, Token, Uid, Version};
 use crate::decide::marker::{Marker, Origin};
@@ -50,6 +50,8 @@ pub struct Recorded {
     pub adopted: bool,
     /// `status.persistingDrift`.
     pub drift: Option<DriftDigest>,
+    /// `status.projectId`: the project that the object's clients live in.
+    pub project_id: Option<String>,
 }
 
 /// A former client that lives until its overlap ends.
@@ -72,16 +74,57 @@ pub enum Replaced {
     JustNow,
 }
 
-/// What this process' POSTs for the object, after its first success, bar.
+/// Whether this process' POSTs for the object, after its first success, let it POST again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Cooldown {
-    /// Nothing.
+    /// They do.
     #[default]
     None,
     /// The last was less than ten minutes ago.
     Short,
     /// The last three gave no usable answer, and the last was less than an hour ago.
     Long,
+}
+
+/// The project that an object uses.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ProjectFacts {
+    /// Its id at MeshAgent, if a client of it can be reached.
+    pub id: Option<String>,
+    /// Whether it can be used.
+    pub state: ProjectState,
+}
+
+/// Whether a project can be used.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ProjectState {
+    /// It can.
+    Usable {
+        /// Whether it lets the object's namespace adopt clients that exist.
+        may_adopt: bool,
+    },
+    /// It cannot, and why.
+    Failed(Failure),
+}
+
+/// A step of a pass that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StepFailure {
+    /// Why, and when it is tried again.
+    pub failure: Failure,
+    /// Where it failed.
+    pub at: FailedAt,
+}
+
+/// Where a step failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailedAt {
+    /// In a read or write of the Kubernetes API.
+    Kubernetes,
+    /// In a call of MeshAgent other than a DELETE.
+    MeshAgent,
+    /// In the DELETE of a client.
+    Removal,
 }
 
 /// Whether the API server keeps OAuthClients.
@@ -168,8 +211,8 @@ pub enum Remote {
     PutIgnored(RemoteClient),
     /// Read by its id in this pass, or written by this pass.
     Read(RemoteClient),
-    /// A `GET` by id said 404 at this tick. Proves nothing by itself.
-    Missing(Tick),
+    /// A `GET` by id said 404. Proves nothing by itself.
+    Missing,
     /// A listing that was begun after that 404 does not hold it either: there is no such client.
     Absent,
     /// Deleted by this pass.
@@ -209,6 +252,29 @@ pub enum Pending {
     },
 }
 
+impl FailedAt {
+    /// Where a step fails, if it does.
+    #[must_use]
+    pub fn of(step: &Step) -> Self {
+        if let Step::Delete { .. } = step {
+            Self::Removal
+        } else if step.is_remote() {
+            Self::MeshAgent
+        } else {
+            Self::Kubernetes
+        }
+    }
+
+    /// Whether a call of MeshAgent failed.
+    #[must_use]
+    pub fn is_remote(self) -> bool {
+        match self {
+            Self::Kubernetes => false,
+            Self::MeshAgent | Self::Removal => true,
+        }
+    }
+}
+
 impl Recorded {
     /// Whether the status speaks for a client: as the object's own, or as one that retires.
     #[must_use]
@@ -229,7 +295,7 @@ impl Remote {
     pub fn client(&self) -> Option<&RemoteClient> {
         match self {
             Self::Listed(client) | Self::PutIgnored(client) | Self::Read(client) => Some(client),
-            Self::Missing(_) | Self::Absent | Self::Deleted => None,
+            Self::Missing | Self::Absent | Self::Deleted => None,
         }
     }
 }
@@ -246,7 +312,7 @@ impl Secret {
 }
 
 impl Pending {
-    /// The client that this process made and holds. One whose credential it was given to adopt it is not its own.
+    /// The unpublished client that this process created. An adopted client is not ours to delete.
     #[must_use]
     pub fn client_id(&self) -> Option<&ClientId> {
         match self {

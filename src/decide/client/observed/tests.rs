@@ -1,10 +1,11 @@
 //! Facts that must not outlive what they are about. The model found each of these.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::decide::client::next::{Conclusion, Record};
-use crate::decide::id::Uid;
+use crate::decide::client::testing::{beginning, id, token};
+use crate::decide::id::{CredentialDigest, Uid};
 
 fn object(version: &str) -> Object {
     Object {
@@ -40,7 +41,7 @@ fn record() -> Step {
 
 /// A pass that has just recorded, with a Secret whose credential has this digest.
 fn recorded_with(digest: &str) -> Observed {
-    let mut seen = Observed::begin(object("1"), Secret::Ours(stored(digest)), BTreeMap::new(), Pending::Nothing);
+    let mut seen = Observed::begin(beginning(object("1"), Secret::Ours(stored(digest))));
     seen.absorb(&record(), Answer::Recorded(object("2")));
     assert!(seen.recorded);
     seen
@@ -55,7 +56,7 @@ fn a_token_or_a_secret_written_after_the_record_is_recorded_anew() {
     assert!(!seen.recorded);
 
     let mut seen = recorded_with("recorded");
-    let publish = Step::MoveToken { token, version: Version::new("4") };
+    let publish = Step::MoveToken { token, client_id: id("c"), version: Version::new("4") };
     seen.absorb(&publish, Answer::Stored(stored("recorded")));
     assert!(!seen.recorded);
 }
@@ -72,7 +73,7 @@ fn a_credential_is_the_recorded_one_after_a_record_only_by_its_digest() {
 
 #[test]
 fn a_listing_from_before_the_record_is_none_to_clean_by() {
-    let mut seen = Observed::begin(object("1"), Secret::Absent, BTreeMap::new(), Pending::Nothing);
+    let mut seen = Observed::begin(beginning(object("1"), Secret::Absent));
     seen.absorb(&Step::List, Answer::Listing(BTreeMap::new()));
     assert_eq!(seen.listing, Some(1));
     seen.absorb(&record(), Answer::Recorded(object("2")));
@@ -91,4 +92,22 @@ fn what_changed_since_the_record_is_recorded_anew_until_a_third_change_ends_the_
         assert_eq!(seen.failure.is_some(), ends, "at version {version}");
         seen.absorb(&record(), Answer::Recorded(object(version)));
     }
+}
+
+#[test]
+fn an_answer_that_does_not_fit_its_step_fails_the_pass_and_changes_nothing_else() {
+    let mut seen = Observed::begin(beginning(object("1"), Secret::Absent));
+    let before = seen.clone();
+    let step = Step::Get { client_id: id("c") };
+    seen.absorb(&step, Answer::Deleted);
+    assert_eq!(seen.failure.as_ref().map(|failed| failed.at), Some(FailedAt::MeshAgent));
+    assert_eq!(seen, Observed { tick: 1, failure: seen.failure.clone(), ..before });
+}
+
+#[test]
+fn a_post_makes_every_listing_old_and_starts_the_cooldown() {
+    let mut seen = Observed::begin(beginning(object("1"), Secret::Absent));
+    seen.absorb(&Step::List, Answer::Listing(BTreeMap::new()));
+    seen.absorb(&Step::Post { token: token("t") }, Answer::Unknown(Failure::retry(Reason::APIUnavailable, ""), None));
+    assert_eq!((seen.listing, seen.cooldown), (None, Cooldown::Short));
 }

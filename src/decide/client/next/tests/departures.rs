@@ -55,7 +55,7 @@ fn a_retained_client_is_marked_then_its_secret_and_only_then_the_object_goes() {
 #[test]
 fn while_the_definition_goes_everything_stays_whatever_the_policy_and_whether_meshagent_answers() {
     let mut seen = observed(recorded(), stored("t", "c", Credential::AsRecorded), &[], Pending::Nothing);
-    seen.absorb(&Step::CheckCrd, Answer::CrdState(CrdState::Away));
+    seen.absorb(&Step::CheckCrd, Answer::Crd(CrdState::Away));
     let get = next(&leaving(), &seen);
     assert_eq!(get, Step::Get { client_id: id("c") });
     seen.absorb(&get, Answer::Failed(away()));
@@ -63,7 +63,7 @@ fn while_the_definition_goes_everything_stays_whatever_the_policy_and_whether_me
     absorb_left(&mut seen);
     assert_eq!(next(&leaving(), &seen), let_go());
 
-    seen.project = Some(away());
+    seen.project.state = ProjectState::Failed(away());
     seen.failure = None;
     assert_eq!(next(&leaving(), &seen), let_go(), "without a project it is not even tried");
 }
@@ -120,7 +120,7 @@ fn force_gives_up_on_what_cannot_be_deleted_once_it_is_known_to_others() {
     assert_eq!(next(&forced, &seen), let_go());
 
     let mut seen = established(at_rest());
-    seen.project = Some(away());
+    seen.project.state = ProjectState::Failed(away());
     assert_eq!(next(&forced, &seen), abandon, "it could not be tried");
 }
 

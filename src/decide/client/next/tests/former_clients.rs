@@ -22,7 +22,7 @@ fn unmarked() -> RemoteClient {
 }
 
 fn allowed(mut seen: Observed) -> Observed {
-    seen.may_adopt = true;
+    seen.project.state = usable(true);
     seen
 }
 
@@ -78,8 +78,7 @@ fn a_credential_that_is_given_is_published_in_the_place_of_a_post() {
     go(&wanted, &mut seen, Step::DryRun { write: SecretWrite::Create }, Answer::DryRunPassed);
     let take = Step::TakeCredential { token: token("t"), client_id: id("theirs") };
     go(&wanted, &mut seen, take, Answer::Taken { client_id: id("theirs"), digest: CredentialDigest::new("d") });
-    let (client_id, digest) = (id("theirs"), CredentialDigest::new("d"));
-    let publish = Step::Publish { client_id, token: token("t"), digest, write: SecretWrite::Create };
+    let publish = Step::Publish { client_id: id("theirs"), token: token("t"), write: SecretWrite::Create };
     assert_eq!(step(&wanted, &seen), publish);
 }
 
@@ -201,7 +200,7 @@ fn a_secret_that_names_a_client_of_others_makes_nobody_touch_it() {
     let secret = stored("t", "victim", Credential::Other(CredentialDigest::new("forged")));
     let mut seen = observed(recorded(), secret, &[], Pending::Nothing);
     go(&wanted(), &mut seen, get("victim"), Answer::Client(Some(unmarked())));
-    assert_eq!(step(&wanted(), &seen), intent("5", &["t"]), "the credential is lost, and replaced");
+    assert_eq!(step(&wanted(), &seen), intent("5", &[]), "the credential is lost, and replaced");
 }
 
 #[test]
@@ -331,15 +330,162 @@ fn a_former_client_that_goes_after_the_record_is_struck_off_and_deleted_once() {
     assert_eq!(step(&wanted(), &seen), Step::Rest);
 }
 
+/// F28: `kubectl replace` took the token off while the client was being rotated.
 #[test]
-fn a_published_client_that_nobody_recorded_is_replaced_without_a_pause() {
+fn a_published_client_that_nobody_recorded_is_taken_back_and_the_recorded_one_retires() {
     let object = Object { token: None, finalizer: false, ..recorded() };
-    let secret = stored("new", "mine", Credential::Other(CredentialDigest::new("dm")));
-    let mut seen = observed(object.clone(), secret, &[], Pending::Nothing);
-    seen.cooldown = Cooldown::Short;
-    assert_eq!(step(&wanted(), &seen), intent("5", &["new"]));
-    seen.cooldown = Cooldown::Long;
-    assert_eq!(reason(&step(&wanted(), &seen)), Some(Reason::Rotating));
+    let other = || Credential::Other(CredentialDigest::new("dm"));
+    let client = wanted().client(&token("new"));
+    let mut seen = observed(object.clone(), stored("new", "mine", other()), &[("mine", client)], Pending::Nothing);
+    for cooldown in [Cooldown::Short, Cooldown::Long] {
+        seen.cooldown = cooldown;
+        assert_eq!(step(&wanted(), &seen), intent("5", &[]), "no POST, so no cooldown");
+    }
+    let object = Object { token: Some(token("fresh")), finalizer: true, ..object };
+    go(&wanted(), &mut seen, intent("5", &[]), Answer::Intent(object, token("fresh")));
+    let moved = Step::MoveToken { token: token("fresh"), client_id: id("mine"), version: Version::new("4") };
+    let Secret::Ours(ours) = stored("fresh", "mine", other()) else { panic!("not ours") };
+    go(&wanted(), &mut seen, moved, Answer::Stored(ours));
+    let Step::Record(record) = step(&wanted(), &seen) else { panic!("no record") };
+    assert_eq!(record.conclusion, Conclusion::Converged);
+    assert_eq!(record.published.map(|published| published.client_id), Some(id("mine")));
+    assert_eq!(record.retiring, [id("c")]);
+}
+
+#[test]
+fn a_published_client_is_taken_back_only_if_its_marker_names_this_object() {
+    let theirs = Marker { owner: Owner { uid: Uid::new("v"), ..owner() }, ..wanted().marker(&token("new")) };
+    for marker in [None, Some(theirs)] {
+        let client = RemoteClient { marker, ..wanted().client(&token("new")) };
+        let object = Object { token: None, ..recorded() };
+        let secret = stored("new", "mine", Credential::Other(CredentialDigest::new("dm")));
+        let mut seen = observed(object, secret, &[("mine", client)], Pending::Nothing);
+        seen.cooldown = Cooldown::Short;
+        assert_eq!(reason(&step(&wanted(), &seen)), Some(Reason::Rotating), "a POST, which waits: {seen:?}");
+    }
+}
+
+/// I7: what stood in the Secret is not deleted before an overlap, whether or not anybody recorded it.
+#[test]
+fn a_published_client_whose_credential_was_altered_before_its_record_retires_before_another_is_created() {
+    let secret = stored("t", "mine", Credential::Broken);
+    let mut seen = observed(recorded(), secret, &[("mine", wanted().client(&token("t")))], Pending::Nothing);
+    let record = step(&wanted(), &seen);
+    let Step::Record(retire) = &record else { panic!("{record:?}") };
+    assert_eq!((&retire.published, retire.retiring.as_slice()), (&None, [id("mine")].as_slice()));
+    let mut object = recorded();
+    object.recorded.retiring = vec![Retiring { client_id: id("mine"), due: false }];
+    seen.absorb(&record, Answer::Recorded(object));
+    assert_eq!(step(&wanted(), &seen), intent("5", &[]), "its token is not of unknown outcome");
+}
+
+#[test]
+fn whatever_the_cause_the_next_post_waits_ten_minutes() {
+    let unrecorded = observed(recorded(), stored("new", "mine", Credential::Broken), &[], Pending::Nothing);
+    let mut rotation = at_rest();
+    rotation.object.rotation_asked = true;
+    let mut gone = at_rest();
+    gone.remote.insert(id("c"), Remote::Absent);
+    let altered = observed(
+        recorded(),
+        stored("t", "c", Credential::Broken),
+        &[("c", wanted().client(&token("t")))],
+        Pending::Nothing,
+    );
+    for (cause, seen) in [
+        ("unrecorded", unrecorded),
+        ("rotation", rotation),
+        ("gone", gone),
+        ("lost", without_secret(recorded())),
+        ("altered", altered),
+    ] {
+        for cooldown in [Cooldown::Short, Cooldown::Long] {
+            let seen = Observed { cooldown, ..seen.clone() };
+            assert_eq!(reason(&step(&wanted(), &seen)), Some(Reason::Rotating), "{cause}");
+        }
+        let mut seen = seen;
+        seen.object.replaced = Replaced::JustNow;
+        let waits = if matches!(cause, "lost" | "altered") { Reason::CredentialLost } else { Reason::Rotating };
+        assert_eq!(reason(&step(&wanted(), &seen)), Some(waits), "{cause}");
+    }
+}
+
+/// F33: also while something else blocks the pass.
+#[test]
+fn an_object_with_a_client_gets_its_finalizer_back_whatever_blocks_the_pass() {
+    let bare = Object { finalizer: false, ..recorded() };
+    let blocked = Wanted { on_loss: OnLoss::Block, ..wanted() };
+    let add = Step::AddFinalizer { version: Version::new("5") };
+    let mut seen = without_secret(bare.clone());
+    go(&blocked, &mut seen, add.clone(), Answer::Object(Object { finalizer: true, ..bare.clone() }));
+    assert_eq!(reason(&step(&blocked, &seen)), Some(Reason::CredentialLost));
+    let mut seen = at_rest();
+    seen.object.finalizer = false;
+    assert_eq!(step(&wanted(), &seen), add, "nothing else is to be done");
+    assert_eq!(step(&Wanted { suspended: true, ..wanted() }, &without_secret(bare.clone())), add, "suspended");
+    let invalid = Desired::Invalid(Failure::stalled(Reason::InvalidSpec, "no"));
+    assert_eq!(next(&invalid, &seen), add, "invalid");
+    seen.project.state = ProjectState::Failed(Failure::retry(Reason::APIUnavailable, "away"));
+    assert_eq!(step(&wanted(), &seen), add, "the project cannot be used");
+    let first = Object { finalizer: false, ..fresh() };
+    assert_ne!(step(&wanted(), &observed(first, foreign(None, Content::Other), &[], Pending::Nothing)), add);
+}
+
+/// F32.
+#[test]
+fn a_former_client_goes_on_its_day_whatever_else_blocks_the_pass() {
+    let mut object = recorded();
+    object.recorded.retiring = vec![Retiring { client_id: id("old"), due: true }];
+    let delete = Step::Delete { client_id: id("old"), because: Removal::Retired };
+    let blocked = Wanted { on_loss: OnLoss::Block, ..wanted() };
+    let mut seen = without_secret(object.clone());
+    let invalid = Desired::Invalid(Failure::stalled(Reason::InvalidSpec, "no"));
+    assert_eq!(next(&invalid, &seen), delete, "an invalid spec");
+    go(&blocked, &mut seen, delete.clone(), Answer::Deleted);
+    let Step::Record(record) = step(&blocked, &seen) else { panic!("no record") };
+    assert_eq!(record.retiring, []);
+    assert_eq!(reason(&step(&blocked, &seen)), Some(Reason::CredentialLost));
+    let suspended = Wanted { suspended: true, ..wanted() };
+    assert_eq!(reason(&step(&suspended, &without_secret(object.clone()))), Some(Reason::Suspended), "but for that");
+    let mut refused = without_secret(object.clone());
+    refused.failure =
+        Some(StepFailure { failure: Failure::stalled(Reason::RejectedByAPI, "no"), at: FailedAt::MeshAgent });
+    assert_eq!(step(&wanted(), &refused), delete, "a refused PUT");
+    refused.failure =
+        Some(StepFailure { failure: Failure::stalled(Reason::RejectedByAPI, "no"), at: FailedAt::Removal });
+    assert_eq!(reason(&step(&wanted(), &refused)), Some(Reason::RejectedByAPI), "a refused DELETE is not repeated");
+    refused.failure =
+        Some(StepFailure { failure: Failure::retry(Reason::APIUnavailable, ""), at: FailedAt::MeshAgent });
+    assert_eq!(reason(&step(&wanted(), &refused)), Some(Reason::APIUnavailable), "a server that is away is not asked");
+}
+
+/// F34.
+#[test]
+fn a_pass_that_lost_the_secret_to_another_object_deletes_its_own_client() {
+    let object = Object { token: Some(token("t")), finalizer: true, ..fresh() };
+    let mut seen = observed(object.clone(), foreign(None, Content::Unread), &[], credential("t", "mine"));
+    let secret = foreign(None, Content::Other);
+    go(&wanted(), &mut seen, Step::ReadLive, Answer::Live(Some(object), secret, None));
+    let delete = Step::Delete { client_id: id("mine"), because: Removal::OwnWaste };
+    go(&wanted(), &mut seen, delete, Answer::Deleted);
+    assert_eq!(reason(&step(&wanted(), &seen)), Some(Reason::SecretConflict));
+}
+
+/// F34: the process that created it has crashed.
+#[test]
+fn what_a_crash_left_behind_a_foreign_secret_is_removed_under_a_fresh_token() {
+    let object = Object { token: Some(token("t")), finalizer: true, ..fresh() };
+    let secret = foreign(None, Content::Other);
+    let waste = wanted().client(&token("t"));
+    let mut seen = observed(object.clone(), secret.clone(), &[("waste", waste.clone())], Pending::Nothing);
+    go(&wanted(), &mut seen, Step::ReadLive, Answer::Live(Some(object.clone()), secret.clone(), None));
+    let object = Object { token: Some(token("new")), unknown: [token("t")].into(), ..object };
+    go(&wanted(), &mut seen, intent("1", &["t"]), Answer::Intent(object.clone(), token("new")));
+    go(&wanted(), &mut seen, Step::List, Answer::Listing(BTreeMap::from([(id("waste"), waste)])));
+    go(&wanted(), &mut seen, Step::ReadLive, Answer::Live(Some(object), secret, None));
+    let delete = Step::Delete { client_id: id("waste"), because: Removal::Disowned };
+    go(&wanted(), &mut seen, delete, Answer::Deleted);
+    assert_eq!(reason(&step(&wanted(), &seen)), Some(Reason::SecretConflict));
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! An OAuthClient that is being deleted.
 //!
-//! First of all it is asked whether OAuthClients are still kept at all: when their definition is deleted, each object is
+//! First of all the pass checks whether OAuthClients are still kept at all: when their CRD is deleted, each object is
 //! released as with the policy `Retain`, since nobody deleted them one by one.
 
-use super::conclude::blocked;
+use super::conclude::blocked_without_calls;
 use super::step::{Removal, Step};
-use super::{Ownership, holds, of_this_uid, own_waste, ownership};
+use super::unpublished::own_waste;
 use crate::decide::client::change::Change;
-use crate::decide::client::observed::{CrdState, Observed, Remote, RemoteClient, Secret};
+use crate::decide::client::observed::{CrdState, Observed, Ownership, Remote, RemoteClient, Secret, StepFailure};
+use crate::decide::failure::Failure;
 use crate::decide::id::ClientId;
 use crate::decide::marker::{Marker, Policy};
 
@@ -21,45 +22,46 @@ pub struct Deletion {
 }
 
 impl Default for Deletion {
-    /// As an object goes of which nobody said anything.
+    /// No deletionPolicy, no force-release.
     fn default() -> Self {
         Self { policy: Policy::Delete, forced: false }
     }
 }
 
 /// The object is being deleted, or gone.
-pub(super) fn absent(leaving: Deletion, observed: &Observed) -> Step {
+pub(super) fn deleted(deletion: Deletion, observed: &Observed) -> Step {
     if observed.object_gone || !observed.object.finalizer {
-        let can_be_deleted = observed.failure.is_none() && observed.project.is_none();
-        return observed.pending.client_id().filter(|_| can_be_deleted).map_or(Step::Rest, own_waste);
+        let waste = observed.pending.client_id().filter(|_| observed.failure.is_none());
+        return waste.map_or(Step::Rest, own_waste);
     }
     // A failed call of MeshAgent may be passed over below; a write that then meets a newer version has to be looked into.
-    if observed.stale && (observed.failure.is_none() || observed.failed_remotely) {
+    if observed.stale && observed.failure.as_ref().is_none_or(|failure| failure.at.is_remote()) {
         return Step::ReadLive;
     }
-    match (observed.crd, leaving.policy) {
-        (None, _) => match &observed.failure {
-            Some(failure) => blocked(observed, failure.clone()),
-            None => Step::CheckCrd,
-        },
-        (Some(CrdState::Away), _) => release(observed, CrdState::Away),
-        (Some(CrdState::Established), Policy::Retain) => release(observed, CrdState::Established),
-        (Some(CrdState::Established), Policy::Delete) => delete(leaving, observed),
+    match (&observed.failure, observed.crd, deletion.policy) {
+        (Some(StepFailure { failure, at }), _, _) if !at.is_remote() => {
+            blocked_without_calls(observed, failure.clone())
+        }
+        (Some(StepFailure { failure, .. }), _, _) => without_calls(deletion, observed, failure.clone()),
+        (None, None, _) => Step::CheckCrd,
+        (None, Some(crd @ CrdState::Away), _) | (None, Some(crd @ CrdState::Established), Policy::Retain) => {
+            mark(observed, crd).unwrap_or_else(|| release(observed))
+        }
+        (None, Some(CrdState::Established), Policy::Delete) => {
+            remote_step(observed).unwrap_or_else(|| let_go(observed))
+        }
     }
 }
 
-fn delete(leaving: Deletion, observed: &Observed) -> Step {
-    let remote = remote_step(observed);
-    let obstacle = match (&observed.failure, &observed.project, &remote) {
-        (Some(failure), _, _) => Some((failure, observed.failed_remotely)),
-        (None, Some(failure), Some(_)) => Some((failure, true)),
-        (None, Some(_) | None, _) => None,
-    };
-    match (obstacle, remote) {
-        (Some((_, true)), _) if leaving.forced => abandon(observed),
-        (Some((failure, _)), _) => blocked(observed, failure.clone()),
-        (None, Some(step)) => step,
-        (None, None) => let_go(observed),
+/// The object goes as far as it can while MeshAgent cannot be asked.
+pub(super) fn without_calls(deletion: Deletion, observed: &Observed, failure: Failure) -> Step {
+    if observed.object_gone || !observed.object.finalizer {
+        return Step::Rest;
+    }
+    match (observed.crd, deletion.policy) {
+        (Some(CrdState::Away), _) | (Some(CrdState::Established), Policy::Retain) => release(observed),
+        (Some(CrdState::Established), Policy::Delete) if deletion.forced => abandon(observed),
+        (Some(CrdState::Established), Policy::Delete) | (None, _) => blocked_without_calls(observed, failure),
     }
 }
 
@@ -71,7 +73,7 @@ fn remote_step(observed: &Observed) -> Option<Step> {
     if observed.listing.is_none() && has_doubtful_tokens(observed) {
         return Some(Step::List);
     }
-    let (client_id, _) = of_this_uid(observed).next()?;
+    let (client_id, ..) = observed.of_this_uid().next()?;
     Some(Step::Delete { client_id: client_id.clone(), because: Removal::ObjectDeleted })
 }
 
@@ -80,7 +82,7 @@ fn abandon(observed: &Observed) -> Step {
     let recorded = &observed.object.recorded;
     let retiring = recorded.retiring.iter().map(|former| &former.client_id);
     let mut client_ids: Vec<ClientId> = recorded.client_id.iter().chain(retiring).cloned().collect();
-    client_ids.extend(of_this_uid(observed).map(|(client_id, _)| client_id.clone()));
+    client_ids.extend(observed.of_this_uid().map(|(client_id, ..)| client_id.clone()));
     client_ids.extend(observed.secret.stored().and_then(|stored| stored.client_id.clone()));
     client_ids.extend(observed.pending.client_id().cloned());
     client_ids.sort();
@@ -108,18 +110,9 @@ fn may_have_secret(observed: &Observed) -> bool {
     expected && observed.secret == Secret::Absent && observed.live.is_none()
 }
 
-/// The client and its Secret stay. To tell MeshAgent so is tried once: the Secret says it as well, and the sweep tells
-/// MeshAgent when it can.
-fn release(observed: &Observed, definition: CrdState) -> Step {
-    if let Some(failure) = observed.failure.as_ref().filter(|_| !observed.failed_remotely) {
-        return blocked(observed, failure.clone());
-    }
-    if observed.failure.is_none()
-        && observed.project.is_none()
-        && let Some(step) = mark(observed, definition)
-    {
-        return step;
-    }
+/// The client and its Secret stay. To mark the client at MeshAgent is tried once: the Secret says that it is retained as
+/// well, and the sweep marks it when it can.
+fn release(observed: &Observed) -> Step {
     if may_have_secret(observed) {
         return Step::ReadLive;
     }
@@ -134,15 +127,15 @@ fn release(observed: &Observed, definition: CrdState) -> Step {
 }
 
 /// What is left to say at MeshAgent of the clients.
-fn mark(observed: &Observed, definition: CrdState) -> Option<Step> {
+fn mark(observed: &Observed, crd: CrdState) -> Option<Step> {
     let recorded = &observed.object.recorded;
     if let Some(client_id) = observed.pending.client_id() {
-        let published = recorded.names(client_id) || holds(&observed.secret, client_id);
+        let published = recorded.names(client_id) || observed.holds(client_id);
         // Nothing is deleted while the definition is away: what was never published is found by the sweep later.
-        let waste = !published && definition == CrdState::Established;
+        let waste = !published && crd == CrdState::Established;
         return Some(if waste { own_waste(client_id) } else { Step::Forget });
     }
-    if definition == CrdState::Established
+    if crd == CrdState::Established
         && let Some(step) = clean(observed)
     {
         return Some(step);
@@ -152,8 +145,8 @@ fn mark(observed: &Observed, definition: CrdState) -> Option<Step> {
     let goes = recorded.retiring.iter().map(|former| (&former.client_id, false));
     stays.chain(goes).find_map(|(client_id, stays)| match observed.remote.get(client_id) {
         None | Some(Remote::Listed(_) | Remote::PutIgnored(_)) => Some(Step::Get { client_id: client_id.clone() }),
-        Some(Remote::Read(client)) => say(observed, client_id, client, stays),
-        Some(Remote::Missing(_) | Remote::Absent | Remote::Deleted) => None,
+        Some(Remote::Read(client)) => mark_one(observed, client_id, client, stays),
+        Some(Remote::Missing | Remote::Absent | Remote::Deleted) => None,
     })
 }
 
@@ -169,16 +162,16 @@ fn clean(observed: &Observed) -> Option<Step> {
     if observed.live.is_none_or(|live| live <= listed) {
         return Some(Step::ReadLive);
     }
-    let is_waste = |client_id: &ClientId, client: &RemoteClient| {
-        let doubtful = client.marker.as_ref().is_some_and(|marker| object.unknown.contains(&marker.token));
-        doubtful && !object.recorded.names(client_id) && !holds(&observed.secret, client_id)
+    let is_waste = |client_id: &ClientId, marker: &Marker| {
+        let doubtful = object.unknown.contains(&marker.token);
+        doubtful && !object.recorded.names(client_id) && !observed.holds(client_id)
     };
-    let (client_id, _) = of_this_uid(observed).find(|(client_id, client)| is_waste(client_id, client))?;
+    let (client_id, ..) = observed.of_this_uid().find(|(client_id, _, marker)| is_waste(client_id, marker))?;
     Some(Step::Delete { client_id: client_id.clone(), because: Removal::Disowned })
 }
 
-/// Marks a client as left behind, or as one that is to go.
-fn say(observed: &Observed, client_id: &ClientId, client: &RemoteClient, stays: bool) -> Option<Step> {
+/// Marks a client as retained, or as one that is to go.
+fn mark_one(observed: &Observed, client_id: &ClientId, client: &RemoteClient, stays: bool) -> Option<Step> {
     let present = client.marker.as_ref().filter(|marker| marker.owner.uid == observed.object.uid)?;
     let policy = if stays { Policy::Retain } else { Policy::Delete };
     let marker = Marker { policy, retained: stays, ..present.clone() };
@@ -201,7 +194,7 @@ fn examine_and_delete(observed: &Observed) -> Option<Step> {
     for client_id in named {
         let certain = held == Some(client_id) || stored == recorded.client_id.as_ref() && stored == Some(client_id);
         let ours = match observed.remote.get(client_id) {
-            Some(Remote::Missing(_) | Remote::Absent | Remote::Deleted) => false,
+            Some(Remote::Missing | Remote::Absent | Remote::Deleted) => false,
             Some(Remote::Listed(client) | Remote::PutIgnored(client) | Remote::Read(client)) => match &client.marker {
                 Some(marker) => marker.owner.uid == observed.object.uid,
                 None => certain,
@@ -221,7 +214,7 @@ fn examine_and_delete(observed: &Observed) -> Option<Step> {
 /// Whether a POST may have made a client that nothing names.
 fn has_doubtful_tokens(observed: &Observed) -> bool {
     let object = &observed.object;
-    let settled = match ownership(object, &observed.secret) {
+    let settled = match observed.ownership() {
         Ownership::Published(_, _, client_id) => object.recorded.client_id.as_ref() == Some(client_id),
         Ownership::Unpublished if object.recorded.is_secretless() => true,
         Ownership::Unpublished | Ownership::Foreign(_) | Ownership::Displaced(_) => object.token.is_none(),

@@ -1,0 +1,79 @@
+//! How soon a client may be replaced: whatever the cause, once in ten minutes.
+
+use crate::api::Reason;
+use crate::decide::client::observed::{Cooldown, Observed, Replaced};
+use crate::decide::failure::{Disposition, Failure};
+
+/// Why a client is to be created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Because {
+    /// There never was one.
+    First,
+    /// The recorded one is gone at MeshAgent.
+    Gone,
+    /// Its credential is gone or altered.
+    Lost,
+    /// Somebody asked for it.
+    Rotation,
+    /// What the Secret holds was never recorded, and cannot be taken back.
+    Unrecorded,
+}
+
+impl Because {
+    /// Why a client is created whose credential is not in the Secret.
+    pub(super) fn of_missing_secret(observed: &Observed) -> Self {
+        match observed.object.recorded.client_id {
+            None => Self::First,
+            Some(_) if observed.object.rotation_asked => Self::Rotation,
+            Some(_) => Self::Lost,
+        }
+    }
+}
+
+/// Why no client may be created yet.
+pub(super) fn wait(observed: &Observed, because: Because) -> Option<Failure> {
+    after_replacement(observed.object.replaced, because).or_else(|| after_post(observed))
+}
+
+/// Why a rotation that was asked for is not carried out yet. It delays nothing else.
+pub(super) fn rotation_waits(observed: &Observed) -> Option<Failure> {
+    wait(observed, Because::Rotation)
+}
+
+/// What the POSTs of this process forbid, once there was a success.
+fn after_post(observed: &Observed) -> Option<Failure> {
+    observed.object.recorded.client_id.as_ref()?;
+    match observed.cooldown {
+        Cooldown::None => None,
+        Cooldown::Short => Some(Failure::wait(
+            Reason::Rotating,
+            "the last attempt to replace the client was less than ten minutes ago; the next one waits",
+        )),
+        Cooldown::Long => Some(Failure {
+            disposition: Disposition::StalledHourly,
+            ..Failure::stalled(
+                Reason::Rotating,
+                "three attempts in a row to replace the client were not answered with a usable client; the next one is made \
+                 an hour after the last. Look at the MeshAgent server",
+            )
+        }),
+    }
+}
+
+/// What the last replacement forbids.
+fn after_replacement(replaced: Replaced, because: Because) -> Option<Failure> {
+    match (replaced, because) {
+        (Replaced::LongAgo, _) | (_, Because::First) => None,
+        (Replaced::WithinOverlap, Because::Gone | Because::Rotation | Because::Unrecorded) => None,
+        (Replaced::JustNow, Because::Gone | Because::Rotation | Because::Unrecorded) => {
+            Some(Failure::wait(Reason::Rotating, "replaced less than ten minutes ago; the next replacement waits"))
+        }
+        (Replaced::WithinOverlap | Replaced::JustNow, Because::Lost) => Some(Failure::stalled(
+            Reason::CredentialLost,
+            "the Secret's credential was lost again soon after it was replaced; find what deletes or rewrites the \
+             Secret, then replace the client: kubectl annotate --overwrite maoc <name> \
+             meshagent.com/rotate-requested-at=\"$(date -Is)\". Unasked it is replaced once the overlap of the last \
+             replacement has ended",
+        )),
+    }
+}
