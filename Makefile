@@ -21,6 +21,10 @@ demo: build ## show the product on a real control plane with a simulated MeshAge
 	$(call say,demo: a control plane with the simulator and the operator; what users type and what they see)
 	@cargo run -q -p harness --bin demo
 
+dev: build ## a control plane, the CRDs and a simulated MeshAgent to change the operator against; it says what to export
+	$(call say,dev: a control plane with the CRDs and the simulator; the operator is yours to start)
+	@cargo run -q -p harness --bin demo -- dev
+
 # One after the other, and the quick ones first; cargo test's own lines come last.
 test: ## everything that CI runs
 	@set -e; for part in tools fmt clippy deny docs go build controlplane unit integration; do $(MAKE) $$part; done

@@ -1,5 +1,6 @@
 //! Shows the whole product on a real control plane: each command is printed as a user would type it, then run.
-//! `KEEP=1` leaves everything running at the end.
+//! `KEEP=1` leaves everything running at the end. With the argument `dev` everything but the operator is started, for
+//! somebody who changes the operator and starts it anew.
 
 mod stage;
 
@@ -23,22 +24,31 @@ async fn main() -> Result<()> {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     env::set_current_dir(&top).map_err(|source| Error::Io { doing: format!("entering {}", top.display()), source })?;
     let mut stage = Stage::set_up().await?;
-    install(&mut stage).await?;
+    install(&stage).await?;
+    if env::args().nth(1).as_deref() == Some("dev") {
+        connect(&stage).await?;
+        stage.print_how_to_develop()?;
+        return until_interrupted().await;
+    }
+    stage.start_operator()?;
+    connect(&stage).await?;
     declare(&stage).await?;
     use_the_secret(&stage).await?;
     change(&stage).await?;
     if env::var_os("KEEP").is_some_and(|keep| !keep.is_empty() && keep != "0") {
         stage.print_how_to_look_around();
-        return tokio::signal::ctrl_c()
-            .await
-            .map_err(|source| Error::Io { doing: "waiting for Ctrl-C".to_owned(), source });
+        return until_interrupted().await;
     }
     delete(&stage).await?;
     println!("\n# That is all. Stopping everything. (make demo KEEP=1 leaves it running.)");
     Ok(())
 }
 
-async fn install(stage: &mut Stage) -> Result<()> {
+async fn until_interrupted() -> Result<()> {
+    tokio::signal::ctrl_c().await.map_err(|source| Error::Io { doing: "waiting for Ctrl-C".to_owned(), source })
+}
+
+async fn install(stage: &Stage) -> Result<()> {
     let crds = "meshagent-operator crds | kubectl apply --server-side -f -";
     stage.run("Teach the cluster the new types.", crds).await?;
     let namespace = format!("kubectl create namespace {NAMESPACE}");
@@ -49,18 +59,21 @@ async fn install(stage: &mut Stage) -> Result<()> {
          kubectl create clusterrolebinding {ACCOUNT} --clusterrole={ACCOUNT} --serviceaccount={NAMESPACE}:{ACCOUNT} && \
          kubectl create rolebinding {ACCOUNT} -n {NAMESPACE} --role={ACCOUNT} --serviceaccount={NAMESPACE}:{ACCOUNT}"
     );
-    stage.run("What the operator may do there and elsewhere, and what users may.", &rights).await?;
-    stage.start_operator()
+    stage.run("What the operator may do there and elsewhere, and what users may.", &rights).await
 }
 
-async fn declare(stage: &Stage) -> Result<()> {
+/// Gives the operator the simulated project, as the cluster project `default`.
+async fn connect(stage: &Stage) -> Result<()> {
     let key = format!(
         "kubectl create secret generic meshagent-api-key -n {NAMESPACE} --from-literal=apiKey=\"$MESHAGENT_API_KEY\""
     );
     stage.run("The project's API key, in a Secret there.", &key).await?;
     let project = "sed \"s|https://api.meshagent.com|$MESHAGENT_API_URL|\" examples/quickstart/project.yaml | \
         kubectl apply -f -";
-    stage.run("The project; its URL is the simulator's.", project).await?;
+    stage.run("The project; its URL is the simulator's.", project).await
+}
+
+async fn declare(stage: &Stage) -> Result<()> {
     let client = "kubectl apply -f examples/quickstart/web.yaml";
     stage.run("An application's client, as its developer would declare it.", client).await?;
     let wait = "kubectl wait clustermeshagentproject/default --for=condition=Ready --timeout=60s && \

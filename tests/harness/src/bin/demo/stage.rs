@@ -22,7 +22,8 @@ pub(crate) struct Stage {
     pub(crate) simulator: Simulator,
     control_plane: ControlPlane,
     kubeconfig: PathBuf,
-    path: OsString,
+    /// The folders of kubectl, signin and the operator, as they come first in a `PATH`.
+    programs: OsString,
 }
 
 impl Stage {
@@ -34,27 +35,28 @@ impl Stage {
         let kubeconfig = control_plane.admin_kubeconfig()?;
         let programs =
             [harness::tool("kubectl")?, harness::tool("signin")?, harness::built_binary("meshagent-operator")?];
-        let found = env::var_os("PATH").unwrap_or_default();
-        let directories = programs.iter().filter_map(|program| program.parent().map(Path::to_owned));
-        let path = env::join_paths(directories.chain(env::split_paths(&found)))
-            .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))
-            .map_err(|source| Error::Io { doing: "putting the programs on the PATH".to_owned(), source })?;
-        Ok(Self { operator: None, simulator, control_plane, kubeconfig, path })
+        let programs = join(programs.iter().filter_map(|program| program.parent().map(Path::to_owned)))?;
+        Ok(Self { operator: None, simulator, control_plane, kubeconfig, programs })
     }
 
     /// Starts the operator with its own rights and no flag that is not needed.
     pub(crate) fn start_operator(&mut self) -> Result<()> {
         explain("Starting the operator. In a cluster, the Helm chart does this.");
         println!("$ meshagent-operator run &");
-        let user = format!("system:serviceaccount:{NAMESPACE}:{ACCOUNT}");
-        let groups = ["system:serviceaccounts", &format!("system:serviceaccounts:{NAMESPACE}")];
         self.operator = Some(Operator::start(OperatorOptions {
             binary: harness::built_binary("meshagent-operator")?,
-            kubeconfig: self.control_plane.kubeconfig_for(&user, &groups)?,
+            kubeconfig: self.operators_kubeconfig()?,
             args: vec![],
             env: vec![("MESHAGENT_OPERATOR_NAMESPACE".to_owned(), NAMESPACE.to_owned())],
         })?);
         Ok(())
+    }
+
+    /// A kubeconfig with the operator's own rights.
+    fn operators_kubeconfig(&self) -> Result<PathBuf> {
+        let user = format!("system:serviceaccount:{NAMESPACE}:{ACCOUNT}");
+        let groups = ["system:serviceaccounts", &format!("system:serviceaccounts:{NAMESPACE}")];
+        self.control_plane.kubeconfig_for(&user, &groups)
     }
 
     /// Explains a command, prints it, runs it with its output shown, and fails if it fails.
@@ -81,7 +83,7 @@ impl Stage {
     /// Prints how a user of another terminal reaches what runs here.
     pub(crate) fn print_how_to_look_around(&self) {
         println!("\n# All of it runs until Ctrl-C. In another terminal:");
-        println!("$ export KUBECONFIG={} PATH={}", self.kubeconfig.display(), self.path.display());
+        println!("$ export KUBECONFIG={} PATH={}:$PATH", self.kubeconfig.display(), self.programs.display());
         println!("$ kubectl get meshagent -A");
         println!("$ curl {}/calls    # what the operator asked of MeshAgent", self.simulator.admin());
         let operator = self.operator.iter().map(|operator| operator.workdir().path());
@@ -92,6 +94,26 @@ impl Stage {
         }
     }
 
+    /// Prints what to export where the operator is started again and again.
+    pub(crate) fn print_how_to_develop(&self) -> Result<()> {
+        let operators = self.operators_kubeconfig()?;
+        println!("\n# All but the operator runs until Ctrl-C. In another terminal, at the top of the repository:\n");
+        println!("export KUBECONFIG={} PATH={}:$PATH", self.kubeconfig.display(), self.programs.display());
+        println!("export MESHAGENT_OPERATOR_KUBECONFIG={}", operators.display());
+        println!("export MESHAGENT_OPERATOR_NAMESPACE={NAMESPACE}");
+        println!("export MESHAGENT_OPERATOR_ALLOWED_API_HOSTS={}", self.simulator.api());
+        println!("export MESHAGENT_OPERATOR_HTTP_ADDRESS=127.0.0.1:0");
+        // Nobody waits for the Lease of an operator that was killed.
+        println!("export MESHAGENT_OPERATOR_LEADER_ELECT=false");
+        println!("export SIMULATOR={}", self.simulator.admin());
+        println!("cargo run -- run");
+        println!("\n# And in a third, with the first line above:\n");
+        println!("kubectl apply -f examples/quickstart/web.yaml");
+        println!("cargo run -- crds | kubectl apply --server-side -f -    # after a change in src/api");
+        println!("curl {}/calls    # what the operator asked of MeshAgent", self.simulator.admin());
+        Ok(())
+    }
+
     fn shell(&self, command: &str) -> Command {
         let mut shell = Command::new("sh");
         shell
@@ -99,7 +121,7 @@ impl Stage {
             .env("KUBECONFIG", &self.kubeconfig)
             // kubectl remembers a server's resource types by address, and a later demo may get the same port.
             .env("KUBECACHEDIR", self.kubeconfig.with_extension("cache"))
-            .env("PATH", &self.path)
+            .env("PATH", self.path())
             .env("MESHAGENT_API_URL", self.simulator.api())
             .kill_on_drop(true);
         // Not among the arguments, which every process of the machine may read.
@@ -109,10 +131,27 @@ impl Stage {
         shell
     }
 
+    /// The programs' folders, and then those of whoever started the demo.
+    fn path(&self) -> OsString {
+        let mut path = self.programs.clone();
+        if let Some(found) = env::var_os("PATH") {
+            path.push(":");
+            path.push(found);
+        }
+        path
+    }
+
     fn operators_last_words(&self) -> String {
         let log = self.operator.as_ref().map(|operator| operator.process().log_tail());
         log.map(|log| format!("the end of the operator's log:\n{log}")).unwrap_or_default()
     }
+}
+
+/// Folders as a `PATH` holds them.
+fn join(folders: impl Iterator<Item = PathBuf>) -> Result<OsString> {
+    env::join_paths(folders)
+        .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))
+        .map_err(|source| Error::Io { doing: "putting the programs on the PATH".to_owned(), source })
 }
 
 /// Prints one line that says what comes next.
