@@ -131,6 +131,7 @@ impl World {
     /// I7: nothing that stood in the Secret of an object with a client is deleted at once, unless somebody took it out.
     pub fn guard_stood(&mut self, client_id: &ClientId) {
         if self.tampered == 0
+            && self.remote.contains_key(client_id)
             && self.stood.contains(client_id)
             && self.declared.as_ref().is_some_and(|it| it.deletion.is_none())
         {
