@@ -181,7 +181,7 @@ impl<'a> Pass<'a> {
     /// Goes on with the object as it was read or written last.
     pub(super) fn take(&mut self, object: OAuthClient) {
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-        let present = Present::read(&object.spec, &namespace, &name);
+        let present = Present::read(&object.spec, &name);
         self.secret_name = secret_name(&object);
         self.shape = match (&present, self.project()) {
             (Ok(present), Some(project)) => Shape::new(
