@@ -1,4 +1,4 @@
-//! The definitions as they are applied to a cluster.
+//! The CRDs as they are applied to a cluster.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceColumnDefinition, CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray,
@@ -40,8 +40,8 @@ const PROJECT_COLUMNS: [Column; 5] = [
     AGE,
 ];
 
-/// All definitions, in the order in which they are written. Only these are whole: what the types derive by themselves
-/// has neither columns nor the status's default.
+/// All CRDs, in the order in which they are written. What the types derive by themselves has neither columns nor the
+/// status's default.
 #[must_use]
 pub fn all() -> Vec<CustomResourceDefinition> {
     vec![
@@ -51,7 +51,7 @@ pub fn all() -> Vec<CustomResourceDefinition> {
     ]
 }
 
-/// The derived definition, with what cannot be said on the types.
+/// The derived CRD, with what cannot be said on the types.
 fn finished(mut definition: CustomResourceDefinition, columns: &[Column]) -> CustomResourceDefinition {
     for version in &mut definition.spec.versions {
         version.additional_printer_columns = Some(columns.iter().map(column).collect());
@@ -60,7 +60,7 @@ fn finished(mut definition: CustomResourceDefinition, columns: &[Column]) -> Cus
         };
         tidy(root);
         if let Some(status) = root.properties.as_mut().and_then(|properties| properties.get_mut("status")) {
-            // Without it kstatus calls an object that nobody has looked at yet Current.
+            // kstatus calls an object without observedGeneration Current, even if nobody has looked at it yet.
             status.default = Some(JSON(json!({"observedGeneration": -1})));
         }
     }
@@ -82,7 +82,12 @@ fn column(&(name, type_, json_path, width): &Column) -> CustomResourceColumnDefi
 }
 
 fn tidy(schema: &mut JSONSchemaProps) {
-    // The API server drops a null where none is allowed. Where it is, rules would have to tell it from an absent field.
+    if schema.x_kubernetes_preserve_unknown_fields == Some(true) {
+        // A selector allows null in order to refuse it: the API server would drop a null that is not allowed.
+        schema.description = schema.description.as_deref().map(unwrapped);
+        return;
+    }
+    // The API server drops a null where none is allowed. Where null is allowed, rules have to tell it from an absent field.
     schema.nullable = None;
     schema.title = None;
     schema.description = schema.description.as_deref().map(unwrapped);

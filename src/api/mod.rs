@@ -8,11 +8,13 @@ pub mod condition;
 pub mod crds;
 pub mod duration;
 pub mod event;
+pub(crate) mod fault;
 pub mod limits;
 pub mod names;
 pub mod oauth_client;
 pub mod project;
 mod schema;
+pub mod words;
 
 pub use condition::{ConditionType, Reason};
 pub use oauth_client::{OAuthClient, OAuthClientSpec, OAuthClientStatus};

@@ -62,17 +62,20 @@ pub struct OAuthClientSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub project_ref: Option<ProjectRef>,
 
-    /// The client's name in MeshAgent Studio. Default: `<namespace>/<name>`. Rule: up to 256 characters, without line
-    /// breaks, control characters and characters that change the direction of writing.
+    /// The application's name at sign-in, where end users read it, and in MeshAgent Studio. Default: `<name>`, the
+    /// metadata.name. Rule: up to 256 characters, without line breaks, control characters and characters that change the
+    /// direction of writing.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = limits::DISPLAY_NAME))]
     #[x_kube(validation = schema::shown_text("displayName"))]
     pub display_name: Option<String>,
 
     /// Where MeshAgent may send a user back to after sign-in; a set, each URI kept exactly as written. Default: none.
-    /// Rule: up to 100 absolute URIs without a fragment, each up to 2048 characters; `https`, `http`, or for native apps
-    /// a reversed domain name as the scheme, like `com.example.app:/callback`. `javascript:`, `data:` and others are
-    /// refused, and so are user names and passwords in a URI. The grant type `authorization_code` needs at least one.
+    /// Rule: up to 100 absolute URIs without fragment and user name, each up to 2048 characters with 32 times `&` at most;
+    /// `https`, `http`, or for native apps any other scheme, like `com.example.app:/callback` or `vscode://vendor.app/cb`,
+    /// but those that a browser acts on by itself: `javascript`, `data`, `vbscript`, `file`, `blob`, `filesystem`, `about`,
+    /// `ws`, `wss`, `ftp`, `mailto`, `tel`, `sms`, `urn`, `view-source`. The grant type `authorization_code` needs at least
+    /// one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::redirect_uris")]
     pub redirect_uris: Option<Vec<String>>,
@@ -90,7 +93,8 @@ pub struct OAuthClientSpec {
     pub response_types: Option<Vec<String>>,
 
     /// What the client may ask for, like `profile:read` or `rooms:connect`; a set. Default: `openid`, `profile`, `email`.
-    /// An empty list means none. Rule: up to 100 tokens of up to 256 printable ASCII characters, without spaces, quotes
+    /// An empty list means none. Calls of MeshAgent's LLM proxies need `llm:invoke`, the header `Meshagent-Project-Id` with
+    /// the project's id (`PROJECT_ID` in the Secret), and a user with the role `llm_proxy_user`. Rule: up to 100 tokens of up to 256 printable ASCII characters, without spaces, quotes
     /// and backslashes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::scopes")]
@@ -134,8 +138,10 @@ pub struct OAuthClientSpec {
     #[schemars(schema_with = "schema::on_credential_loss")]
     pub on_credential_loss: Option<String>,
 
-    /// Whether the operator leaves client and Secret alone for now. Default: `false`. Deleting a suspended OAuthClient
-    /// leaves its client and Secret behind, as `deletionPolicy: Retain` does.
+    /// Whether the operator leaves client and Secret alone for now. Default: `false`. A new OAuthClient that is suspended
+    /// has no client and no Secret and is not Ready until the field is removed, so what waits for it, like a Flux
+    /// Kustomization with `wait`, goes on waiting until its timeout; one that was Ready stays so. Deleting a suspended
+    /// OAuthClient leaves its client and Secret behind, as `deletionPolicy: Retain` does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
 
@@ -166,10 +172,10 @@ pub struct ProjectRef {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Branding {
-    /// Address of the logo. Default: none. Rule: an absolute `http` or `https` URL of up to 2048 characters.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = limits::URI))]
-    #[x_kube(validation = schema::logo_url())]
+    /// Address of the logo. Default: none. Rule: an absolute `http` or `https` URL of up to 2048 characters without user
+    /// name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::logo_url")]
     pub logo_url: Option<String>,
 
     /// Colours. Default: none, which leaves the choice to MeshAgent. Rule: `light`, `dark` or `auto`.

@@ -1,9 +1,12 @@
 //! `MeshAgentProject` and `ClusterMeshAgentProject`: how to reach a MeshAgent project.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelectorRequirement, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use super::{limits, schema};
 
@@ -33,12 +36,12 @@ pub struct MeshAgentProjectSpec {
     pub project_id: Option<String>,
 
     /// Address of the MeshAgent API. Default: `https://api.meshagent.com`. Rule: an absolute `http` or `https` URL of up to
-    /// 2048 characters without user name, query and fragment; it may have a path. Scheme, host and port of a
-    /// MeshAgentProject's are among those that whoever runs the operator allows by `--allowed-api-hosts`, of which
+    /// 2048 characters without user name, query and fragment; it may have a port from 1 to 65535 and a path, and a host name
+    /// does not end with a dot. Upper case in scheme and host means the same as lower case, and so does a slash at the
+    /// end as none. Scheme, host and port of a MeshAgentProject's are among those that whoever runs the operator allows by `--allowed-api-hosts`, of which
     /// `https://api.meshagent.com` is the only one unless the flag says otherwise; a ClusterMeshAgentProject may name any.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = limits::URI))]
-    #[x_kube(validation = schema::api_url())]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::api_url")]
     pub api_url: Option<String>,
 
     /// The Secret that holds the project's API key: in the namespace of a MeshAgentProject, and for a
@@ -105,15 +108,34 @@ pub struct AdoptionSpec {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AllowedNamespaces {
-    /// Namespaces by name. Default: none. Rule: up to 1000 names.
+    /// Namespaces by name. Default: none. Rule: up to 1000 names, each in full.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::namespace_names")]
     pub names: Option<Vec<String>>,
 
-    /// Namespaces by label. Default: none. The empty selector, `{}`, matches all namespaces.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[x_kube(merge_strategy = MapMerge::Atomic)]
-    pub selector: Option<LabelSelector>,
+    /// Namespaces by label: those that match all of `matchLabels` and `matchExpressions`. Default: none. The empty selector,
+    /// `{}`, matches all namespaces. Rule: up to 50 labels and 20 expressions of up to 250 values; nothing in it is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::namespace_selector")]
+    pub selector: Option<NamespaceSelector>,
+}
+
+/// A label selector that keeps what it does not know, so that a misspelt field does not turn it into the empty selector.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NamespaceSelector {
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_as_empty")]
+    pub match_labels: Option<BTreeMap<String, String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_as_empty")]
+    pub match_expressions: Option<Vec<LabelSelectorRequirement>>,
+    /// Fields of other names.
+    #[serde(flatten)]
+    pub unknown: BTreeMap<String, Value>,
+}
+
+/// What was written without a value is empty and not absent.
+fn null_as_empty<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(value: D) -> Result<Option<T>, D::Error> {
+    Option::deserialize(value).map(|value: Option<T>| Some(value.unwrap_or_default()))
 }
 
 /// The Secret that holds an API key.
@@ -167,7 +189,7 @@ pub struct OrphansSpec {
 
     /// How long a client has to be an orphan before it is deleted, so that a cluster restored from a backup does not
     /// delete the clients of the one that it was copied from. Default: `24h`. Rule: one whole number with a unit, `s`, `m`,
-    /// `h` or `d`, up to ten years.
+    /// `h` or `d`, like `12h` or `90d`, up to `3650d`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = limits::DURATION))]
     #[x_kube(validation = schema::duration("orphans.minAge"))]

@@ -4,53 +4,27 @@
 //! checked again in [`crate::decide::client::desired`], which also knows what a rule cannot express.
 
 mod lifecycle;
+mod namespaces;
+mod uri;
 
 use kube::core::Rule;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
-use super::limits;
+use super::{limits, words};
 pub(super) use lifecycle::{
     adopt_set_before_the_client_exists, client_id, data_key, deletion_policy, droppable_data_key, on_credential_loss,
     secret_annotations, secret_keys_distinct, secret_labels, secret_type, secret_type_changes_with_the_name,
 };
+pub(super) use namespaces::{namespace_names, namespace_selector};
+pub(super) use uri::{api_url, logo_url, redirect_uris};
+
+/// A qualified name of Kubernetes: an optional prefix with a slash, and a name.
+const QUALIFIED: &str = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
 
 /// A rule, and what is said when it is broken: the field, what is wrong, what to do.
 fn rule(rule: &str, message: &str) -> Value {
     json!({"rule": rule, "message": message})
-}
-
-/// Absolute URIs, as `decide::desired::syntax::redirect_uri` reads them.
-pub(super) fn redirect_uris(_: &mut SchemaGenerator) -> Schema {
-    let printable = rule(
-        r"self.matches(r'^[!-\[\]-~]+$')",
-        "redirectUris: a redirect URI is not empty and holds printable ASCII without spaces and backslashes; percent-encode \
-         other characters, and write an international host name in its xn-- form",
-    );
-    let fragment =
-        rule("!self.contains('#')", "redirectUris: a redirect URI has no fragment; remove the # and what follows it");
-    let scheme = rule(
-        r"self.matches(r'^(?i:https?|[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+):')",
-        "redirectUris: a redirect URI is absolute, and its scheme is https, http or a reversed domain name as in \
-         com.example.app:/callback; javascript:, data: and others are refused; write the whole URI with such a scheme",
-    );
-    let host = rule(
-        r"!self.matches(r'^(?i:https?):') || self.matches(r'^(?i:https?)://[^/?#]+')",
-        "redirectUris: after http: or https: come // and a host; write it like https://app.example.com/callback",
-    );
-    let user = rule(
-        r"!self.matches(r'^[^:/?#]+://[^/?#]*@')",
-        "redirectUris: a redirect URI has no user name or password; remove what stands between // and @, and the @",
-    );
-    json_schema!({
-        "type": "array",
-        "maxItems": limits::REDIRECT_URIS,
-        "items": {
-            "type": "string",
-            "maxLength": limits::URI,
-            "x-kubernetes-validations": [printable, fragment, scheme, host, user],
-        },
-    })
 }
 
 /// OAuth grant types. An empty list would be a client that can do nothing.
@@ -58,7 +32,7 @@ pub(super) fn grant_types(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
         "maxItems": limits::TYPES,
-        "items": {"type": "string", "enum": ["authorization_code", "refresh_token", "client_credentials"]},
+        "items": {"type": "string", "enum": words::GRANT_TYPES},
         "x-kubernetes-validations": [rule(
             "size(self) > 0",
             "grantTypes: the list is empty, and a client without a grant type can do nothing; name one, or leave the field out \
@@ -72,7 +46,7 @@ pub(super) fn response_types(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
         "maxItems": limits::TYPES,
-        "items": {"type": "string", "enum": ["code", "token", "id_token"]},
+        "items": {"type": "string", "enum": words::RESPONSE_TYPES},
     })
 }
 
@@ -95,22 +69,22 @@ pub(super) fn scopes(_: &mut SchemaGenerator) -> Schema {
 
 /// Login themes.
 pub(super) fn theme(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "enum": ["light", "dark", "auto"]})
+    json_schema!({"type": "string", "enum": words::THEMES})
 }
 
 /// Kinds that a `projectRef` may name.
 pub(super) fn project_kind(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "enum": ["MeshAgentProject", "ClusterMeshAgentProject"]})
+    json_schema!({"type": "string", "enum": words::PROJECT_KINDS})
 }
 
 /// Kinds that hold a CA bundle.
 pub(super) fn ca_bundle_kind(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "enum": ["Secret", "ConfigMap"]})
+    json_schema!({"type": "string", "enum": words::CA_BUNDLE_KINDS})
 }
 
 /// What to do with orphans.
 pub(super) fn orphan_policy(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "enum": ["Delete", "Report"]})
+    json_schema!({"type": "string", "enum": words::ORPHAN_POLICIES})
 }
 
 /// Further metadata, without the keys that other fields or the operator write. Atomic, like the lists: a key that was
@@ -121,6 +95,10 @@ pub(super) fn extra_metadata(_: &mut SchemaGenerator) -> Schema {
         &format!("self.all(k, k != '' && size(k) <= {limit})"),
         &format!("extraMetadata: a key is empty or longer than {limit} characters; choose a shorter name"),
     );
+    let disguise = rule(
+        &format!("self.all(k, !k.matches(r'{UNFIT}'))"),
+        "extraMetadata: a key holds control characters or characters that change the direction of writing; choose another key",
+    );
     let name = rule("!('name' in self)", "extraMetadata: the key name is the display name; use displayName instead");
     let branding = rule(
         "!('logo_url' in self || 'theme' in self || 'remove_powered_by_meshagent' in self)",
@@ -130,10 +108,8 @@ pub(super) fn extra_metadata(_: &mut SchemaGenerator) -> Schema {
         "self.all(k, !k.startsWith('meshagent.com/'))",
         "extraMetadata: keys under meshagent.com/ are the operator's own; choose another prefix",
     );
-    let control = rule(
-        r"!self.matches(r'[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x{9F}]')",
-        "extraMetadata: a value holds control characters; remove them",
-    );
+    let control =
+        rule(&format!("!self.matches(r'{CONTROL}')"), "extraMetadata: a value holds control characters; remove them");
     json_schema!({
         "type": "object",
         "maxProperties": limits::METADATA_ENTRIES,
@@ -143,16 +119,7 @@ pub(super) fn extra_metadata(_: &mut SchemaGenerator) -> Schema {
             "x-kubernetes-validations": [control],
         },
         "x-kubernetes-map-type": "atomic",
-        "x-kubernetes-validations": [length, name, branding, prefix],
-    })
-}
-
-/// Namespaces by name.
-pub(super) fn namespace_names(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "array",
-        "maxItems": limits::NAMESPACES,
-        "items": {"type": "string", "maxLength": 63},
+        "x-kubernetes-validations": [length, disguise, name, branding, prefix],
     })
 }
 
@@ -204,22 +171,6 @@ pub(super) fn conditions(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// An absolute `http` or `https` URL.
-pub(super) fn logo_url() -> Rule {
-    Rule::new(r#"self.matches(r'^(?i:https?)://[!"$-.0->A-\[\]-~]+([/?#][!-\[\]-~]*)?$')"#).message(
-        "branding.logoUrl is not an absolute http or https URL without a user name; write it like \
-         https://www.example.com/logo.png",
-    )
-}
-
-/// An absolute `http` or `https` URL to which paths are appended.
-pub(super) fn api_url() -> Rule {
-    Rule::new(r#"self.matches(r'^(?i:https?)://[!"$-.0->A-\[\]-~]+(/[!"$->@-\[\]-~]*)?$')"#).message(
-        "apiUrl is not an absolute http or https URL without user name, query and fragment; write it like \
-         https://api.meshagent.com",
-    )
-}
-
 /// The name of a Kubernetes object, for `field`.
 pub(super) fn object_name(field: &str) -> Rule {
     Rule::new(r"self.matches(r'^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')").message(message(format!(
@@ -228,19 +179,29 @@ pub(super) fn object_name(field: &str) -> Rule {
     )))
 }
 
-/// Text that is shown to people, for `field`: no control characters, and none that change the direction of writing.
+/// Control characters other than tabs and line breaks.
+const CONTROL: &str = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x{9F}]";
+
+/// Control characters, and characters that break the line or change the direction of writing.
+const UNFIT: &str = r"[\p{Cc}\x{061C}\x{200E}\x{200F}\x{2028}-\x{202E}\x{2066}-\x{2069}]";
+
+/// Text that is shown to people, for `field`. `\S` would take white space that is not ASCII for a letter.
 pub(super) fn shown_text(field: &str) -> Rule {
-    Rule::new(r"self.matches(r'\S') && !self.matches(r'[\p{Cc}\x{061C}\x{200E}\x{200F}\x{2028}-\x{202E}\x{2066}-\x{2069}]')")
-        .message(message(format!(
-            "{field} is blank, or holds control characters, line breaks or characters that change the direction of writing; \
-             remove them"
-        )))
+    Rule::new(format!(r"self.matches(r'[^\p{{Z}}]') && !self.matches(r'{UNFIT}')")).message(message(format!(
+        "{field} is blank, or holds control characters, line breaks or characters that change the direction of writing; \
+         remove them"
+    )))
 }
 
-/// A duration, for `field`.
+/// A duration, for `field`: its form, and that it is ten years at most.
 pub(super) fn duration(field: &str) -> Rule {
-    Rule::new("self.matches(r'^(0|[1-9][0-9]*)[smhd]$')").message(message(format!(
-        "{field} is not a duration; write one whole number with a unit, like 30s, 15m, 12h or 90d"
+    let units = "{'s': 1, 'm': 60, 'h': 3600, 'd': 86400}[self.substring(size(self) - 1)]";
+    let longest = super::duration::LONGEST.as_secs();
+    Rule::new(format!(
+        "self.matches(r'^(0|[1-9][0-9]*)[smhd]$') && int(self.substring(0, size(self) - 1)) * {units} <= {longest}"
+    ))
+    .message(message(format!(
+        "{field} is not a duration of 3650d or less; write one whole number with a unit, like 30s, 15m, 12h or 90d"
     )))
 }
 

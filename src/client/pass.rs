@@ -127,7 +127,7 @@ impl Surroundings<'_> {
     fn read(&self, object: &OAuthClient) -> Reading {
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
         let essentials = Essentials::read(&object.spec, &name);
-        let present = Present::read(&object.spec, &namespace, &name)
+        let present = Present::read(&object.spec, &name)
             .map_err(|invalid| Failure::stalled(Reason::InvalidSpec, invalid.to_string()));
         let declared = Declared {
             essentials: &essentials,

@@ -7,9 +7,9 @@ use super::syntax::Fault;
 /// One field that cannot be carried out as it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Where it stands, like `spec.redirectUris[2]`.
+    /// Path of the field, like `spec.redirectUris[2]`.
     pub field: String,
-    /// What is wrong, without the value: it may be long, or not meant for a log.
+    /// What is wrong, without the value, which may be long or not meant for a log.
     pub problem: String,
     pub fix: String,
 }
@@ -24,7 +24,7 @@ impl fmt::Display for Problem {
 /// A spec that cannot be carried out as it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidSpec {
-    /// All that is wrong with it, in the order of the fields; never empty.
+    /// One for each fault, in the order of the fields; never empty.
     pub problems: Vec<Problem>,
 }
 
@@ -46,7 +46,7 @@ impl fmt::Display for InvalidSpec {
 
 impl std::error::Error for InvalidSpec {}
 
-/// Problems as they are found: reading goes on, so that a person can mend all of them at once.
+/// Collects problems while reading goes on, so that a person can mend all of them at once.
 #[derive(Default)]
 pub(in crate::decide) struct Problems(Vec<Problem>);
 

@@ -1,107 +1,21 @@
 //! The form of each text in a spec.
 
-use url::Url;
+use std::collections::BTreeMap;
 
 use crate::api::{limits, names};
 
-/// What is wrong with a text, and what to do: `<field> <problem>; <fix>` is a sentence.
-pub(in crate::decide) struct Fault {
-    pub(in crate::decide) problem: &'static str,
-    pub(in crate::decide) fix: &'static str,
-}
+mod uri;
+
+pub(in crate::decide) use crate::api::fault::Fault;
+pub(in crate::decide) use uri::{api_url, logo_url, redirect_uri};
 
 /// A [`Fault`] unless the condition holds.
 fn need(holds: bool, problem: &'static str, fix: &'static str) -> Result<(), Fault> {
-    if holds { Ok(()) } else { Err(Fault { problem, fix }) }
+    Fault { problem, fix }.unless(holds)
 }
 
 fn shorter(text: &str, limit: usize) -> Result<(), Fault> {
     need(text.chars().count() <= limit, "is too long", "shorten it to what kubectl explain says")
-}
-
-/// Printable ASCII without spaces and backslashes. A backslash is a slash to some parsers of URLs and not to others.
-fn uri_characters(text: &str) -> Result<(), Fault> {
-    need(
-        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\'),
-        "is empty or holds other than printable ASCII without spaces and backslashes",
-        "percent-encode other characters, and write an international host name in its xn-- form",
-    )
-}
-
-/// The scheme in lower case and what follows its colon.
-fn scheme(uri: &str) -> Option<(String, &str)> {
-    let (scheme, rest) = uri.split_once(':')?;
-    let valid = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    valid.then(|| (scheme.to_ascii_lowercase(), rest))
-}
-
-/// Whether this is a scheme for native apps. RFC 8252 asks for a domain name of the app's owner, reversed; that also
-/// keeps out `javascript:`, `data:` and whatever else a browser may come to run.
-fn is_private_use(scheme: &str) -> bool {
-    scheme.contains('.') && scheme.split('.').all(|label| !label.is_empty())
-}
-
-/// What stands between `//` and the path, in what follows a scheme.
-fn authority(rest: &str) -> Option<&str> {
-    rest.strip_prefix("//").and_then(|rest| rest.split(['/', '?', '#']).next())
-}
-
-/// Whether this, after `http:` or `https:`, names a host and no user.
-fn names_host_only(rest: &str) -> bool {
-    authority(rest).is_some_and(|authority| !authority.is_empty() && !authority.contains('@'))
-}
-
-/// An absolute redirect URI without a fragment.
-pub(in crate::decide) fn redirect_uri(uri: &str) -> Result<(), Fault> {
-    shorter(uri, limits::URI)?;
-    uri_characters(uri)?;
-    need(!uri.contains('#'), "has a fragment", "remove the # and what follows it")?;
-    let scheme = scheme(uri);
-    let names_user =
-        scheme.as_ref().and_then(|(_, rest)| authority(rest)).is_some_and(|authority| authority.contains('@'));
-    need(!names_user, "has a user name or password", "remove what stands between // and @, and the @")?;
-    match scheme {
-        Some((scheme, rest)) if scheme == "https" || scheme == "http" => need(
-            names_host_only(rest) && Url::parse(uri).is_ok_and(|url| url.has_host()),
-            "has no valid host",
-            "write it like https://app.example.com/callback",
-        ),
-        Some((scheme, _)) if is_private_use(&scheme) => {
-            need(Url::parse(uri).is_ok(), "is not a valid URI", "write it like com.example.app:/callback")
-        }
-        Some(_) | None => need(
-            false,
-            "is not absolute, or its scheme is not https, http or a reversed domain name",
-            "write the whole URI, like https://app.example.com/callback or, for a native app, com.example.app:/callback",
-        ),
-    }
-}
-
-/// Whether this is an absolute `http` or `https` URL that names a host and no user.
-fn is_http_url(text: &str) -> bool {
-    let by_hand =
-        scheme(text).is_some_and(|(scheme, rest)| ["https", "http"].contains(&&*scheme) && names_host_only(rest));
-    by_hand && Url::parse(text).is_ok_and(|url| url.has_host())
-}
-
-/// The address of a logo.
-pub(in crate::decide) fn logo_url(url: &str) -> Result<(), Fault> {
-    shorter(url, limits::URI)?;
-    uri_characters(url)?;
-    let fix = "write it like https://www.example.com/logo.png";
-    need(is_http_url(url), "is not an absolute http or https URL without a user name", fix)
-}
-
-/// The address of a MeshAgent API.
-pub(in crate::decide) fn api_url(url: &str) -> Result<(), Fault> {
-    shorter(url, limits::URI)?;
-    uri_characters(url)?;
-    need(
-        is_http_url(url) && !url.contains(['?', '#']),
-        "is not an absolute http or https URL without user name, query and fragment",
-        "write it like https://api.meshagent.com",
-    )
 }
 
 /// A scope token of RFC 6749.
@@ -142,6 +56,10 @@ pub(in crate::decide) fn metadata_key(key: &str) -> Result<(), Fault> {
 /// A metadata value; tabs and line breaks are allowed.
 pub(in crate::decide) fn metadata_value(value: &str) -> Result<(), Fault> {
     shorter(value, limits::METADATA_VALUE)?;
+    without_control(value)
+}
+
+fn without_control(value: &str) -> Result<(), Fault> {
     let control = |character: char| character.is_control() && !['\t', '\n', '\r'].contains(&character);
     need(!value.chars().any(control), "has a value with control characters", "remove them")
 }
@@ -157,6 +75,15 @@ pub(in crate::decide) fn object_name(name: &str) -> Result<(), Fault> {
         name.split('.').all(label),
         "is not the name of a Kubernetes object",
         "use lower case letters, digits, - and ., with a letter or digit at both ends",
+    )
+}
+
+/// The name of a namespace: a DNS label.
+pub(in crate::decide) fn namespace_name(name: &str) -> Result<(), Fault> {
+    need(
+        name.len() <= limits::NAMESPACE && !name.contains('.') && object_name(name).is_ok(),
+        "is not the name of a namespace",
+        "write each name in full, and use the selector for more than can be named",
     )
 }
 
@@ -193,8 +120,8 @@ pub(in crate::decide) fn project_id(id: &str) -> Result<(), Fault> {
 pub(in crate::decide) fn client_id(id: &str) -> Result<(), Fault> {
     shorter(id, limits::CLIENT_ID)?;
     need(
-        !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic()),
-        "is empty, or holds spaces or characters that are not ASCII",
+        !["", ".", ".."].contains(&id) && id.bytes().all(|byte| byte.is_ascii_graphic()),
+        "is not the id of a client: it is empty, only dots, or holds spaces or characters that are not ASCII",
         "copy it from MeshAgent Studio",
     )
 }
@@ -213,16 +140,21 @@ pub(in crate::decide) fn secret_type(type_: &str) -> Result<(), Fault> {
     )
 }
 
-/// The key of a label or annotation that has no effect of its own.
-pub(in crate::decide) fn secret_metadata_key(key: &str) -> Result<(), Fault> {
+/// The key of any label or annotation.
+pub(in crate::decide) fn qualified_name(key: &str) -> Result<(), Fault> {
     let (prefix, name) = key.rsplit_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
     need(
         prefix.is_none_or(|prefix| object_name(prefix).is_ok()) && is_label_text(name) && !name.is_empty(),
         "has a key that is not a name like tier or example.com/tier",
         "use letters, digits, -, _ and ., with a letter or digit at both ends",
-    )?;
+    )
+}
+
+/// The key of a label or annotation that has no effect of its own.
+pub(in crate::decide) fn secret_metadata_key(key: &str) -> Result<(), Fault> {
+    qualified_name(key)?;
     need(
-        !matches!(prefix, Some("kubernetes.io" | "meshagent.com")),
+        !key.starts_with("kubernetes.io/") && !key.starts_with(names::PREFIX),
         "has a key under kubernetes.io/ or meshagent.com/, which have effects of their own",
         "choose another prefix",
     )
@@ -250,7 +182,14 @@ pub(in crate::decide) fn label_value(value: &str) -> Result<(), Fault> {
 
 /// The value of an annotation.
 pub(in crate::decide) fn annotation_value(value: &str) -> Result<(), Fault> {
-    shorter(value, limits::ANNOTATION_VALUE)
+    shorter(value, limits::ANNOTATION_VALUE)?;
+    without_control(value)
+}
+
+/// All annotations of a Secret that a spec asks for.
+pub(in crate::decide) fn annotations_together(annotations: &BTreeMap<String, String>) -> Result<(), Fault> {
+    let bytes: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
+    need(bytes <= limits::ANNOTATIONS, "are larger than 64 KiB together", "shorten keys and values")
 }
 
 fn is_label_text(text: &str) -> bool {

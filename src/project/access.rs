@@ -39,8 +39,7 @@ pub struct Source {
 /// # Errors
 /// `InvalidSpec`.
 pub fn settings<K: ProjectObject>(object: &K, allowed: &AllowedHosts) -> Result<ProjectSettings, Failure> {
-    let settings = ProjectSettings::read(object.settings())
-        .map_err(|invalid| Failure::stalled(Reason::InvalidSpec, invalid.to_string()))?;
+    let settings = object.settings().map_err(|invalid| Failure::stalled(Reason::InvalidSpec, invalid.to_string()))?;
     allowed_server(K::KIND, allowed, settings)
 }
 

@@ -6,16 +6,18 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use crate::api::project::ProjectStatus;
-use crate::api::{ClusterMeshAgentProject, MeshAgentProject, MeshAgentProjectSpec};
+use crate::api::{ClusterMeshAgentProject, MeshAgentProject};
+use crate::decide::problem::InvalidSpec;
 use crate::decide::project::access::Allowed;
 use crate::decide::project::reference::{ProjectKey, ProjectKind};
+use crate::decide::project::spec::ProjectSettings;
 
 /// Either kind of project.
 pub trait ProjectObject: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static {
     /// The kind.
     const KIND: ProjectKind;
-    /// What both kinds have.
-    fn settings(&self) -> &MeshAgentProjectSpec;
+    /// How to reach it, if its spec can be carried out.
+    fn settings(&self) -> Result<ProjectSettings, InvalidSpec>;
     /// Who may use it.
     fn allowed(&self) -> Allowed;
     /// Who may take over clients that it holds already.
@@ -34,8 +36,8 @@ pub trait ProjectObject: Resource<DynamicType = ()> + Clone + Debug + Deserializ
 impl ProjectObject for ClusterMeshAgentProject {
     const KIND: ProjectKind = ProjectKind::ClusterMeshAgentProject;
 
-    fn settings(&self) -> &MeshAgentProjectSpec {
-        &self.spec.project
+    fn settings(&self) -> Result<ProjectSettings, InvalidSpec> {
+        ProjectSettings::read_cluster(&self.spec)
     }
 
     fn allowed(&self) -> Allowed {
@@ -58,8 +60,8 @@ impl ProjectObject for ClusterMeshAgentProject {
 impl ProjectObject for MeshAgentProject {
     const KIND: ProjectKind = ProjectKind::MeshAgentProject;
 
-    fn settings(&self) -> &MeshAgentProjectSpec {
-        &self.spec
+    fn settings(&self) -> Result<ProjectSettings, InvalidSpec> {
+        ProjectSettings::read(&self.spec)
     }
 
     fn allowed(&self) -> Allowed {

@@ -13,15 +13,17 @@ fn refused() -> Vec<Refused> {
     let both = |fix| [fix, fix];
     let uri = |uri: &str| json!({ "redirectUris": [uri] });
     let more = |key: &str| json!({ "extraMetadata": { key: "x" } });
-    let absolute = words("write the whole URI", "write the whole URI");
     let alike = json!({ "secret": { "keys": { "clientId": "A", "clientSecret": "A" } } });
     vec![
         Refused("fragment", uri("https://a.example/#f"), "redirectUris", both("remove the #")),
-        Refused("javascript", uri("javascript:alert(1)"), "redirectUris", absolute),
-        Refused("data", uri("data:text/html,x"), "redirectUris", absolute),
-        Refused("relative", uri("/callback"), "redirectUris", absolute),
+        Refused("javascript", uri("JavaScript:alert(1)"), "redirectUris", both("a scheme of its own")),
+        Refused("data", uri("data:text/html,x"), "redirectUris", both("a scheme of its own")),
+        Refused("relative", uri("/callback"), "redirectUris", both("write the whole URI")),
         Refused("no-host", uri("https://"), "redirectUris", both("write it like https://app.example.com/callback")),
         Refused("user", uri("https://a@b.example/cb"), "redirectUris", both("remove what stands between // and @")),
+        Refused("port", uri("http://127.0.0.1:99999/cb"), "redirectUris", both("write another port")),
+        Refused("host", uri("https://a..example/cb"), "redirectUris", both("single dots")),
+        Refused("percent", uri("https://a.example/%"), "redirectUris", both("as %25")),
         Refused("no-uri", json!({ "redirectUris": [] }), "redirectUris", both("add a redirect URI")),
         Refused("no-grant", json!({ "grantTypes": [] }), "grantTypes", both("leave the field out")),
         Refused("grant", json!({ "grantTypes": ["password"] }), "grantTypes", both("authorization_code")),
@@ -146,7 +148,8 @@ async fn what_must_not_change_is_refused_and_says_so() {
 fn loosen(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            let bounds = ["pattern", "enum", "maxLength", "minLength", "maxItems", "minItems", "maxProperties"];
+            let bounds =
+                ["pattern", "enum", "maxLength", "minLength", "maxItems", "minItems", "maxProperties", "minProperties"];
             for rule in bounds.into_iter().chain(["x-kubernetes-validations"]) {
                 fields.remove(rule);
             }
@@ -161,22 +164,26 @@ fn loosen(value: &mut Value) {
     }
 }
 
-#[tokio::test]
-async fn the_operator_refuses_each_again_where_the_schema_was_loosened() {
-    let fixture = Fixture::own_with("loose", &[], Options::default(), &json!({})).await;
-    let mut crd = serde_json::from_str(
-        &fixture.kubectl.run(&["get", "crd", "oauthclients.meshagent.com", "-o", "json"]).await.unwrap(),
-    )
-    .unwrap();
+/// Serves a CRD without what refuses values; `probe`: what is accepted only then.
+async fn serve_loosened(fixture: &Fixture, crd: &str, probe: &Value) {
+    let mut crd =
+        serde_json::from_str(&fixture.kubectl.run(&["get", "crd", crd, "-o", "json"]).await.unwrap()).unwrap();
     loosen(&mut crd);
     fixture.kubectl.run_with_input(&["replace", "-f", "-"], &Value::to_string(&crd)).await.unwrap();
     harness::eventually(super::fixture::LONG, "the loosened schema is served", async || {
-        let probe = fixture.client("probe", &json!({ "grantTypes": ["password"] })).to_string();
-        let output = fixture.kubectl.try_run(&["apply", "--dry-run=server", "-f", "-"], &probe).await.unwrap();
+        let args = ["apply", "--dry-run=server", "-f", "-"];
+        let output = fixture.kubectl.try_run(&args, &probe.to_string()).await.unwrap();
         if output.status.success() { Ok(()) } else { Err(output.stderr) }
     })
     .await
     .unwrap();
+}
+
+#[tokio::test]
+async fn the_operator_refuses_each_again_where_the_schema_was_loosened() {
+    let fixture = Fixture::own_with("loose", &[], Options::default(), &json!({})).await;
+    let probe = fixture.client("probe", &json!({ "grantTypes": ["password"] }));
+    serve_loosened(&fixture, "oauthclients.meshagent.com", &probe).await;
     for Refused(name, spec, field, [_, fix]) in refused() {
         fixture.apply(&fixture.client(name, &spec)).await;
         let client = fixture
@@ -190,5 +197,53 @@ async fn the_operator_refuses_each_again_where_the_schema_was_loosened() {
     assert_eq!(written, 0);
     fixture.apply(&fixture.client("fragment", &json!({}))).await;
     fixture.wait_ready("fragment").await;
+    assert_eq!(fixture.count("POST").await, 1);
+    unreadable_selectors_allow_nobody(&fixture).await;
+}
+
+/// Selectors that allow every namespace to whoever passes over what cannot be read: the selector, and what is said.
+fn unreadable_selectors() -> [(Value, &'static str); 4] {
+    let expression =
+        |operator: &str| json!({ "matchExpressions": [{ "key": "env", "operator": operator, "values": [] }] });
+    [
+        (expression("NotIn"), "add values, or change the operator"),
+        (expression("In"), "add values, or change the operator"),
+        (expression("in"), "DoesNotExist"),
+        (json!({ "matchLabels": null }), "write selector: {} for all"),
+    ]
+}
+
+fn allowing(fixture: &Fixture, selector: &Value) -> Value {
+    fixture.project_manifest(&json!({ "allowedNamespaces": { "selector": selector } }))
+}
+
+/// F4.
+#[tokio::test]
+async fn a_selector_that_cannot_be_read_is_refused_where_it_is_written() {
+    let fixture = Fixture::shared("selectors").await;
+    for (selector, fix) in unreadable_selectors() {
+        let said = fixture.refused(&allowing(&fixture, &selector)).await;
+        assert!(said.contains("spec.allowedNamespaces.selector") && said.contains(fix), "{selector}: {fix} in {said}");
+    }
+}
+
+/// F4: the project says what is wrong, and its namespaces get nothing.
+async fn unreadable_selectors_allow_nobody(fixture: &Fixture) {
+    let probe = allowing(fixture, &unreadable_selectors()[0].0);
+    serve_loosened(fixture, "clustermeshagentprojects.meshagent.com", &probe).await;
+    // The schema lets a misspelt field through in any case, so that the operator sees it.
+    let misspelt = (json!({ "matchLabel": { "env": "prod" } }), "write matchLabels or matchExpressions");
+    for (selector, fix) in unreadable_selectors().into_iter().chain([misspelt]) {
+        fixture.apply(&allowing(fixture, &selector)).await;
+        let what = format!("{selector} is refused");
+        fixture
+            .until("cmaproj", &fixture.project_name, &what, |object| {
+                let said = message(object, "Ready");
+                condition(object, "Ready") == "False/InvalidSpec" && said.contains("selector") && said.contains(fix)
+            })
+            .await;
+    }
+    fixture.apply(&fixture.client("late", &json!({}))).await;
+    fixture.until("maoc", "late", "it waits", |object| condition(object, "Ready").starts_with("False/")).await;
     assert_eq!(fixture.count("POST").await, 1);
 }

@@ -148,7 +148,8 @@ async fn mistakes_are_refused_at_once_with_field_and_fix_and_no_call() {
         (misspelt, r#"unknown field "spec.redirectURIs""#, ""),
         (with(json!([])), "spec.redirectUris: ", "add a redirect URI"),
         (with(json!(["https://a.example/cb#frag"])), "spec.redirectUris[0]: ", "remove the # and what follows it"),
-        (with(json!(["javascript:alert(1)"])), "spec.redirectUris[0]: ", "write the whole URI with such a scheme"),
+        (with(json!(["javascript:alert(1)"])), "spec.redirectUris[0]: ", "for a native app a scheme of its own"),
+        (with(json!(["http://127.0.0.1:99999/cb"])), "spec.redirectUris[0]: ", "write another port"),
         (long, "metadata.name is longer than 63 bytes", "choose a shorter name"),
     ];
     for (manifest, field, fix) in refused {
@@ -244,4 +245,27 @@ async fn what_the_api_refuses_is_not_asked_again_at_once() {
     fixture.apply(&fixture.client("other", &nowhere)).await;
     fixture.until("maoc", "other", "it waits", |o| condition(o, "Ready") == "False/ProjectNotFound").await;
     assert_eq!(fixture.count("POST").await, 1);
+}
+
+/// F23.
+#[tokio::test]
+async fn every_example_is_accepted_as_it_is_written() {
+    let fixture = Fixture::shared("examples").await;
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let yaml = |folder: &std::path::Path| -> Vec<_> {
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        files.filter(|path| path.extension().is_some_and(|extension| extension == "yaml")).collect()
+    };
+    let files = [yaml(&folder), yaml(&folder.join("quickstart"))].concat();
+    assert!(files.len() >= 11, "{files:?}");
+    let index = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let manifest = text.replace("namespace: shop", &format!("namespace: {}", fixture.ns()));
+        let args = ["apply", "--dry-run=server", "--validate=strict", "-f", "-"];
+        let output = fixture.kubectl.try_run(&args, &manifest).await.unwrap();
+        assert!(output.status.success() && !output.stderr.contains("Warning"), "{}: {}", file.display(), output.stderr);
+        let name = file.file_name().unwrap().to_str().unwrap();
+        assert!(index.contains(name) || file.parent().unwrap() != folder, "the index has no {name}");
+    }
 }

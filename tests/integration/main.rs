@@ -11,6 +11,7 @@ mod crd_deletion;
 mod developer;
 mod drift;
 mod fixture;
+mod forms;
 mod howto;
 mod leader;
 mod lost_credential;

@@ -50,7 +50,7 @@ pub struct CredentialSecretRef {
 #[serde(rename_all = "camelCase")]
 pub struct RotationSpec {
     /// How long a former client lives after it was replaced, since pods may still hold its secret. Default: `24h`. Rule:
-    /// one whole number with a unit, `s`, `m`, `h` or `d`, up to ten years.
+    /// one whole number with a unit, `s`, `m`, `h` or `d`, like `12h` or `90d`, up to `3650d`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = limits::DURATION))]
     #[x_kube(validation = schema::duration("rotation.overlap"))]

@@ -31,8 +31,10 @@ pub struct SecretSpec {
     #[schemars(schema_with = "schema::secret_labels")]
     pub labels: Option<BTreeMap<String, String>>,
 
-    /// Annotations of the Secret, for its consumers. Default: none besides the operator's own. Rule: up to 30 with values
-    /// of up to 4096 characters; refused are keys under `kubernetes.io/` and `meshagent.com/`.
+    /// Annotations of the Secret, for its consumers: an application in another namespace gets the credential by those of a
+    /// reflector, which keeps its copy current, since a copy made by hand goes stale, and goes when it keeps the owner
+    /// reference. Default: none besides the operator's own. Rule: up to 30 with values of up to 4096 characters, 64 KiB
+    /// together; refused are control characters, and keys under `kubernetes.io/` and `meshagent.com/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::secret_annotations")]
     pub annotations: Option<BTreeMap<String, String>>,

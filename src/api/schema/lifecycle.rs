@@ -3,26 +3,27 @@
 use kube::core::{Reason, Rule};
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use super::{limits, message, rule};
+use super::{CONTROL, QUALIFIED, limits, message, rule, words};
 
 /// What becomes of a client with its object.
 pub(in crate::api) fn deletion_policy(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "enum": ["Delete", "Retain"]})
+    json_schema!({"type": "string", "enum": words::DELETION_POLICIES})
 }
 
 /// What happens when a credential is lost.
 pub(in crate::api) fn on_credential_loss(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "enum": ["Recreate", "Block"]})
+    json_schema!({"type": "string", "enum": words::ON_CREDENTIAL_LOSS})
 }
 
 /// The id of a client at MeshAgent.
 pub(in crate::api) fn client_id() -> Rule {
-    Rule::new("self.matches(r'^[!-~]+$')").message(
-        "adopt.clientId is empty, or holds spaces or characters that are not ASCII; copy it from MeshAgent Studio",
+    Rule::new("self.matches(r'^[!-~]+$') && self != '.' && self != '..'").message(
+        "adopt.clientId is not the id of a client: it is empty, only dots, or holds spaces or characters that are not ASCII; \
+         copy it from MeshAgent Studio",
     )
 }
 
-/// On the root, where the status can be seen: taking over a client is a beginning, not a change.
+/// Taking over a client is a beginning, not a change. The rule stands on the root, because only there it sees the status.
 pub(in crate::api) fn adopt_set_before_the_client_exists() -> Rule {
     let reference = "adopt.credentialSecretRef";
     let id = |spec: &str| format!("(has({spec}.adopt) ? {spec}.adopt.clientId : '')");
@@ -62,7 +63,7 @@ pub(in crate::api) fn secret_type() -> Rule {
     )
 }
 
-/// On `spec`, because a rule on the field itself is not asked when the field comes or goes.
+/// The rule stands on `spec`, because a transition rule on the field itself is not evaluated when the field comes or goes.
 pub(in crate::api) fn secret_type_changes_with_the_name() -> Rule {
     let datum = |spec: &str, field: &str, default: &str| {
         format!("(has({spec}.secret) && has({spec}.secret.{field}) ? {spec}.secret.{field} : '{default}')")
@@ -79,14 +80,11 @@ pub(in crate::api) fn secret_type_changes_with_the_name() -> Rule {
         .reason(Reason::FieldValueForbidden)
 }
 
-/// A qualified name of Kubernetes: an optional prefix with a slash, and a name.
-const QUALIFIED: &str = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
-
 fn keys(what: &str) -> [serde_json::Value; 2] {
-    let length = limits::QUALIFIED_NAME;
+    let (length, prefix) = (limits::QUALIFIED_NAME, limits::OBJECT_NAME);
     [
         rule(
-            &format!("self.all(k, size(k) <= {length} && k.matches(r'{QUALIFIED}'))"),
+            &format!("self.all(k, size(k) <= {length} && k.indexOf('/') <= {prefix} && k.matches(r'{QUALIFIED}'))"),
             &format!(
                 "secret.{what}: a key is not a name like tier or example.com/tier; use letters, digits, -, _ and ., with a \
                  letter or digit at both ends"
@@ -129,16 +127,29 @@ pub(in crate::api) fn secret_labels(_: &mut SchemaGenerator) -> Schema {
 /// Annotations of the Secret. Atomic, like the lists.
 pub(in crate::api) fn secret_annotations(_: &mut SchemaGenerator) -> Schema {
     let [form, prefix] = keys("annotations");
+    let control = rule(
+        &format!("!self.matches(r'{CONTROL}')"),
+        "secret.annotations: a value holds control characters; remove them",
+    );
+    let total = rule(
+        &format!("self.map(k, size(bytes(k)) + size(bytes(self[k]))).sum() <= {}", limits::ANNOTATIONS),
+        "secret.annotations: keys and values together are larger than 64 KiB; shorten them",
+    );
     json_schema!({
         "type": "object",
         "maxProperties": limits::SECRET_METADATA,
-        "additionalProperties": {"type": "string", "maxLength": limits::ANNOTATION_VALUE},
+        "additionalProperties": {
+            "type": "string",
+            "maxLength": limits::ANNOTATION_VALUE,
+            "x-kubernetes-validations": [control],
+        },
         "x-kubernetes-map-type": "atomic",
-        "x-kubernetes-validations": [form, prefix],
+        "x-kubernetes-validations": [form, prefix, total],
     })
 }
 
-/// On `secret.keys`: no two alike, the defaults included. The list in a list gives the inner one a name.
+/// No two of `secret.keys` are alike, the defaults included. CEL has no variables: the list in a list gives the inner one
+/// a name.
 pub(in crate::api) fn secret_keys_distinct() -> Rule {
     let keys = SECRET_KEYS.map(|(field, default)| format!("has(self.{field}) ? self.{field} : '{default}'")).join(", ");
     Rule::new(format!("[[{keys}]].all(keys, keys.all(k, k == '' || keys.filter(x, x == k).size() == 1))")).message(

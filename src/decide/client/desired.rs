@@ -1,12 +1,12 @@
 //! The spec, validated once into types, so that no later stage can meet a bad URL.
 //!
-//! Everything that the schema refuses is refused here again, because a schema can be loosened, and with it what only code
-//! can check. The defaults live here and not in the schema, so that what git holds is what the cluster holds.
+//! What the schema refuses is refused here again, because a schema can be loosened; so is what only code can check. The
+//! defaults live here and not in the schema, so that what git holds is what the cluster holds.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::oauth_client::{Branding, OAuthClientSpec};
-use crate::api::{limits, names};
+use crate::api::{limits, names, words};
 use crate::decide::project::reference::ProjectRef;
 use crate::decide::settings::Settings;
 
@@ -22,9 +22,6 @@ pub use secret::{SecretKeys, SecretLayout};
 use crate::decide::problem::Problems;
 use crate::decide::syntax::{self, Fault};
 
-const GRANT_TYPES: [&str; 3] = ["authorization_code", "refresh_token", "client_credentials"];
-const RESPONSE_TYPES: [&str; 3] = ["code", "token", "id_token"];
-const THEMES: [&str; 3] = ["light", "dark", "auto"];
 const DEFAULT_SCOPES: [&str; 3] = ["openid", "profile", "email"];
 
 /// Metadata key of the display name.
@@ -50,11 +47,11 @@ pub struct Present {
 }
 
 impl Present {
-    /// Reads the spec of the OAuthClient `namespace`/`name`. Order and repetition in lists mean nothing.
+    /// Reads the spec of the OAuthClient called `name`. Order and repetition in lists mean nothing.
     ///
     /// # Errors
     /// With all fields that cannot be carried out as they are written.
-    pub fn read(spec: &OAuthClientSpec, namespace: &str, name: &str) -> Result<Self, InvalidSpec> {
+    pub fn read(spec: &OAuthClientSpec, name: &str) -> Result<Self, InvalidSpec> {
         let OAuthClientSpec {
             project_ref,
             display_name,
@@ -75,7 +72,7 @@ impl Present {
         problems.check("metadata.name", syntax::client_name(name));
         let project = ProjectRef::read(project_ref.as_ref(), &mut problems);
         let mut metadata = BTreeMap::new();
-        let shown = display_name.clone().unwrap_or_else(|| format!("{namespace}/{name}"));
+        let shown = display_name.clone().unwrap_or_else(|| name.to_owned());
         problems.check("spec.displayName", syntax::shown_text(&shown));
         metadata.insert(NAME_KEY.to_owned(), shown);
         let redirect_uris = read_redirect_uris(redirect_uris.as_deref(), &mut problems);
@@ -83,8 +80,8 @@ impl Present {
         let authorizes = grant_types.contains("authorization_code");
         if authorizes && redirect_uris.is_empty() {
             let fix = "add a redirect URI, or set grantTypes to [client_credentials]";
-            let fault = "is empty, but the grant type authorization_code (the default) needs at least one";
-            problems.check("spec.redirectUris", Err(Fault { problem: fault, fix }));
+            let problem = "is empty, but the grant type authorization_code (the default) needs at least one";
+            problems.check("spec.redirectUris", Err(Fault { problem, fix }));
         }
         let response_types = read_response_types(response_types.as_deref(), authorizes, &mut problems);
         let scopes = read_scopes(scopes.as_deref(), &mut problems);
@@ -122,7 +119,7 @@ fn read_grant_types(types: Option<&[String]>, problems: &mut Problems) -> BTreeS
         problems.check("spec.grantTypes", Err(Fault { problem, fix }));
     }
     for (index, word) in types.iter().enumerate() {
-        problems.one_of(&format!("spec.grantTypes[{index}]"), word, &GRANT_TYPES);
+        problems.one_of(&format!("spec.grantTypes[{index}]"), word, &words::GRANT_TYPES);
     }
     set(types)
 }
@@ -133,7 +130,7 @@ fn read_response_types(types: Option<&[String]>, authorizes: bool, problems: &mu
     };
     problems.at_most("spec.responseTypes", types.len(), limits::TYPES);
     for (index, word) in types.iter().enumerate() {
-        problems.one_of(&format!("spec.responseTypes[{index}]"), word, &RESPONSE_TYPES);
+        problems.one_of(&format!("spec.responseTypes[{index}]"), word, &words::RESPONSE_TYPES);
     }
     set(types)
 }
@@ -155,7 +152,7 @@ fn read_branding(branding: &Branding, problems: &mut Problems) -> BTreeMap<Strin
         problems.check("spec.branding.logoUrl", syntax::logo_url(url));
     }
     if let Some(theme) = theme {
-        problems.one_of("spec.branding.theme", theme, &THEMES);
+        problems.one_of("spec.branding.theme", theme, &words::THEMES);
     }
     let values = [
         (LOGO_URL_KEY, logo_url.clone()),
@@ -168,7 +165,7 @@ fn read_branding(branding: &Branding, problems: &mut Problems) -> BTreeMap<Strin
 fn read_extra_metadata(entries: &BTreeMap<String, String>, problems: &mut Problems) -> BTreeMap<String, String> {
     problems.at_most("spec.extraMetadata", entries.len(), limits::METADATA_ENTRIES);
     for (key, value) in entries {
-        // Escaped and cut, because a key may hold anything until it has been looked at.
+        // A key that was not checked yet may be long and hold control characters.
         let shown: String = key.chars().take(limits::METADATA_KEY).flat_map(char::escape_debug).collect();
         let field = format!("spec.extraMetadata[{shown}]");
         problems.check(&field, metadata_key(key));

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelectorRequirement;
+
+use super::spec::selector_can_be_read;
+use crate::api::project::NamespaceSelector;
 
 /// Selects by labels. Without a requirement it selects all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +28,11 @@ enum Test {
 impl Selector {
     /// `None` if any part of it cannot be read.
     #[must_use]
-    pub fn read(selector: &LabelSelector) -> Option<Self> {
-        let LabelSelector { match_labels, match_expressions } = selector;
+    pub fn read(selector: &NamespaceSelector) -> Option<Self> {
+        if !selector_can_be_read(selector) {
+            return None;
+        }
+        let NamespaceSelector { match_labels, match_expressions, unknown: _ } = selector;
         let equals = |(key, value): (&String, &String)| {
             Some(Requirement { key: key.clone(), test: Test::In(BTreeSet::from([value.clone()])) })
         };

@@ -76,7 +76,7 @@ impl Spec {
         let plain =
             serde_json::json!({ "redirectUris": ["https://a.example"], "secret": { "name": NAMES[self.name] } });
         let plain: OAuthClientSpec = serde_json::from_value(plain).expect("a spec");
-        let read = Present::read(&plain, "n", "o").expect("a valid spec");
+        let read = Present::read(&plain, "o").expect("a valid spec");
         let lifecycle = Lifecycle {
             adopt: match self.adopts {
                 Adoption::No => None,

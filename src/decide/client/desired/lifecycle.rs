@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::essentials::Essentials;
-use crate::api::duration;
 use crate::api::oauth_client::{AdoptSpec, CredentialSecretRef, OAuthClientSpec, RotationSpec};
+use crate::api::{duration, words};
 use crate::decide::id::ClientId;
 use crate::decide::marker::Policy;
 use crate::decide::problem::Problems;
@@ -18,7 +18,7 @@ pub const DEFAULT_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Lifecycle {
     /// The existing client to take over.
     pub adopt: Option<Adopt>,
-    /// What becomes of it with its object; `None`: what the operator's flag or the adoption says.
+    /// What becomes of the client with its object; `None`: what the operator's flag or the adoption says.
     pub policy: Option<Policy>,
     /// What happens when the credential is lost.
     pub on_loss: OnLoss,
@@ -51,7 +51,7 @@ pub struct CredentialRef {
 pub enum OnLoss {
     /// The client is replaced.
     Recreate,
-    /// It is said, and a person has to ask for a rotation.
+    /// The client stays, and a person has to ask for a rotation.
     Block,
 }
 
@@ -59,9 +59,9 @@ impl Lifecycle {
     pub(super) fn read(spec: &OAuthClientSpec, essentials: &Essentials, problems: &mut Problems) -> Self {
         let on_loss = spec.on_credential_loss.as_deref().unwrap_or("Recreate");
         if let Some(policy) = spec.deletion_policy.as_deref() {
-            problems.one_of("spec.deletionPolicy", policy, &["Delete", "Retain"]);
+            problems.one_of("spec.deletionPolicy", policy, &words::DELETION_POLICIES);
         }
-        problems.one_of("spec.onCredentialLoss", on_loss, &["Recreate", "Block"]);
+        problems.one_of("spec.onCredentialLoss", on_loss, &words::ON_CREDENTIAL_LOSS);
         Self {
             adopt: spec.adopt.as_ref().map(|adopt| Adopt::read(adopt, problems)),
             policy: essentials.policy,

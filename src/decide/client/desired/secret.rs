@@ -51,6 +51,7 @@ impl SecretLayout {
         read_metadata("labels", &labels, (syntax::label_key, syntax::label_value), problems);
         let annotations = annotations.unwrap_or_default();
         read_metadata("annotations", &annotations, (syntax::secret_metadata_key, syntax::annotation_value), problems);
+        problems.check("spec.secret.annotations", syntax::annotations_together(&annotations));
         problems.check("spec.secret.type", syntax::secret_type(&type_));
         Self { name, keys, labels, annotations, type_ }
     }

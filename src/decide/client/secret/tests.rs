@@ -22,7 +22,7 @@ fn object(spec: Value) -> OAuthClient {
 
 fn shape(spec: Value, owned: bool) -> Shape {
     let object = object(spec);
-    let present = Present::read(&object.spec, "shop", "web").unwrap();
+    let present = Present::read(&object.spec, "web").unwrap();
     let setting = Endpoints { project_id: "p", authorize_url: "https://m/a", token_url: "https://m/t", owned };
     Shape::new(&object, &present, setting).unwrap()
 }
