@@ -12,6 +12,7 @@ use crate::decide::project::spec::{BundleRef, ProjectSettings};
 use crate::meshagent::failure::call_failure;
 use crate::meshagent::{ApiUrl, BuildError, Connection, MeshAgent, Timeouts};
 use crate::project::{Project, ProjectKey, Snapshot};
+use crate::proxy::Environment;
 use crate::secret::ApiKey;
 
 impl<K: Declared> Context<K> {
@@ -49,11 +50,14 @@ impl<K: Declared> Context<K> {
         if let Some(unchanged) = same.filter(|before| before.api_key == *api_key && before.ca_bundle == *ca_bundle) {
             return Ok(Arc::clone(unchanged));
         }
+        let proxy = Environment::of_process().proxy_for(base_url.as_url());
+        let proxy = proxy.map_err(|error| Failure::retry(Reason::APIUnavailable, error.to_string()))?;
         let api = MeshAgent::new(Connection {
             base_url,
             project_id: project_id.clone(),
             key: api_key.clone(),
             ca_bundle: ca_bundle.clone(),
+            proxy,
             timeouts: Timeouts::default(),
             observer: self.shared.metrics.observer(),
             gate: self.shared.leadership.gate(),
