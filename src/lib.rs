@@ -16,6 +16,7 @@ pub mod leader;
 pub mod meshagent;
 pub mod metrics;
 pub mod project;
+pub mod proxy;
 pub mod secret;
 pub mod single_flight;
 pub mod telemetry;

@@ -17,6 +17,7 @@ use crate::http::{self, Health};
 use crate::kubernetes::connect;
 use crate::leader::{Candidacy, Candidate, Election, Leadership};
 use crate::metrics::Metrics;
+use crate::proxy::Environment;
 use crate::telemetry;
 
 /// How long work under way may take to end. Below the 30 s after which a kubelet kills.
@@ -32,7 +33,7 @@ pub(super) fn run(flags: &Flags) -> Result<(), Error> {
 async fn operate(config: Config) -> Result<(), Error> {
     let signals = signals::to_stop().map_err(Error::Signals)?;
     let listener = listen(&config).await?;
-    let found = connect::cluster(config.kubeconfig.as_deref()).await?;
+    let found = connect::cluster(config.kubeconfig.as_deref(), &Environment::of_process()).await?;
     let leadership = if config.leader_elect { Leadership::none() } else { Leadership::always() };
     let (requests, watches) = (connect::requests(&found, &leadership)?, connect::watches(&found)?);
     let leases = connect::leases(&found)?;

@@ -7,8 +7,10 @@ use axum::http::{HeaderValue, header};
 use kube::Client;
 use kube::client::ClientBuilder;
 use kube::config::{Config, InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use url::Url;
 
 use crate::leader::{Leadership, WriteGate};
+use crate::proxy::{Environment, InvalidProxy, Proxy};
 
 /// Name, connection and TLS handshake.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -33,26 +35,55 @@ pub enum Error {
     /// No file was named, and none found.
     #[error("no cluster was found; set --kubeconfig or KUBECONFIG, or run in a pod with a service account")]
     Infer(#[source] InferConfigError),
+    /// The kubeconfig's proxy, or the environment's.
+    #[error("the cluster cannot be reached by way of a proxy")]
+    Proxy(#[source] InvalidProxy),
     /// Certificates or credentials.
     #[error("the client of the cluster cannot be built; check certificates and credentials in the kubeconfig")]
     Client(#[source] kube::Error),
 }
 
 /// Where the cluster is, from the file that is given or from what kube finds by itself.
-pub async fn cluster(kubeconfig: Option<&Path>) -> Result<Config, Error> {
-    let mut config = match kubeconfig {
-        None => Config::infer().await.map_err(Error::Infer)?,
+pub async fn cluster(kubeconfig: Option<&Path>, environment: &Environment) -> Result<Config, Error> {
+    let (mut config, declared) = match kubeconfig {
+        None => {
+            (Config::infer().await.map_err(Error::Infer)?, Kubeconfig::read().ok().and_then(|file| proxy_url(&file)))
+        }
         Some(path) => from_file(path).await.map_err(|source| Error::Kubeconfig { path: path.to_owned(), source })?,
     };
+    let proxy = proxy(&config, declared.as_deref(), environment).map_err(Error::Proxy)?;
+    if let Some(proxy) = &proxy {
+        tracing::info!(%proxy, "the API server is reached by way of a proxy");
+    }
+    // kube's own choice matches NO_PROXY against the proxy instead of the cluster, and knows HTTPS_PROXY alone.
+    config.proxy_url = proxy.and_then(|proxy| proxy.address("socks5").parse().ok());
     // So that audit logs and API priority and fairness can tell who asks.
     let agent = HeaderValue::from_static(concat!("meshagent-operator/", env!("CARGO_PKG_VERSION")));
     config.headers.push((header::USER_AGENT, agent));
     Ok(config)
 }
 
-async fn from_file(path: &Path) -> Result<Config, KubeconfigError> {
+async fn from_file(path: &Path) -> Result<(Config, Option<String>), KubeconfigError> {
     let kubeconfig = Kubeconfig::read_from(path)?;
-    Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await
+    let declared = proxy_url(&kubeconfig);
+    Ok((Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?, declared))
+}
+
+/// The `proxy-url` of the present context's cluster.
+fn proxy_url(kubeconfig: &Kubeconfig) -> Option<String> {
+    let present = kubeconfig.contexts.iter().find(|named| Some(&named.name) == kubeconfig.current_context.as_ref())?;
+    let cluster = &present.context.as_ref()?.cluster;
+    let named = kubeconfig.clusters.iter().find(|named| named.name == *cluster)?;
+    named.cluster.as_ref()?.proxy_url.clone().filter(|url| !url.is_empty())
+}
+
+/// The proxy to the API server, as kubectl chooses it: a kubeconfig's own counts whatever `NO_PROXY` says.
+fn proxy(config: &Config, declared: Option<&str>, environment: &Environment) -> Result<Option<Proxy>, InvalidProxy> {
+    match (declared, Url::parse(&config.cluster_url.to_string())) {
+        (Some(declared), _) => Proxy::parse("proxy-url in the kubeconfig", declared).map(Some),
+        (None, Ok(server)) => environment.proxy_for(&server),
+        (None, Err(_)) => Ok(None),
+    }
 }
 
 /// The client for everything but watches. It never sends a request twice, since a create that was answered 504 may have

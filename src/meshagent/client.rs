@@ -9,10 +9,10 @@ use url::Url;
 use super::api_url::ApiUrl;
 use super::connection::{BuildError, Connection, http_client};
 use super::error::{CallError, Kind, NotSent, Route, Unavailable};
-use super::list::{Listing, Next, PAGE_SIZE};
+use super::list::{Listing, MOST_BYTES, Next};
 use super::message;
 use super::pause::Pause;
-use super::send::{Answer, Body, Call, Transport};
+use super::send::{Answer, Body, Call, LARGEST_ANSWER, Transport};
 use super::wire::{self, Malformed};
 use crate::secret::ClientSecret;
 
@@ -50,15 +50,15 @@ pub enum Posted {
 impl MeshAgent {
     /// Checks the settings; makes no call.
     pub fn new(config: Connection) -> Result<Self, BuildError> {
-        let http = http_client(&config.timeouts, config.ca_bundle.as_deref())?;
+        let http = http_client(&config.timeouts, config.ca_bundle.as_deref(), config.proxy.as_ref())?;
         Self::over(http, config)
     }
 
     fn over(http: reqwest::ClientBuilder, config: Connection) -> Result<Self, BuildError> {
-        let Connection { base_url, project_id, key, ca_bundle: _, timeouts, observer, gate } = config;
+        let Connection { base_url, project_id, key, ca_bundle: _, proxy, timeouts, observer, gate } = config;
         base_url.join(&[&project_id]).ok_or(BuildError::ProjectId)?;
         let http = http.build().map_err(|error| BuildError::Client(message::root_cause(&error).to_string()))?;
-        let transport = Transport { http, key, timeouts, pause: Pause::default(), observer, gate };
+        let transport = Transport { http, key, proxy, timeouts, pause: Pause::default(), observer, gate };
         Ok(Self(Arc::new(Inner { base_url, project_id, transport })))
     }
 
@@ -84,20 +84,32 @@ impl MeshAgent {
         let route = Route::ListClients;
         let unavailable = |kind| CallError { route, kind: Kind::Unavailable(kind), detail: String::new() };
         let latest = Instant::now() + self.0.transport.timeouts.listing;
+        let too_large = |detail| CallError { detail, ..unavailable(Unavailable::TooLarge) };
         let mut listing = Listing::default();
-        let mut offset = 0;
+        let mut request = listing.first();
         loop {
             let mut url = self.url(route, &[])?;
             url.query_pairs_mut()
-                .append_pair("count", &PAGE_SIZE.to_string())
-                .append_pair("offset", &offset.to_string());
-            let answer = self.0.transport.call(&Call { route, url, body: Body::Nothing }, Some(latest)).await?;
-            let page = wire::page(&answer.body).map_err(|problem| malformed(route, problem))?;
-            match listing.absorb(page, answer.body.len()) {
-                Next::Ask(next) => offset = next,
+                .append_pair("count", &request.count.to_string())
+                .append_pair("offset", &request.offset.to_string());
+            let answer = self.0.transport.call(&Call { route, url, body: Body::Nothing }, Some(latest)).await;
+            let next = match answer {
+                Ok(answer) => {
+                    let page = wire::page(&answer.body).map_err(|problem| malformed(route, problem))?;
+                    listing.absorb(page, answer.body.len())
+                }
+                Err(CallError { kind: Kind::Unavailable(Unavailable::TooLarge), .. }) => listing.shrink(),
+                Err(error) => return Err(error),
+            };
+            match next {
+                Next::Ask(next) => request = next,
                 Next::Done => return Ok(listing.into_clients()),
                 Next::TooManyPages(pages) => return Err(unavailable(Unavailable::EndlessListing { pages })),
-                Next::TooManyBytes => return Err(unavailable(Unavailable::TooLarge)),
+                Next::TooManyBytes => return Err(too_large(format!("more than {} MiB in all", MOST_BYTES >> 20))),
+                Next::TooLargeAlone(place) => {
+                    let most = LARGEST_ANSWER >> 20;
+                    return Err(too_large(format!("the client at offset {place} alone has more than {most} MiB")));
+                }
             }
         }
     }
@@ -117,18 +129,24 @@ impl MeshAgent {
         Ok(Some(client))
     }
 
-    /// Changes the fields that are set. After an unknown outcome it is safe to send it again.
+    /// Changes the fields that are set. After an unknown outcome it is safe to send it again. Any 2xx is a success, whatever
+    /// its body says, as every official SDK has it; whether the change was carried out is for the next read to prove.
     pub async fn update_client(&self, id: &str, patch: &wire::ClientPatch) -> Result<(), CallError> {
-        let answer = self.send(Route::UpdateClient, &[id], Body::Patch(patch)).await?;
-        carried_out(Route::UpdateClient, &answer)
+        self.send(Route::UpdateClient, &[id], Body::Patch(patch)).await.map(|_| ())
     }
 
-    /// Deletes a client; one that is gone already is a success.
+    /// Deletes a client; one that is gone already is a success. Once a client counts as deleted nobody may look for it again,
+    /// so that a 2xx other than the documented 204 is proved by a read.
     pub async fn delete_client(&self, id: &str) -> Result<(), CallError> {
-        match self.send(Route::DeleteClient, &[id], Body::Nothing).await {
-            Ok(answer) => carried_out(Route::DeleteClient, &answer),
-            Err(CallError { kind: Kind::NotFound, .. }) => Ok(()),
-            Err(error) => Err(error),
+        let route = Route::DeleteClient;
+        let status = match self.send(route, &[id], Body::Nothing).await {
+            Ok(Answer { status: 204, .. }) | Err(CallError { kind: Kind::NotFound, .. }) => return Ok(()),
+            Ok(Answer { status, .. }) => status,
+            Err(error) => return Err(error),
+        };
+        match self.get_client(id).await? {
+            None => Ok(()),
+            Some(_) => Err(malformed(route, Malformed(format!("status {status}, but the client is still there")))),
         }
     }
 
@@ -166,14 +184,6 @@ impl fmt::Debug for MeshAgent {
             .field("project_id", project_id)
             .finish_non_exhaustive()
     }
-}
-
-/// 204 says it without a body; any other success must say it in the documented form.
-fn carried_out(route: Route, answer: &Answer) -> Result<(), CallError> {
-    if answer.status == 204 {
-        return Ok(());
-    }
-    wire::acknowledged(&answer.body).map_err(|problem| malformed(route, problem))
 }
 
 fn malformed(route: Route, Malformed(detail): Malformed) -> CallError {

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-
 use super::api_url::ApiUrl;
+use super::certificate;
 use super::error::CallObservation;
 use super::message;
+use crate::proxy::Proxy;
 use crate::secret::ApiKey;
 
 /// Is told of each attempt that went out.
@@ -31,6 +29,8 @@ pub struct Connection {
     pub key: ApiKey,
     /// Certificates in PEM that are trusted besides the public ones.
     pub ca_bundle: Option<Vec<u8>>,
+    /// By way of which the server is reached, if any.
+    pub proxy: Option<Proxy>,
     /// How long anything may take.
     pub timeouts: Timeouts,
     /// For metrics.
@@ -70,7 +70,7 @@ pub enum BuildError {
     #[error("the project id is empty or a dot; copy it from MeshAgent Studio")]
     ProjectId,
     /// Not PEM, or no certificates.
-    #[error("the CA bundle cannot be used ({0}); it must hold certificates in PEM, one after the other")]
+    #[error("the CA bundle cannot be used: {0}")]
     CaBundle(String),
     /// The HTTP client could not be set up.
     #[error("the HTTP client cannot be set up: {0}")]
@@ -79,12 +79,23 @@ pub enum BuildError {
 
 /// The HTTP client's settings: no redirects and no retries of its own, so that neither the key nor a POST goes where
 /// this module did not send it.
-pub(super) fn http_client(timeouts: &Timeouts, ca_bundle: Option<&[u8]>) -> Result<reqwest::ClientBuilder, BuildError> {
+pub(super) fn http_client(
+    timeouts: &Timeouts,
+    ca_bundle: Option<&[u8]>,
+    proxy: Option<&Proxy>,
+) -> Result<reqwest::ClientBuilder, BuildError> {
     // reqwest panics without one.
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         return Err(BuildError::Client("no TLS crypto provider was installed".to_owned()));
     }
-    Ok(reqwest::Client::builder()
+    // reqwest's own reading of the environment differs from kubectl's.
+    let client = reqwest::Client::builder().no_proxy();
+    let client = match proxy {
+        // Any server: there is only one.
+        Some(proxy) => client.proxy(reqwest::Proxy::all(proxy.address("socks5h")).map_err(unbuilt)?),
+        None => client,
+    };
+    Ok(client
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
@@ -98,29 +109,18 @@ pub(super) fn http_client(timeouts: &Timeouts, ca_bundle: Option<&[u8]>) -> Resu
 /// The public roots are compiled in, since the operator's image holds no files. reqwest adds those of the platform where
 /// there are some.
 fn trusted(ca_bundle: Option<&[u8]>) -> Result<Vec<reqwest::Certificate>, BuildError> {
-    let own = ca_bundle.map(certificates).transpose()?.unwrap_or_default();
+    let own = ca_bundle.map(certificate::bundle).transpose().map_err(BuildError::CaBundle)?.unwrap_or_default();
     let public = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
     public
         .chain(&own)
         .map(|certificate| reqwest::Certificate::from_der(certificate))
         .collect::<Result<_, _>>()
-        .map_err(|error| BuildError::Client(message::root_cause(&error).to_string()))
+        .map_err(unbuilt)
 }
 
-fn certificates(bundle: &[u8]) -> Result<Vec<CertificateDer<'static>>, BuildError> {
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(bundle)
-        .collect::<Result<_, _>>()
-        // Its own words may quote a line, and whoever named the bundle may not be allowed to read it.
-        .map_err(|_| BuildError::CaBundle("it is not PEM".to_owned()))?;
-    if certificates.is_empty() {
-        return Err(BuildError::CaBundle("no certificate in it".to_owned()));
-    }
-    // Tried here, where it is known that a failure is the bundle's.
-    let mut store = RootCertStore::empty();
-    for certificate in &certificates {
-        store.add(certificate.clone()).map_err(|error| BuildError::CaBundle(error.to_string()))?;
-    }
-    Ok(certificates)
+/// Shows the cause alone: the error itself may show an address with its password.
+fn unbuilt(error: reqwest::Error) -> BuildError {
+    BuildError::Client(message::root_cause(&error.without_url()).to_string())
 }
 
 #[cfg(test)]

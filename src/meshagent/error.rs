@@ -40,6 +40,14 @@ impl Route {
         }
     }
 
+    /// Whether a success is known by its body.
+    pub(super) fn answers_with_clients(self) -> bool {
+        match self {
+            Self::CreateClient | Self::ListClients | Self::GetClient => true,
+            Self::UpdateClient | Self::DeleteClient => false,
+        }
+    }
+
     /// Whether sending it twice leaves what sending it once leaves.
     pub(super) fn is_idempotent(self) -> bool {
         match self {
@@ -92,7 +100,7 @@ pub enum Kind {
     /// 403: the key may not do this. Says nothing about what exists.
     #[error(
         "permission denied (403); the key needs the roles oauth_client_creator, oauth_client_inventory and \
-         oauth_client_manager, and for clients that use the LLM proxy the project permission can_use_llm_proxy"
+         oauth_client_manager"
     )]
     PermissionDenied,
     /// 404: the client, or the project, or the path does not exist.

@@ -4,40 +4,76 @@ use std::collections::HashMap;
 
 use super::wire::{Client, Page};
 
-/// What is asked for; the server may give less.
+/// What is asked for at first; the server may give less.
 pub(super) const PAGE_SIZE: usize = 100;
 /// 10,000 clients even from a server that gives ten at a time.
 const MOST_PAGES: usize = 1_000;
 /// Pages in a row without anything new, after which the server is taken to go round in circles.
 const MOST_REPEATS: usize = 2;
-/// All pages together: 10,000 clients with generous metadata.
-const MOST_BYTES: usize = 64 << 20;
+/// All pages together: 10,000 clients with generous metadata, or several hundred of the largest that the schema allows.
+pub(super) const MOST_BYTES: usize = 256 << 20;
+
+/// What to ask the server for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PageRequest {
+    pub(super) offset: usize,
+    pub(super) count: usize,
+}
 
 /// What to do after a page.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Ask for the page at this offset.
-    Ask(usize),
+    /// Ask for this page.
+    Ask(PageRequest),
     /// Everything was seen.
     Done,
     /// More pages than a sound server has.
     TooManyPages(usize),
     /// More bytes than a sound server has.
     TooManyBytes,
+    /// The one client at this offset is more than an answer may hold.
+    TooLargeAlone(usize),
 }
 
 /// What was seen so far: each client once, as last shown, in the order of first sight.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Listing {
     clients: Vec<Client>,
     places: HashMap<String, usize>,
     offset: usize,
+    count: usize,
     pages: usize,
     repeats: usize,
     bytes: usize,
 }
 
+impl Default for Listing {
+    fn default() -> Self {
+        let (clients, places) = (Vec::new(), HashMap::new());
+        Self { clients, places, offset: 0, count: PAGE_SIZE, pages: 0, repeats: 0, bytes: 0 }
+    }
+}
+
 impl Listing {
+    /// The page to begin with.
+    pub(super) fn first(&self) -> PageRequest {
+        PageRequest { offset: self.offset, count: self.count }
+    }
+
+    /// A page was more than an answer may hold: half of it is asked for, then and in the rest of this listing.
+    pub(super) fn shrink(&mut self) -> Next {
+        self.pages += 1;
+        if self.count == 1 {
+            return Next::TooLargeAlone(self.offset);
+        }
+        self.count /= 2;
+        self.ask()
+    }
+
+    fn ask(&self) -> Next {
+        if self.pages >= MOST_PAGES { Next::TooManyPages(self.pages) } else { Next::Ask(self.first()) }
+    }
+
     /// Takes in a page of so many bytes. A page that is empty ends the listing; so does a `total` that was reached
     /// exactly, which saves one call. A short page ends nothing, since the server may cap `count`; neither does a
     /// `total` below what was already seen, which is false.
@@ -59,12 +95,10 @@ impl Listing {
         self.repeats = if self.clients.len() == seen_before { self.repeats + 1 } else { 0 };
         if received == 0 || total == Some(self.clients.len() as u64) || self.repeats >= MOST_REPEATS {
             Next::Done
-        } else if self.pages >= MOST_PAGES {
-            Next::TooManyPages(self.pages)
         } else if self.bytes >= MOST_BYTES {
             Next::TooManyBytes
         } else {
-            Next::Ask(self.offset)
+            self.ask()
         }
     }
 

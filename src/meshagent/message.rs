@@ -7,13 +7,29 @@ use std::ops::Range;
 /// Longest text, in characters, that is taken from an answer.
 const LONGEST: usize = 300;
 const REDACTED: &str = "[redacted]";
+/// Characters of a random run that is taken for a secret: 30 bytes or more in base64. The longest known form of an id is a
+/// UUID's, with 36.
+const SECRET_RUN: usize = 40;
+/// The same directly after a word such as `token`.
+const SECRET_RUN_AFTER_NAME: usize = 16;
+/// Characters of the last part of a key that are too few to be looked for on their own.
+const SHORT_KEY_PART: usize = 8;
 /// Names after which a value is not shown, in lower case; parts of names count (`client_secret`, `apiToken`).
 const SECRET_NAMES: [&str; 7] = ["secret", "token", "password", "passwd", "authorization", "api_key", "apikey"];
 /// Fields in which servers put what a person should read, in order of preference.
 const MESSAGE_FIELDS: [&str; 6] = ["message", "error_description", "detail", "error", "title", "reason"];
 
+/// What is known of a call when its error is told: what must be hidden, and what need not be.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Known<'a> {
+    /// The key that was sent.
+    pub(super) key: &'a str,
+    /// The request's path, whose project and client ids stay readable whatever they look like.
+    pub(super) path: &'a str,
+}
+
 /// What a person should read of an error answer's body.
-pub(super) fn of_body(body: &[u8], key: &str) -> String {
+pub(super) fn of_body(body: &[u8], known: Known<'_>) -> String {
     let text = String::from_utf8_lossy(body);
     if text.trim_start().starts_with('<') {
         return "the answer is an HTML page, perhaps of a gateway".to_owned();
@@ -21,22 +37,31 @@ pub(super) fn of_body(body: &[u8], key: &str) -> String {
     match serde_json::from_str(&text) {
         Ok(json) => {
             let json = without_secrets(json);
-            one_line(&readable(&json).unwrap_or_else(|| json.to_string()), key)
+            one_line(&readable(&json).unwrap_or_else(|| json.to_string()), known)
         }
-        Err(_) => one_line(&text, key),
+        Err(_) => one_line(&text, known),
     }
 }
 
 /// Removes secrets, control and invisible characters, then shortens: a secret is never cut into an unrecognised half.
-pub(super) fn one_line(text: &str, key: &str) -> String {
-    let text = if key.is_empty() { text.to_owned() } else { text.replace(key, REDACTED) };
+pub(super) fn one_line(text: &str, known: Known<'_>) -> String {
+    let text = without_key(text, known.key);
     let visible: String = text
         .chars()
         .filter(|c| !is_invisible(*c))
         .map(|c| if c.is_control() || c.is_whitespace() { ' ' } else { c })
         .collect();
     let words: Vec<&str> = visible.split(' ').filter(|word| !word.is_empty()).collect();
-    shorten(&without_random_runs(&without_named_values(&words.join(" "))))
+    let text = without_tokens(&without_named_values(&words.join(" ")));
+    shorten(&without_random_runs(&text, known.path))
+}
+
+/// Hides the key, and its secret part where a server shows that alone.
+fn without_key(text: &str, key: &str) -> String {
+    let secret = key.starts_with("ma-").then(|| key.splitn(4, '-').nth(3)).flatten();
+    let secret = secret.filter(|secret| secret.len() >= SHORT_KEY_PART);
+    let hidden = [Some(key).filter(|key| !key.is_empty()), secret];
+    hidden.into_iter().flatten().fold(text.to_owned(), |text, value| text.replace(value, REDACTED))
 }
 
 /// Hides what follows `client_secret=`, `"token": "`, `Authorization: Bearer ` and the like.
@@ -44,22 +69,9 @@ fn without_named_values(text: &str) -> String {
     // ASCII lower case keeps every offset.
     let lower = text.to_ascii_lowercase();
     let named = SECRET_NAMES.iter().flat_map(|name| lower.match_indices(name));
-    let mut values: Vec<Range<usize>> = named
-        .filter_map(|(at, name)| value_after_name(&lower, at + name.len()))
-        .chain(lower.match_indices("bearer ").map(|(at, scheme)| value_at(&lower, at + scheme.len())))
-        .collect();
-    values.sort_by_key(|value| value.start);
-    let mut shown = String::new();
-    let mut from = 0;
-    for value in values.into_iter().filter(|value| !value.is_empty()) {
-        if value.start >= from {
-            shown.push_str(&text[from..value.start]);
-            shown.push_str(REDACTED);
-        }
-        from = from.max(value.end);
-    }
-    shown.push_str(&text[from..]);
-    shown
+    let values = named.filter_map(|(at, name)| value_after_name(&lower, at + name.len()));
+    let bearer = lower.match_indices("bearer ").map(|(at, scheme)| value_at(&lower, at + scheme.len()));
+    without_ranges(text, values.chain(bearer).collect())
 }
 
 /// The value that belongs to a name ending about `name_end`, if a `:` or `=` says that there is one.
@@ -86,21 +98,83 @@ fn value_at(lower: &str, start: usize) -> Range<usize> {
     start..value.find([' ', '"', '\'', ',', ';', '&', '}', ')', ']', '<']).map_or(lower.len(), |length| start + length)
 }
 
-fn without_random_runs(text: &str) -> String {
-    text.split_inclusive(|c: char| !is_random_alphabet(c))
-        .map(|piece| {
-            let run = piece.trim_end_matches(|c: char| !is_random_alphabet(c));
-            if looks_random(run) { piece.replacen(run, REDACTED, 1) } else { piece.to_owned() }
-        })
-        .collect()
+/// Hides keys and JSON web tokens, whosever they are: their beginnings tell them from anything else.
+fn without_tokens(text: &str) -> String {
+    let begins = |at: usize| !text[..at].ends_with(|c: char| c.is_ascii_alphanumeric());
+    let starts = ["ma-", "eyJ"].iter().flat_map(|start| text.match_indices(start)).map(|(at, _)| at);
+    let words = starts.filter(|at| begins(*at)).filter_map(|at| {
+        let word = text[at..].split(|c: char| !is_token_alphabet(c)).next()?;
+        (is_key(word) || is_json_web_token(word)).then_some(at..at + word.len())
+    });
+    without_ranges(text, words.collect())
 }
 
-/// Keys by their prefix, and long runs that no person chose. Client ids that are UUIDs stay readable.
-fn looks_random(run: &str) -> bool {
+/// Hides long runs that no person chose, shorter ones directly after a word such as `token`. What stands in the request's
+/// path is an id, and stays.
+fn without_random_runs(text: &str, path: &str) -> String {
+    let mut after_name = false;
+    let mut runs = vec![];
+    let mut at = 0;
+    for piece in text.split_inclusive(|c: char| !is_random_alphabet(c)) {
+        let run = piece.trim_end_matches(|c: char| !is_random_alphabet(c));
+        let shortest = if after_name { SECRET_RUN_AFTER_NAME } else { SECRET_RUN };
+        if is_random(run, shortest) && !path.contains(run) {
+            runs.push(at..at + run.len());
+        }
+        after_name = if run.is_empty() { after_name } else { is_secret_name(run) };
+        at += piece.len();
+    }
+    without_ranges(text, runs)
+}
+
+fn without_ranges(text: &str, mut hidden: Vec<Range<usize>>) -> String {
+    hidden.sort_by_key(|range| range.start);
+    let mut shown = String::new();
+    let mut from = 0;
+    for range in hidden.into_iter().filter(|range| !range.is_empty()) {
+        if range.start >= from {
+            shown.push_str(&text[from..range.start]);
+            shown.push_str(REDACTED);
+        }
+        from = from.max(range.end);
+    }
+    shown.push_str(&text[from..]);
+    shown
+}
+
+/// `ma-<key id>-<project id>-<secret>`, whosever it is.
+fn is_key(word: &str) -> bool {
+    let ids =
+        |part: &str| part.len() == 22 && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_'));
+    let mut parts = word.splitn(4, '-');
+    parts.next() == Some("ma")
+        && parts.next().is_some_and(ids)
+        && parts.next().is_some_and(ids)
+        && parts.next().is_some()
+}
+
+/// A JSON object's `{"` in base64 begins every token of that kind.
+fn is_json_web_token(word: &str) -> bool {
+    word.starts_with("eyJ") && word.len() > SECRET_RUN
+}
+
+/// `secret`, `client_secret`, `access-token`; not `tokens`, which announces a sentence rather than a value.
+fn is_secret_name(word: &str) -> bool {
+    let lower = word.to_ascii_lowercase();
+    SECRET_NAMES.iter().any(|name| lower.ends_with(name))
+}
+
+/// A run that no person chose: letters of both cases with digits, or hexadecimal digits.
+fn is_random(run: &str, shortest: usize) -> bool {
     let has = |test: fn(&char) -> bool| run.chars().any(|c| test(&c));
-    let mixed = has(char::is_ascii_digit) && has(char::is_ascii_uppercase) && has(char::is_ascii_lowercase);
-    let hex = run.chars().all(|c| c.is_ascii_hexdigit());
-    (run.starts_with("ma-") && run.len() > 40) || (run.len() >= 24 && mixed) || (run.len() >= 32 && hex)
+    let digits = has(char::is_ascii_digit);
+    let mixed = digits && has(char::is_ascii_uppercase) && has(char::is_ascii_lowercase);
+    let hex = digits && run.chars().all(|c| c.is_ascii_hexdigit());
+    run.len() >= shortest && (mixed || hex)
+}
+
+fn is_token_alphabet(c: char) -> bool {
+    is_random_alphabet(c) || matches!(c, '.' | '~' | '+' | '/' | '=')
 }
 
 fn is_random_alphabet(c: char) -> bool {

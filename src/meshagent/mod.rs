@@ -5,6 +5,7 @@
 
 pub mod allowed_hosts;
 pub mod api_url;
+mod certificate;
 pub mod client;
 pub mod connection;
 pub mod convert;

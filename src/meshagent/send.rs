@@ -2,21 +2,23 @@
 
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Method, Response};
 use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
 use zeroize::Zeroizing;
 
+use super::certificate;
 use super::connection::{Gate, Observer, Timeouts};
 use super::error::{CallError, CallObservation, Kind, NotSent, Route, Unavailable, classify};
-use super::message;
+use super::message::{self, Known};
 use super::pause::{Pause, pause_for};
 use super::wire::{ClientPatch, NewClient};
+use crate::proxy::Proxy;
 use crate::secret::ApiKey;
 
 /// A page of a hundred clients with generous metadata is a tenth of it.
-const LARGEST_ANSWER: usize = 8 << 20;
+pub(super) const LARGEST_ANSWER: usize = 8 << 20;
 /// What is read of an error's body, of which 300 characters are shown.
 const LARGEST_ERROR: usize = 16 << 10;
 /// An error's status is known already; its text is not worth waiting for.
@@ -26,6 +28,7 @@ const ERROR_TEXT_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) struct Transport {
     pub(super) http: reqwest::Client,
     pub(super) key: ApiKey,
+    pub(super) proxy: Option<Proxy>,
     pub(super) timeouts: Timeouts,
     pub(super) pause: Pause,
     pub(super) observer: Observer,
@@ -89,78 +92,109 @@ impl Transport {
         let mut bearer = HeaderValue::try_from(Zeroizing::new(format!("Bearer {}", self.key.expose())).as_str())
             .map_err(|_| failure(Kind::NotSent(NotSent::UnusableRequest), String::new()))?;
         bearer.set_sensitive(true);
-        let request = match call.route {
-            Route::CreateClient => self.http.request(Method::POST, call.url.clone()),
-            // From a read it may be concluded that something is absent, so the server must not answer from a cache.
-            Route::ListClients | Route::GetClient => {
-                self.http.request(Method::GET, call.url.clone()).header("consistency", "high")
-            }
-            Route::UpdateClient => self.http.request(Method::PUT, call.url.clone()),
-            Route::DeleteClient => self.http.request(Method::DELETE, call.url.clone()),
+        let method = match call.route {
+            Route::CreateClient => Method::POST,
+            Route::ListClients | Route::GetClient => Method::GET,
+            Route::UpdateClient => Method::PUT,
+            Route::DeleteClient => Method::DELETE,
         };
+        let request = self.http.request(method, call.url.clone());
         let request = match call.body {
             Body::Nothing => request,
             Body::Client(client) => request.json(client),
             Body::Patch(patch) => request.json(patch),
         };
-        let request = request.header(ACCEPT, "application/json").header(AUTHORIZATION, bearer);
-        let response = request.send().await.map_err(|error| self.broken(&error))?;
+        let request = request
+            // A read may prove that something is absent, so the server must not answer from a cache. The official SDK says
+            // it with writes as well.
+            .header("consistency", "high")
+            .header(ACCEPT, "application/json")
+            // A proxy that compresses all the same is understood: see the features of reqwest.
+            .header(ACCEPT_ENCODING, "identity")
+            .header(AUTHORIZATION, bearer);
+        let known = Known { key: self.key.expose(), path: call.url.path() };
+        let response = request.send().await.map_err(|error| self.unanswered(&error, known))?;
         let code = response.status().as_u16();
         *status = Some(code);
         if response.status().is_success() {
-            Ok(Answer { status: code, body: self.whole_body(response).await? })
+            match coding(&response).filter(|_| call.route.answers_with_clients()) {
+                Some(coding) => Err(failure(Kind::Unavailable(Unavailable::Malformed), coding)),
+                None => Ok(Answer { status: code, body: whole_body(response, known).await? }),
+            }
         } else {
-            Err(self.refused(response).await)
+            Err(refused(response, known).await)
         }
     }
 
-    async fn whole_body(&self, mut response: Response) -> Result<Zeroizing<Vec<u8>>, Failure> {
-        let too_large = || {
-            let detail = format!("more than {} MiB", LARGEST_ANSWER >> 20);
-            failure(Kind::Unavailable(Unavailable::TooLarge), detail)
-        };
-        let announced = response.content_length().map_or(Ok(0), usize::try_from).unwrap_or(usize::MAX);
-        if announced > LARGEST_ANSWER {
+    fn unanswered(&self, error: &reqwest::Error, known: Known<'_>) -> Failure {
+        let Failure { kind, mut detail } = broken(error, known);
+        if let Some(proxy) = &self.proxy {
+            detail.push_str(&format!(" (by way of the proxy {proxy})"));
+        }
+        failure(kind, detail)
+    }
+}
+
+/// What to say of an answer in a content coding that cannot be read. reqwest takes the header away from what it decodes.
+fn coding(response: &Response) -> Option<String> {
+    let coding = response.headers().get(CONTENT_ENCODING)?;
+    let coding = coding.to_str().unwrap_or("unknown");
+    let unread = !coding.is_empty() && !coding.eq_ignore_ascii_case("identity");
+    unread.then(|| {
+        format!("it comes in the content coding {coding}, which was not asked for; check gateways and proxies")
+    })
+}
+
+async fn whole_body(mut response: Response, known: Known<'_>) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let too_large = || {
+        let detail = format!("more than {} MiB", LARGEST_ANSWER >> 20);
+        failure(Kind::Unavailable(Unavailable::TooLarge), detail)
+    };
+    let announced = response.content_length().map_or(Ok(0), usize::try_from).unwrap_or(usize::MAX);
+    if announced > LARGEST_ANSWER {
+        return Err(too_large());
+    }
+    // Reserved at once where the length is known: each growth would leave a copy behind that is not zeroed.
+    let mut body = Zeroizing::new(Vec::with_capacity(announced));
+    while let Some(chunk) = response.chunk().await.map_err(|error| broken(&error, known))? {
+        if chunk.len() > LARGEST_ANSWER - body.len() {
             return Err(too_large());
         }
-        // Reserved at once where the length is known: each growth would leave a copy behind that is not zeroed.
-        let mut body = Zeroizing::new(Vec::with_capacity(announced));
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.broken(&error))? {
-            if chunk.len() > LARGEST_ANSWER - body.len() {
-                return Err(too_large());
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
+        body.extend_from_slice(&chunk);
     }
+    Ok(body)
+}
 
-    async fn refused(&self, mut response: Response) -> Failure {
-        let status = response.status().as_u16();
-        let header = response.headers().get(RETRY_AFTER).map(HeaderValue::as_bytes);
-        let kind = classify(status, pause_for(header, SystemTime::now()));
-        if let Kind::Unavailable(Unavailable::Redirect(_)) = kind {
-            let target = response.headers().get(LOCATION).and_then(|header| header.to_str().ok());
-            let host =
-                target.and_then(|target| Url::parse(target).ok()).and_then(|url| url.host_str().map(str::to_owned));
-            let detail = host.map(|host| format!("it points to the host {host}")).unwrap_or_default();
-            return failure(kind, message::one_line(&detail, self.key.expose()));
+async fn refused(mut response: Response, known: Known<'_>) -> Failure {
+    let status = response.status().as_u16();
+    let header = response.headers().get(RETRY_AFTER).map(HeaderValue::as_bytes);
+    let kind = classify(status, pause_for(header, SystemTime::now()));
+    if let Kind::Unavailable(Unavailable::Redirect(_)) = kind {
+        let target = response.headers().get(LOCATION).and_then(|header| header.to_str().ok());
+        let host = target.and_then(|target| Url::parse(target).ok()).and_then(|url| url.host_str().map(str::to_owned));
+        let detail = host.map(|host| format!("it points to the host {host}")).unwrap_or_default();
+        return failure(kind, message::one_line(&detail, known));
+    }
+    if let Some(coding) = coding(&response) {
+        return failure(kind, message::one_line(&coding, known));
+    }
+    let mut body = Zeroizing::new(Vec::new());
+    let text = async {
+        while body.len() < LARGEST_ERROR {
+            let Ok(Some(chunk)) = response.chunk().await else { break };
+            let room = LARGEST_ERROR - body.len();
+            body.extend(chunk.iter().take(room));
         }
-        let mut body = Zeroizing::new(Vec::new());
-        let text = async {
-            while body.len() < LARGEST_ERROR {
-                let Ok(Some(chunk)) = response.chunk().await else { break };
-                let room = LARGEST_ERROR - body.len();
-                body.extend(chunk.iter().take(room));
-            }
-        };
-        // Whatever came in time is shown.
-        let _ = timeout(ERROR_TEXT_TIMEOUT, text).await;
-        failure(kind, message::of_body(&body, self.key.expose()))
-    }
+    };
+    // Whatever came in time is shown.
+    let _ = timeout(ERROR_TEXT_TIMEOUT, text).await;
+    failure(kind, message::of_body(&body, known))
+}
 
-    fn broken(&self, error: &reqwest::Error) -> Failure {
-        failure(transport_kind(error), message::one_line(&message::root_cause(error).to_string(), self.key.expose()))
-    }
+fn broken(error: &reqwest::Error, known: Known<'_>) -> Failure {
+    let cause = message::root_cause(error);
+    let said = cause.downcast_ref::<rustls::Error>().map_or_else(|| cause.to_string(), certificate::words);
+    failure(transport_kind(error), message::one_line(&said, known))
 }
 
 fn failure(kind: Kind, detail: String) -> Failure {

@@ -141,17 +141,6 @@ pub(super) fn page(body: &[u8]) -> Result<Page, Malformed> {
     Ok(Page { clients, total })
 }
 
-/// Reads the answer to a PUT or DELETE: `{"ok": true}`, or the client. Anything else, such as a gateway's page with
-/// status 200, does not say that the call was carried out.
-pub(super) fn acknowledged(body: &[u8]) -> Result<(), Malformed> {
-    let RawAcknowledgement { ok } = parse(body)?;
-    match ok {
-        Some(true) => Ok(()),
-        Some(false) => Err(Malformed("it says that it is not ok".to_owned())),
-        None => client(body).map(|_| ()).map_err(|_| Malformed("neither ok nor a client in it".to_owned())),
-    }
-}
-
 fn client_with_secret(body: &[u8]) -> Result<(Client, Option<ClientSecret>), Malformed> {
     match parse::<Wrapped>(body)?.client {
         Some(raw) => raw.into_client(),
@@ -201,11 +190,6 @@ struct RawPage {
     clients: Option<Vec<RawClient>>,
     // A claim that is not a number is no claim.
     total: Option<serde_json::Value>,
-}
-
-#[derive(Deserialize)]
-struct RawAcknowledgement {
-    ok: Option<bool>,
 }
 
 #[derive(Deserialize)]

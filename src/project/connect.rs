@@ -10,6 +10,7 @@ use crate::api::Reason;
 use crate::decide::failure::Failure;
 use crate::decide::project::spec::{BundleRef, ProjectSettings};
 use crate::meshagent::{ApiUrl, BuildError, Connection, Gate, MeshAgent, Observer, Timeouts};
+use crate::proxy::Environment;
 use crate::secret::ApiKey;
 
 /// Connects; makes no call. The connection as it was `before`, if nothing of it has changed: it knows of a pause that the
@@ -32,11 +33,14 @@ pub fn connect(
     if let Some(unchanged) = same.filter(|before| before.api_key == *api_key && before.ca_bundle == *ca_bundle) {
         return Ok(Arc::clone(unchanged));
     }
+    let proxy = Environment::of_process().proxy_for(base_url.as_url());
+    let proxy = proxy.map_err(|error| Failure::retry(Reason::APIUnavailable, error.to_string()))?;
     let api = MeshAgent::new(Connection {
         base_url,
         project_id: project_id.clone(),
         key: api_key.clone(),
         ca_bundle: ca_bundle.clone(),
+        proxy,
         timeouts: Timeouts::default(),
         observer,
         gate,

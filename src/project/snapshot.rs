@@ -1,4 +1,4 @@
-//! The clients of a project as last listed, with what this process has written since.
+//! The clients of a project as last listed, with what this process has written and read since.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -19,8 +19,8 @@ pub struct Snapshot {
     flight: SingleFlight<Result<Arc<Listing>, CallError>>,
 }
 
-/// Listings and own writes, merged: a write that a listing cannot have seen wins over it. Otherwise a listing that was
-/// begun before a PUT would bring the old values back, and with them a second PUT.
+/// Listings, reads of one client and own writes, merged: what is newer than the beginning of a listing wins over it.
+/// Otherwise a listing that was begun before a PUT would bring the old values back, and with them a second PUT.
 #[derive(Debug, Default)]
 struct Merged {
     sequence: u64,
@@ -29,11 +29,17 @@ struct Merged {
     deleted: HashMap<ClientId, u64>,
 }
 
+/// A point in the order of what this process has read and written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment(u64);
+
 #[derive(Debug)]
 struct Entry {
     client: RemoteClient,
-    /// When this process wrote it; 0 if a listing showed it.
-    written: u64,
+    /// When this process wrote it, or when the read or listing was begun that showed it.
+    since: u64,
+    /// Whether this process wrote it, and no read has shown it since.
+    written: bool,
     /// How it was before this process changed it, until it is changed by somebody else.
     before: Option<Box<RemoteClient>>,
 }
@@ -60,9 +66,24 @@ impl Snapshot {
 
     fn put(&self, id: &ClientId, client: RemoteClient, before: Option<Box<RemoteClient>>) {
         let mut known = self.write();
-        let written = known.next();
+        let since = known.next();
         known.deleted.remove(id);
-        known.insert(id.clone(), Entry { client, written, before });
+        known.insert(id.clone(), Entry { client, since, written: true, before });
+    }
+
+    /// A moment before a read of one client, for [`saw`](Self::saw).
+    pub fn moment(&self) -> Moment {
+        Moment(self.write().next())
+    }
+
+    /// A read that was begun at this moment has shown a client. It counts until a listing that is begun later. That a read
+    /// shows none is not kept: it proves a loss to the pass that asked, and to nobody else.
+    pub fn saw(&self, id: &ClientId, Moment(begun): Moment, client: RemoteClient) {
+        let mut known = self.write();
+        if known.deleted.get(id).is_none_or(|deleted| *deleted < begun) {
+            known.deleted.remove(id);
+            known.show(begun, id, &client);
+        }
     }
 
     /// This process has deleted a client.
@@ -114,7 +135,7 @@ impl Snapshot {
 impl Entry {
     /// A PUT that a later listing does not show was normalised away, or refused without a word.
     fn shown(&self) -> Remote {
-        let unmoved = self.written == 0 && self.before.as_deref() == Some(&self.client);
+        let unmoved = !self.written && self.before.as_deref() == Some(&self.client);
         if unmoved { Remote::PutIgnored(self.client.clone()) } else { Remote::Listed(self.client.clone()) }
     }
 }
@@ -149,7 +170,7 @@ impl Merged {
         let gone: Vec<ClientId> = self
             .clients
             .iter()
-            .filter(|(id, entry)| entry.written < begun && !listing.contains_key(*id))
+            .filter(|(id, entry)| entry.since < begun && !listing.contains_key(*id))
             .map(|(id, _)| id.clone())
             .collect();
         for id in gone {
@@ -157,13 +178,20 @@ impl Merged {
         }
         self.deleted.retain(|_, deleted| *deleted > begun);
         for (id, client) in listing {
-            let written_since = self.clients.get(id).is_some_and(|entry| entry.written > begun);
-            if !written_since && !self.deleted.contains_key(id) {
-                let before = self.clients.get(id).and_then(|entry| entry.before.clone());
-                let before = before.filter(|before| **before == *client);
-                self.insert(id.clone(), Entry { client: client.clone(), written: 0, before });
+            if !self.deleted.contains_key(id) {
+                self.show(begun, id, client);
             }
         }
+    }
+
+    /// A read or listing that was begun then has shown a client, which is no news if something newer is known.
+    fn show(&mut self, begun: u64, id: &ClientId, client: &RemoteClient) {
+        let known = self.clients.get(id);
+        if known.is_some_and(|entry| entry.since > begun) {
+            return;
+        }
+        let before = known.and_then(|entry| entry.before.clone()).filter(|before| **before == *client);
+        self.insert(id.clone(), Entry { client: client.clone(), since: begun, written: false, before });
     }
 }
 

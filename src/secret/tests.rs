@@ -70,7 +70,8 @@ fn values_that_cannot_be_sent_are_refused() {
         (b"a\0b", SecretValueError::ControlCharacter),
         (b"a\x7fb", SecretValueError::ControlCharacter),
         ("schlüssel".as_bytes(), SecretValueError::NotAscii),
-        (b"\xff\xfe", SecretValueError::NotAscii),
+        (b"\xff\xfe", SecretValueError::Utf16),
+        (b"\xff\xfd", SecretValueError::NotAscii),
     ] {
         assert_eq!(ApiKey::new(value).unwrap_err(), error);
         assert_eq!(ClientSecret::new(value).unwrap_err(), error);
@@ -120,4 +121,70 @@ proptest! {
             key.project_id();
         }
     }
+}
+
+/// F19.
+#[test]
+fn a_key_that_was_stored_wrongly_is_refused_with_what_is_wrong() {
+    use SecretValueError as E;
+    let key = key("hunter2-hunter2");
+    let key = key.expose();
+    let encoded = base64::engine::general_purpose::STANDARD.encode(key);
+    let with_line_end = base64::engine::general_purpose::STANDARD.encode(format!("{key}\n"));
+    let utf16: Vec<u8> = [0xff, 0xfe].into_iter().chain(key.bytes().flat_map(|byte| [byte, 0])).collect();
+    assert_eq!(ApiKey::new(&utf16), Err(E::Utf16));
+    for (value, error) in [
+        (format!(" {key}"), E::LeadingSpace),
+        (format!("\n{key}\n"), E::LeadingSpace),
+        (format!("\"{key}\""), E::Quoted),
+        (format!("'{key}'\n"), E::Quoted),
+        (format!("\"{key}"), E::NoKey),
+        (format!("Bearer {key}"), E::Scheme),
+        (format!("bearer  {key}"), E::Scheme),
+        (format!("{key} {key}"), E::NoKey),
+        (format!("<{key}>"), E::NoKey),
+        ("${MESHAGENT_API_KEY}".to_owned(), E::NoKey),
+        (format!("{{\"apiKey\": \"{key}\"}}"), E::Json),
+        (format!("{{\n  \"apiKey\": \"{key}\"\n}}\n"), E::Json),
+        (format!("MESHAGENT_API_KEY={key}"), E::Assignment),
+        (format!("export MESHAGENT_API_KEY=\"{key}\""), E::Assignment),
+        (format!("MESHAGENT_API_KEY={key}\nOTHER=1\n"), E::Assignment),
+        (format!("apiKey: {key}"), E::Assignment),
+        (format!("\u{feff}{key}"), E::NotAscii),
+        (encoded.clone(), E::EncodedTwice),
+        (encoded.trim_end_matches('=').to_owned(), E::EncodedTwice),
+        (with_line_end, E::EncodedTwice),
+    ] {
+        let refused = ApiKey::new(&value).unwrap_err();
+        assert_eq!(refused, error, "{value}");
+        assert!(!refused.to_string().contains("hunter2") && !refused.to_string().contains("ma-"), "{refused}");
+    }
+}
+
+#[test]
+fn keys_of_every_form_that_a_server_may_give_out_are_taken() {
+    for value in
+        ["ma-x", "eyJhbGciOiJIUzI1NiJ9.e30.c2ln", "dG9rZW4=", "a+b/c==", "token=", "key", "a~b.c_d-e", "user:pass"]
+    {
+        assert_eq!(ApiKey::new(format!("{value}\n")).unwrap().expose(), value);
+    }
+}
+
+#[test]
+fn a_client_secret_stored_by_hand_is_checked_for_slips_but_may_hold_any_characters() {
+    use SecretValueError as E;
+    for (value, error) in [
+        (" s3", E::LeadingSpace),
+        ("\"s3\"", E::Quoted),
+        ("MESHAGENT_OAUTH_CLIENT_SECRET=s3", E::Assignment),
+        ("client_secret: s3", E::Assignment),
+        ("{\"client_secret\": \"s3\"}", E::Json),
+        ("a\nb", E::ControlCharacter),
+    ] {
+        assert_eq!(ClientSecret::stored_by_hand(value), Err(error), "{value}");
+    }
+    for value in ["s3", "a=b", "a b", "\"ab", "{ab", "secret==", "x<y>$z", "Bearer"] {
+        assert_eq!(ClientSecret::stored_by_hand(value).unwrap().expose(), value);
+    }
+    assert_eq!(ClientSecret::new("\"as MeshAgent answered it\"").unwrap().expose(), "\"as MeshAgent answered it\"");
 }

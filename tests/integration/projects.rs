@@ -118,7 +118,7 @@ async fn a_key_without_the_role_to_create_is_denied_and_says_which_roles_it_need
     let client = fixture
         .until("maoc", "web", "it is denied", |object| condition(object, "Ready") == "False/PermissionDenied")
         .await;
-    for role in ["oauth_client_creator", "oauth_client_manager", "can_use_llm_proxy"] {
+    for role in ["oauth_client_creator", "oauth_client_inventory", "oauth_client_manager"] {
         assert!(message(&client, "Ready").contains(role), "{}", message(&client, "Ready"));
     }
     change_key(&fixture, &Role::ALL).await;

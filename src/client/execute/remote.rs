@@ -27,8 +27,14 @@ impl Executor<'_> {
     }
 
     pub(in crate::client) async fn get(&self, pass: &Pass<'_>, client_id: &ClientId) -> Result<Answer, Box<Answer>> {
-        let client = self.reach(pass)?.api.get_client(client_id.as_str()).await.map_err(failed)?;
-        Ok(Answer::Client(client.as_ref().map(convert::read)))
+        let project = self.reach(pass)?;
+        let begun = project.snapshot.moment();
+        let client = project.api.get_client(client_id.as_str()).await.map_err(failed)?;
+        let client = client.as_ref().map(convert::read);
+        if let Some(client) = &client {
+            project.snapshot.saw(client_id, begun, client.clone());
+        }
+        Ok(Answer::Client(client))
     }
 
     pub(in crate::client) async fn put(

@@ -283,7 +283,7 @@ fn given_credential(
             "the data key {client_id_key} of Secret {secret} does not hold spec.adopt.clientId; correct one of the two"
         )));
     }
-    ClientSecret::new(&datum(client_secret_key)?.0)
+    ClientSecret::stored_by_hand(&datum(client_secret_key)?.0)
         .map_err(|error| wrong(&format!("the data key {client_secret_key} of Secret {secret}: {error}")))
 }
 

@@ -34,6 +34,7 @@ fn connection(url: &str) -> Connection {
         project_id: "p1".to_owned(),
         key: ApiKey::new(KEY).unwrap(),
         ca_bundle: None,
+        proxy: None,
         timeouts: Timeouts::default(),
         observer: Arc::new(|_| ()),
         gate: Arc::new(|| true),

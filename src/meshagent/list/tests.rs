@@ -11,9 +11,9 @@ fn read(mut server: impl FnMut(usize) -> Page) -> Result<(usize, Vec<Client>), N
     let (mut listing, mut offset) = (Listing::default(), 0);
     for pages in 1.. {
         match listing.absorb(server(offset), 1_000) {
-            Next::Ask(next) => offset = next,
+            Next::Ask(next) => offset = next.offset,
             Next::Done => return Ok((pages, listing.into_clients())),
-            end @ (Next::TooManyPages(_) | Next::TooManyBytes) => return Err(end),
+            end @ (Next::TooManyPages(_) | Next::TooManyBytes | Next::TooLargeAlone(_)) => return Err(end),
         }
     }
     unreachable!("the range has no end")
@@ -94,6 +94,58 @@ fn a_listing_that_grows_for_ever_is_an_error() {
 fn a_listing_of_too_many_bytes_is_an_error() {
     let mut listing = Listing::default();
     assert_eq!(listing.absorb(Page { clients: numbered([1]), total: None }, MOST_BYTES), Next::TooManyBytes);
+}
+
+/// Reads a server whose clients have these sizes, with no answer above `most`: the sizes of the pages that were asked for.
+fn read_within(most: usize, sizes: &[usize]) -> Result<Vec<usize>, Next> {
+    let mut listing = Listing::default();
+    let (mut request, mut asked) = (listing.first(), vec![]);
+    loop {
+        asked.push(request.count);
+        let range = request.offset..(request.offset + request.count).min(sizes.len());
+        let bytes = sizes[range.clone()].iter().sum();
+        let page = Page { clients: numbered(range), total: Some(sizes.len() as u64) };
+        match if bytes > most { listing.shrink() } else { listing.absorb(page, bytes) } {
+            Next::Ask(next) => request = next,
+            Next::Done => {
+                assert_eq!(listing.into_clients(), numbered(0..sizes.len()));
+                return Ok(asked);
+            }
+            end @ (Next::TooManyPages(_) | Next::TooManyBytes | Next::TooLargeAlone(_)) => return Err(end),
+        }
+    }
+}
+
+/// F2.
+#[test]
+fn a_page_that_is_too_large_is_halved_until_it_fits_and_the_listing_goes_on() {
+    assert_eq!(read_within(1_000, &[20; 45]), Ok(vec![100]));
+    assert_eq!(read_within(500, &[20; 45]), Ok(vec![100, 50, 25, 25]));
+    assert_eq!(read_within(30, &[20; 3]), Ok(vec![100, 50, 25, 12, 6, 3, 1, 1, 1]));
+    let sizes = [[1; 100], [40; 100]].concat();
+    assert_eq!(read_within(1_000, &sizes), Ok(vec![100, 100, 50, 25, 25, 25, 25]), "what was read is not read again");
+    assert_eq!(read_within(1_000, &[1, 2_000, 1]), Err(Next::TooLargeAlone(1)));
+}
+
+/// F2. The largest client that the schema allows, in bytes of JSON.
+#[test]
+fn the_largest_clients_that_the_schema_allows_fit_into_the_bounds_of_answer_and_listing() {
+    use crate::api::limits as most;
+    use crate::meshagent::send::LARGEST_ANSWER;
+    // A character outside the basic plane, where a server escapes all but ASCII. URIs and scopes are ASCII.
+    const WIDEST: usize = 12;
+    // Names of fields, braces, ids, the operator's marker, quotes and commas.
+    const REST: usize = 8 << 10;
+    let uris = most::REDIRECT_URIS * (most::URI + 3);
+    let scopes = most::SCOPES * (most::SCOPE + 1);
+    let branding = most::DISPLAY_NAME * WIDEST + most::URI * WIDEST;
+    let metadata = most::METADATA_ENTRIES * (WIDEST * (most::METADATA_KEY + most::METADATA_VALUE) + 6);
+    let client = uris + scopes + branding + metadata + REST;
+    assert!(LARGEST_ANSWER / client >= 8, "a page holds {} of them", LARGEST_ANSWER / client);
+    let sizes = vec![client; MOST_BYTES / client];
+    assert!(sizes.len() >= 250, "a listing holds {} of them", sizes.len());
+    let asked = read_within(LARGEST_ANSWER, &sizes).unwrap();
+    assert!(asked.len() < MOST_PAGES / 10, "{} pages", asked.len());
 }
 
 proptest! {

@@ -160,20 +160,6 @@ fn what_is_no_listing_is_never_an_empty_one() {
 }
 
 #[test]
-fn an_acknowledgement_must_say_so() {
-    for body in
-        [r#"{"ok": true}"#, r#"{"ok": true, "x": 1}"#, r#"{"client_id": "c"}"#, r#"{"client": {"client_id": "c"}}"#]
-    {
-        assert_eq!(acknowledged(body.as_bytes()), Ok(()), "{body}");
-    }
-    for body in
-        ["", "{}", "[true]", "<html>", r#"{"ok": false}"#, r#"{"ok": false, "client_id": "c"}"#, r#"{"error": "x"}"#]
-    {
-        assert!(acknowledged(body.as_bytes()).is_err(), "{body}");
-    }
-}
-
-#[test]
 fn a_patch_holds_only_what_is_set() {
     assert_eq!(serde_json::to_value(ClientPatch::default()).unwrap(), json!({}));
     let patch = ClientPatch {
@@ -196,8 +182,8 @@ fn a_new_client_holds_all_but_official() {
 proptest! {
     #[test]
     fn no_bytes_make_it_panic(body in proptest::collection::vec(any::<u8>(), 0..64)) {
-        let read = (created(&body).is_ok(), client(&body).is_ok(), page(&body).is_ok(), acknowledged(&body).is_ok());
-        prop_assert_eq!(read, (false, false, false, false));
+        let read = (created(&body).is_ok(), client(&body).is_ok(), page(&body).is_ok());
+        prop_assert_eq!(read, (false, false, false));
     }
 
     #[test]

@@ -32,6 +32,7 @@ fn project() -> Arc<ProjectClient> {
         project_id: "p1".to_owned(),
         key: api_key.clone(),
         ca_bundle: None,
+        proxy: None,
         timeouts: Timeouts::default(),
         observer: Arc::new(|_| ()),
         gate: Arc::new(|| true),

@@ -58,6 +58,61 @@ fn a_put_that_the_next_listing_does_not_show_has_not_moved_the_client() {
     assert_eq!(seen(), Some(Remote::Listed(client("kept"))), "somebody edited it back");
 }
 
+/// F12.
+#[test]
+fn what_a_read_shows_is_known_until_a_listing_that_is_begun_later() {
+    let (snapshot, id) = (Snapshot::default(), id("c"));
+    let begin = || snapshot.write().next();
+    let list = |begun, scope: &str| snapshot.write().merge(begun, &Listing::from([(id.clone(), client(scope))]));
+    list(begin(), "listed");
+    let listing = begin();
+    snapshot.saw(&id, snapshot.moment(), client("read"));
+    list(listing, "older");
+    assert_eq!(shows(&snapshot, &id), Some(client("read")), "the listing was begun before the read");
+    list(begin(), "newer");
+    assert_eq!(shows(&snapshot, &id), Some(client("newer")));
+}
+
+/// F12.
+#[test]
+fn a_read_wins_over_an_older_listing_in_which_the_client_is_missing() {
+    let (snapshot, id) = (Snapshot::default(), id("c"));
+    let begun = snapshot.write().next();
+    snapshot.saw(&id, snapshot.moment(), client("read"));
+    snapshot.write().merge(begun, &Listing::new());
+    assert_eq!(shows(&snapshot, &id), Some(client("read")));
+    let begun = snapshot.write().next();
+    snapshot.write().merge(begun, &Listing::new());
+    assert_eq!(shows(&snapshot, &id), None);
+}
+
+#[test]
+fn a_write_since_a_read_was_begun_wins_over_what_the_read_shows() {
+    let (snapshot, put, gone, back) = (Snapshot::default(), id("put"), id("gone"), id("back"));
+    snapshot.deleted(&back);
+    let moment = snapshot.moment();
+    snapshot.wrote(&put, client("new"));
+    snapshot.deleted(&gone);
+    for id in [&put, &gone, &back] {
+        snapshot.saw(id, moment, client("old"));
+    }
+    assert_eq!(shows(&snapshot, &put), Some(client("new")));
+    assert_eq!(shows(&snapshot, &gone), None);
+    assert_eq!(shows(&snapshot, &back), Some(client("old")), "the deletion was not carried out");
+}
+
+#[test]
+fn a_read_after_a_put_shows_whether_the_client_has_moved() {
+    let (snapshot, id) = (Snapshot::default(), id("c"));
+    let seen = || snapshot.relevant([&id], &Uid::new("nobody")).remove(&id);
+    snapshot.changed(&id, client("kept"), client("sent"));
+    snapshot.saw(&id, snapshot.moment(), client("sent"));
+    assert_eq!(seen(), Some(Remote::Listed(client("sent"))));
+    snapshot.changed(&id, client("kept"), client("sent"));
+    snapshot.saw(&id, snapshot.moment(), client("kept"));
+    assert_eq!(seen(), Some(Remote::PutIgnored(client("kept"))));
+}
+
 fn on_the_wire(id: &str, scope: &str) -> wire::Client {
     wire::Client { client_id: id.to_owned(), scope: scope.to_owned(), ..wire::Client::default() }
 }

@@ -186,6 +186,7 @@ fn project(address: SocketAddr, listing: &Listing) -> ProjectClient {
         project_id: "p1".to_owned(),
         key: api_key.clone(),
         ca_bundle: None,
+        proxy: None,
         timeouts: Timeouts::default(),
         observer: Arc::new(|_| ()),
         gate: Arc::new(|| true),

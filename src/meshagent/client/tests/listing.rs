@@ -76,3 +76,34 @@ async fn a_listing_whose_pages_are_slow_ends_in_time() {
     let error = impatient(server.address).list_clients().await.unwrap_err();
     assert_eq!(error.kind, Kind::Unavailable(Unavailable::Timeout));
 }
+
+/// F2.
+#[tokio::test]
+async fn a_page_above_the_bound_is_asked_for_again_in_halves() {
+    let large = "x".repeat(300 << 10);
+    let server = TestServer::start(move |request| {
+        let url = url::Url::parse(&format!("http://host{}", request.target)).unwrap();
+        let asked = |name| url.query_pairs().find(|(key, _)| key == name).unwrap().1.parse::<usize>().unwrap();
+        let range = asked("offset")..(asked("offset") + asked("count")).min(45);
+        let clients: Vec<_> = range.map(|n| json!({"client_id": n.to_string(), "scope": large})).collect();
+        answer(200, &json!({"clients": clients, "total": 45}))
+    });
+    assert_eq!(at(server.address).list_clients().await.unwrap().len(), 45);
+    let pages = [(100, 0), (50, 0), (25, 0), (25, 25)];
+    let expected = pages.map(|(count, offset)| format!("GET {CLIENTS}?count={count}&offset={offset}"));
+    assert_eq!(server.lines(), expected);
+}
+
+/// F2.
+#[tokio::test]
+async fn a_client_that_is_too_large_alone_is_named_by_its_place() {
+    let server = TestServer::start(|request| match request.target.contains("offset=0") {
+        true if request.target.contains("count=1&") => answer(200, &json!({"clients": [{"client_id": "a"}]})),
+        _ => Reply::Flood(b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n".into()),
+    });
+    let error = at(server.address).list_clients().await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "GET /oauth/clients: the answer is too large: the client at offset 1 alone has more than 8 MiB"
+    );
+}

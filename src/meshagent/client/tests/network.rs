@@ -26,7 +26,7 @@ impl Resolve for Recovering {
 fn resolved(failures: usize, address: SocketAddr) -> MeshAgent {
     let connection = connection(&format!("http://api.example:{}", address.port()));
     let resolver = Recovering { failures: Mutex::new(failures), address };
-    let http = http_client(&connection.timeouts, None).unwrap().dns_resolver(Arc::new(resolver));
+    let http = http_client(&connection.timeouts, None, None).unwrap().dns_resolver(Arc::new(resolver));
     MeshAgent::over(http, connection).unwrap()
 }
 

@@ -48,24 +48,49 @@ async fn an_update_sends_only_what_is_set() {
     assert_eq!(server.seen()[0].body, br#"{"scope":"openid"}"#);
 }
 
+/// F12.
 #[tokio::test]
-async fn an_update_or_deletion_counts_only_if_the_answer_says_so() {
-    let malformed = Kind::Unavailable(Unavailable::Malformed);
-    for (code, body, kind) in [
-        (204, "", None),
-        (200, r#"{"ok": true}"#, None),
-        (200, r#"{"client_id": "c1"}"#, None),
-        (200, r#"{"ok": false}"#, Some(&malformed)),
-        (200, "<html>login</html>", Some(&malformed)),
-        (200, "", Some(&malformed)),
+async fn an_update_is_done_with_any_2xx_whatever_the_body_says() {
+    for (code, body) in [
+        (200, r#"{"ok": true}"#),
+        (200, "{}"),
+        (200, "null"),
+        (200, ""),
+        (200, r#"{"status": "ok"}"#),
+        (200, r#"{"ok": false}"#),
+        (200, "OK"),
+        (200, "<html></html>"),
+        (201, r#"{"client": {"client_id": "c1"}}"#),
+        (202, "[]"),
+        (204, ""),
     ] {
         let server = TestServer::start(move |_| Reply::Answer(code, vec![], body.into()));
-        let agent = at(server.address);
-        let updated = agent.update_client("c1", &wire::ClientPatch::default()).await;
-        assert_eq!(updated.err().map(|error| error.kind).as_ref(), kind, "{body}");
-        let deleted = agent.delete_client("c1").await;
-        assert_eq!(deleted.err().map(|error| error.kind).as_ref(), kind, "{body}");
+        let updated = at(server.address).update_client("c1", &wire::ClientPatch::default()).await;
+        assert_eq!(updated, Ok(()), "{code} {body}");
+        assert_eq!(server.lines(), [format!("PUT {CLIENTS}/c1")]);
     }
+}
+
+/// F12.
+#[tokio::test]
+async fn a_deletion_is_done_with_any_2xx_once_a_read_finds_nothing() {
+    for (code, body) in [(200, r#"{"ok": true}"#), (200, "{}"), (200, "null"), (202, ""), (200, "<html></html>")] {
+        let server = TestServer::start(move |request| match request.method.as_str() {
+            "DELETE" => Reply::Answer(code, vec![], body.into()),
+            _ => status(404),
+        });
+        assert_eq!(at(server.address).delete_client("c1").await, Ok(()), "{code} {body}");
+        assert_eq!(server.lines(), [format!("DELETE {CLIENTS}/c1"), format!("GET {CLIENTS}/c1")]);
+    }
+    let server = TestServer::start(|_| status(204));
+    assert_eq!(at(server.address).delete_client("c1").await, Ok(()));
+    assert_eq!(server.lines(), [format!("DELETE {CLIENTS}/c1")], "204 is the documented answer");
+    let server = TestServer::start(|_| answer(200, &json!({"client_id": "c1"})));
+    let kind = Kind::Unavailable(Unavailable::Malformed);
+    let there = error(Route::DeleteClient, kind, "status 200, but the client is still there");
+    assert_eq!(at(server.address).delete_client("c1").await, Err(there));
+    let login = TestServer::start(|_| Reply::Answer(200, vec![], b"<html>login</html>".into()));
+    assert_eq!(at(login.address).delete_client("c1").await.unwrap_err().route, Route::GetClient);
 }
 
 #[tokio::test]
@@ -133,11 +158,45 @@ async fn a_redirect_is_not_followed_and_the_key_goes_nowhere_else() {
     assert_eq!(elsewhere.lines(), [""; 0]);
 }
 
+/// The head of a gzip file.
+const GZIP: &[u8] = b"\x1f\x8b\x08\0\0\0\0\0\0\x03";
+
+/// F14.
 #[tokio::test]
-async fn a_compressed_answer_is_not_unpacked() {
-    let server = TestServer::start(|_| {
-        Reply::Answer(200, vec![("Content-Encoding", "gzip".into())], b"\x1f\x8b\x08\0\0\0\0\0".into())
-    });
-    let error = at(server.address).list_clients().await.unwrap_err();
-    assert_eq!(error.kind, Kind::Unavailable(Unavailable::Malformed));
+async fn an_answer_that_is_compressed_all_the_same_is_read() {
+    // A member with one stored block; reqwest checks its sum and length.
+    let body = br#"{"client_id": "c1"}"#;
+    let length = u16::try_from(body.len()).unwrap().to_le_bytes();
+    let inverted = (!u16::try_from(body.len()).unwrap()).to_le_bytes();
+    let tail = [&0x483e_01d0_u32.to_le_bytes()[..], &u32::try_from(body.len()).unwrap().to_le_bytes()].concat();
+    let packed = [GZIP, b"\x01", &length, &inverted, body, &tail].concat();
+    let server =
+        TestServer::start(move |_| Reply::Answer(200, vec![("Content-Encoding", "gzip".into())], packed.clone()));
+    let expected = wire::Client { client_id: "c1".into(), ..wire::Client::default() };
+    assert_eq!(at(server.address).get_client("c1").await, Ok(Some(expected)));
+}
+
+/// F14.
+#[tokio::test]
+async fn an_answer_in_a_coding_that_cannot_be_read_is_named_as_such() {
+    for (code, kind) in [(200, Kind::Unavailable(Unavailable::Malformed)), (409, Kind::Rejected { status: 409 })] {
+        let server = TestServer::start(move |_| {
+            Reply::Answer(code, vec![("Content-Encoding", "br".into())], b"\x0b\x02\x80{}\x03".into())
+        });
+        let said = "it comes in the content coding br, which was not asked for; check gateways and proxies";
+        assert_eq!(at(server.address).list_clients().await, Err(error(Route::ListClients, kind.clone(), said)));
+        let updated = at(server.address).update_client("c1", &wire::ClientPatch::default()).await;
+        assert_eq!(updated.is_ok(), code == 200, "an update is done whatever its body says");
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_answer_is_bounded_by_what_it_unpacks_to() {
+    // Stored blocks of zeros, 65,535 at a time.
+    let block = [&b"\0\xff\xff\0\0"[..], &[b' '; 65_535]].concat();
+    let packed = [GZIP, &block.repeat(150)].concat();
+    let server =
+        TestServer::start(move |_| Reply::Answer(200, vec![("Content-Encoding", "gzip".into())], packed.clone()));
+    let error = at(server.address).get_client("c1").await.unwrap_err();
+    assert_eq!(error.kind, Kind::Unavailable(Unavailable::TooLarge));
 }

@@ -58,8 +58,8 @@ async fn an_unproved_server_never_sees_the_key() {
     let authority = Authority::new("ours");
     let stranger = Authority::new("stranger");
     for (server, bundle, said) in [
-        (authority.server("127.0.0.1", 2100), None, "UnknownIssuer"),
-        (authority.server("127.0.0.1", 2100), Some(stranger.pem()), "UnknownIssuer"),
+        (authority.server("127.0.0.1", 2100), None, "an authority that is not trusted here"),
+        (authority.server("127.0.0.1", 2100), Some(stranger.pem()), "an authority that is not trusted here"),
         (authority.server("127.0.0.1", 2021), Some(authority.pem()), "expired"),
         (authority.server("other.example", 2100), Some(authority.pem()), "not valid for name"),
     ] {
@@ -83,6 +83,8 @@ async fn a_server_that_speaks_no_tls_never_sees_the_key() {
         }
     });
     assert_eq!(rejected(post(&trusting(chatty, None)).await), Kind::NotSent(NotSent::Tls));
+    let said = trusting(chatty, None).get_client("c1").await.unwrap_err().detail;
+    assert_eq!(said, "what answers there does not speak TLS; is it an http server, or another port?");
 }
 
 #[tokio::test]
@@ -90,4 +92,34 @@ async fn a_handshake_that_stalls_ends_with_the_connect_timeout_and_nothing_was_s
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let agent = trusting(silent.local_addr().unwrap(), None);
     assert_eq!(rejected(post(&agent).await), Kind::NotSent(NotSent::NoConnection));
+}
+
+/// F21.
+#[tokio::test]
+async fn a_ca_certificate_that_serves_as_the_servers_own_is_explained() {
+    crypto();
+    let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+    let config = rustls::ServerConfig::builder().with_no_client_auth();
+    let config = config.with_single_cert(vec![certificate.der().clone()], key.into()).unwrap();
+    let server = TestServer::start_tls(config, |_| answer(200, &json!({"client_id": "c1"})));
+    let error = trusting(server.address, Some(certificate.pem().into_bytes())).get_client("c1").await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "GET /oauth/clients/{client_id}: not sent: no trusted TLS connection to the server; check apiUrl, caBundleRef and \
+         the server's certificate: the server's own certificate is a CA certificate (CA:TRUE), perhaps a self-signed one; give \
+         the server a certificate that this CA has signed, or a self-signed one that says CA:FALSE"
+    );
+}
+
+/// F21.
+#[tokio::test]
+async fn a_bundle_without_a_line_break_between_its_certificates_is_trusted_whole() {
+    let (stranger, authority) = (Authority::new("stranger"), Authority::new("ours"));
+    let server = authority.server("127.0.0.1", 2100);
+    let bundle = [stranger.pem().trim_ascii_end(), &authority.pem()].concat();
+    assert!(trusting(server.address, Some(bundle)).get_client("c1").await.unwrap().is_some());
 }
