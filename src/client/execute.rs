@@ -24,7 +24,7 @@ use crate::decide::client::secret::view;
 use crate::decide::failure::Failure;
 use crate::decide::id::{Token, Version};
 use crate::kubernetes::crd::CrdReader;
-use crate::project::{ProjectClient, Projects};
+use crate::project::{ProjectClient, Projects, Slot};
 
 /// Why nothing is deleted when it cannot be told whether anybody deleted it.
 const UNDEFINED: &str = "the API server does not tell whether the CRD of OAuthClients is being deleted, in which case the \
@@ -45,6 +45,8 @@ pub struct Executor<'a> {
     pub definitions: &'a CrdReader,
     /// Where clients that are given up are made known.
     pub projects: &'a Projects,
+    /// The right to run this pass.
+    pub slot: &'a Slot,
     /// For the project's status.
     pub requests: &'a Client,
 }

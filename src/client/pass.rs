@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
+use super::Awaited;
 use super::pending::PendingStore;
 use crate::api::{OAuthClient, Reason};
 use crate::decide::client::change::Wanted;
@@ -74,6 +75,8 @@ pub(super) struct Pass<'a> {
     pub(super) observed: Observed,
     pub(super) status_written: bool,
     pub(super) superseded: Superseded,
+    /// The Secret with the credential to adopt, if it does not hold it.
+    pub(super) awaited: Option<Awaited>,
     managed_keys: BTreeSet<String>,
     resolution: &'a Resolution,
     cluster: &'a ClusterId,
@@ -132,6 +135,7 @@ impl<'a> Pass<'a> {
             observed: Observed::begin(facts, observed::Secret::Absent, BTreeMap::new(), pending),
             status_written: false,
             superseded: Superseded::default(),
+            awaited: None,
             managed_keys: BTreeSet::new(),
             object: object.clone(),
             resolution,
@@ -301,26 +305,24 @@ impl<'a> Pass<'a> {
             project_id: self.project().map(|project| project.project_id.as_str()),
             secret_name: Some(&self.secret_name),
             managed_metadata_keys: &self.managed_keys,
-            matches: self.matches(),
+            client_matches: recorded.is_none_or(|client_id| self.client_matches(client_id)),
+            secret_matches: self.secret_matches(),
             replaced: recorded.is_some() && published.is_some() && recorded != published,
             now: self.now,
         }
     }
 
-    /// Whether the recorded client and its Secret are as they were applied, as far as the pass knows: not, only on
-    /// proof.
-    fn matches(&self) -> bool {
+    /// Whether the recorded client's Secret is as it was applied, as far as the pass knows: not, only on proof.
+    fn secret_matches(&self) -> bool {
         let recorded = &self.observed.object.recorded;
-        let Some(client_id) = &recorded.client_id else {
-            return false;
-        };
         let published = self.observed.secret.stored().is_some_and(|stored| match stored.credential {
             Credential::Unread | Credential::AsRecorded => true,
             Credential::Other(_) | Credential::Broken => false,
         });
-        (published || recorded.is_secretless()) && self.client_matches(client_id)
+        recorded.client_id.is_some() && (published || recorded.is_secretless())
     }
 
+    /// Whether the client is as it was applied, as far as the pass knows: not, only on proof.
     fn client_matches(&self, client_id: &ClientId) -> bool {
         let recorded = &self.observed.object.recorded;
         let client = match self.observed.remote.get(client_id) {

@@ -7,16 +7,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::decide::client::object::PAUSE;
 use crate::decide::client::observed::{Cooldown, Pending};
 use crate::decide::failure::Failure;
 use crate::decide::id::{ClientId, CredentialDigest, Token, Uid};
 use crate::decide::marker::Origin;
+use crate::decide::time::{LONG_PATIENCE, PATIENCE};
 use crate::secret::{self, ClientSecret};
 
 /// After so many POSTs in a row without a usable answer the next one waits for an hour.
 const MOST_USELESS: u32 = 3;
-const LONG_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 /// What this process holds, and when it last POSTed, by the object's uid.
 #[derive(Debug, Default)]
@@ -112,9 +111,9 @@ impl PendingStore {
         let posted = self.posted.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(Posted { last, useless }) = posted.get(uid) else { return Cooldown::None };
         let ago = Duration::try_from(now.duration_since(*last)).unwrap_or_default();
-        if *useless >= MOST_USELESS && ago < LONG_PAUSE {
+        if *useless >= MOST_USELESS && ago < LONG_PATIENCE {
             Cooldown::Long
-        } else if ago < PAUSE {
+        } else if ago < PATIENCE {
             Cooldown::Short
         } else {
             Cooldown::None
