@@ -122,8 +122,7 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
     });
     let (clients, triggers) = client_scopes(&watches, scopes);
     let (events, queue) = events::queue();
-    let mut writer = JoinSet::new();
-    writer.spawn(queue.write(requests.clone()));
+    let writer = JoinSet::from_iter([queue.write(requests.clone())]);
     let shared = Arc::new(client::Shared {
         events,
         requests: requests.clone(),
@@ -160,19 +159,18 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
     let mut filling = Filling::default();
     filling.projects.extend(start_projects(&mut tasks, cluster_projects, &project_shared, &shutdown));
     filling.projects.extend(start_projects(&mut tasks, own_projects, &project_shared, &shutdown));
-    for (watches, woken) in clients {
-        let (shared, shutdown) = (Arc::clone(&shared), shutdown.clone());
-        let (filled, is_filled) = oneshot::channel();
-        filling.clients.push(is_filled);
-        tasks.spawn(watches.run(shared, received(woken), filled, shutdown));
-    }
+    filling.clients.extend(start_clients(&mut tasks, clients, &shared, &shutdown));
     tasks.spawn(until_shutdown(announce_readiness(filling, triggers, declared, health), shutdown));
+    joined(tasks).await?;
+    // The passes have ended; what they told is still on its way.
+    drop(shared);
+    joined(writer).await
+}
+
+async fn joined(mut tasks: JoinSet<()>) -> Result<(), RunError> {
     while let Some(ended) = tasks.join_next().await {
         ended.map_err(RunError)?;
     }
-    // The passes have ended; what they told is still on its way.
-    drop(shared);
-    writer.join_next().await.transpose().map_err(RunError)?;
     Ok(())
 }
 
@@ -193,6 +191,20 @@ fn client_scopes(client: &Client, scopes: Vec<Option<String>>) -> (Vec<(Watches,
         clients.push((watches, woken));
     }
     (clients, Triggers::new(triggers))
+}
+
+fn start_clients(
+    tasks: &mut JoinSet<()>,
+    clients: Vec<(Watches, Woken)>,
+    shared: &Arc<client::Shared>,
+    shutdown: &watch::Receiver<bool>,
+) -> Vec<oneshot::Receiver<()>> {
+    let start = |(watches, woken): (Watches, Woken)| {
+        let (filled, is_filled) = oneshot::channel();
+        tasks.spawn(watches.run(Arc::clone(shared), received(woken), filled, shutdown.clone()));
+        is_filled
+    };
+    clients.into_iter().map(start).collect()
 }
 
 fn start_projects<K>(

@@ -619,19 +619,19 @@ fn either_request_to_look_again_is_handled_by_every_pass_and_its_value_stands_in
     const OURS: &str = "meshagent.com/reconcile-requested-at";
     const FLUX: &str = "reconcile.fluxcd.io/requestedAt";
     let mut object = new();
-    // What is asked for, one after the other; and the handled values after each.
-    let asked: [(&[(&str, &str)], &str, Option<&str>, bool); 7] = [
-        (&[], "", None, false),
-        (&[(OURS, "a")], "a", None, true),
-        (&[(OURS, "a"), (FLUX, "b")], "b", Some("a"), true),
-        (&[(OURS, "c"), (FLUX, "b")], "c", Some("b"), true),
-        (&[(OURS, "c"), (FLUX, "b")], "c", Some("b"), false),
-        (&[(OURS, "d"), (FLUX, "e")], "e", Some("d"), true),
-        (&[(OURS, "d")], "d", None, false),
+    // What is asked for, ours and Flux's, one after the other; and the handled values after each.
+    let asked = [
+        (["", ""], "", None, false),
+        (["a", ""], "a", None, true),
+        (["a", "b"], "b", Some("a"), true),
+        (["c", "b"], "c", Some("b"), true),
+        (["c", "b"], "c", Some("b"), false),
+        (["d", "e"], "e", Some("d"), true),
+        (["d", ""], "d", None, false),
     ];
-    for (annotations, last, also, is_new) in asked {
-        let annotations = annotations.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        object.metadata.annotations = Some(annotations.collect::<BTreeMap<_, _>>());
+    for ([ours, flux], last, also, is_new) in asked {
+        let annotations = [(OURS, ours), (FLUX, flux)].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        object.metadata.annotations = Some(BTreeMap::from(annotations));
         assert_eq!(object::reconcile_requested(&object), is_new, "{last}");
         let handled = |pass: Pass| {
             let status = pass.report();
