@@ -1,9 +1,10 @@
 //! Conditions and their reasons. They report; nothing is decided from them but how long something has lasted.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::limits;
+use crate::decide::time::stamp;
 
 mod meaning;
 
@@ -216,7 +217,7 @@ pub fn merge(present: &[Condition], findings: &[Finding], generation: i64, now: 
             reason: finding.reason.as_str().to_owned(),
             message: bounded(&finding.message),
             observed_generation: Some(generation),
-            last_transition_time: before.map_or_else(|| Time(whole_seconds(now)), |c| c.last_transition_time.clone()),
+            last_transition_time: before.map_or_else(|| stamp(now), |c| c.last_transition_time.clone()),
         }
     });
     let is_ours = |condition: &&Condition| ConditionType::ALL.iter().any(|type_| condition.type_ == type_.as_str());
@@ -225,13 +226,9 @@ pub fn merge(present: &[Condition], findings: &[Finding], generation: i64, now: 
 }
 
 /// The message, cut to what the schema allows: a longer one would make the API server refuse the whole status.
-fn bounded(message: &str) -> String {
+#[must_use]
+pub fn bounded(message: &str) -> String {
     message.chars().take(limits::CONDITION_MESSAGE).collect()
-}
-
-/// What the wire keeps of a time. With the rest, what was written would differ from what is read back.
-fn whole_seconds(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 #[cfg(test)]

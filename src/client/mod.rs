@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use pass::Pass;
 
-use crate::api::OAuthClient;
+use crate::api::{OAuthClient, Reason};
 use crate::decide::client::next::{Conclusion, Record, Step, next};
-use crate::decide::client::observed::Answer;
+use crate::decide::client::observed::{Answer, Secret};
 use crate::decide::client::report::{report, requeue};
-use crate::decide::failure::{Disposition, Failure};
+use crate::decide::failure::Failure;
+use crate::decide::id::Version;
 use crate::kubernetes::events::Event;
 
 /// How a pass ended.
@@ -32,18 +33,28 @@ pub struct Outcome {
     pub object: OAuthClient,
     /// The versions that this pass knows to be no longer the latest.
     pub superseded: Superseded,
+    /// The version of the object's Secret as last read or written.
+    pub secret_version: Option<Version>,
+    /// The Secret that has to change before another pass can get further.
+    pub awaited: Option<Awaited>,
 }
 
 impl Outcome {
-    /// How long nothing is to be done again although events come: after a failure of a call or a write, whose record
-    /// is itself an event. What waits for other people or controllers is not pending: their change is an event, too.
+    /// For how long the pass is not tried again although events come: its own record is an event, and so is that of each
+    /// other try.
     #[must_use]
-    pub fn hold(&self) -> Option<Duration> {
-        match self.failure.as_ref()?.disposition {
-            Disposition::Retry(_) | Disposition::StalledHourly => self.requeue,
-            Disposition::Stalled | Disposition::Wait => None,
-        }
+    pub fn suppressed_for(&self) -> Option<Duration> {
+        self.failure.as_ref().and(self.requeue)
     }
+}
+
+/// A Secret that a pass waits for and the operator does not watch, since it bears no label of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Awaited {
+    /// Its name.
+    pub secret: String,
+    /// Its version when the pass saw it; `None`: it was not there.
+    pub version: Option<Version>,
 }
 
 /// Carries one pass out. `backoff` is how long to wait after a failure that may be gone the next time.
@@ -58,7 +69,8 @@ pub async fn reconcile(executor: &Executor<'_>, start: Start<'_>, backoff: Durat
         }
         tracing::debug!(step = ?step, "next");
         let before = event::Before::of(&pass);
-        let answer = executor.execute(&mut pass, &step).await;
+        let carried_out = executor.execute(&mut pass, &step);
+        let answer = if step.is_remote() { executor.slot.call(carried_out).await } else { carried_out.await };
         events.extend(event::tell(&before, &pass, &step, &answer));
         let version = pass.secret_version();
         let is_recorded = matches!(answer, Answer::Recorded(_));
@@ -76,7 +88,7 @@ pub async fn reconcile(executor: &Executor<'_>, start: Start<'_>, backoff: Durat
 fn ended(pass: Pass<'_>, events: Vec<Event>, recorded: Option<Box<Record>>, backoff: Duration) -> Outcome {
     let failed = pass.observed.failure.as_ref().map(|failed| failed.failure.clone());
     let requeue = match (&recorded, &failed) {
-        // The pass failed after its record, or in recording.
+        // A pass that failed after its record, or in recording, has no other pace.
         (_, Some(_)) if recorded.as_ref().is_none_or(|record| record.conclusion == Conclusion::Converged) => {
             Some(backoff)
         }
@@ -90,5 +102,16 @@ fn ended(pass: Pass<'_>, events: Vec<Event>, recorded: Option<Box<Record>>, back
         Conclusion::Converged => None,
         Conclusion::Blocked(failure) => Some(failure),
     });
-    Outcome { failure: failed.or(blocked), requeue, events, object: pass.object, superseded: pass.superseded }
+    let failure = failed.or(blocked);
+    let (awaited, secret_version) = (awaited(&pass, failure.as_ref()), pass.secret_version());
+    Outcome { failure, requeue, events, object: pass.object, superseded: pass.superseded, secret_version, awaited }
+}
+
+fn awaited(pass: &Pass<'_>, failure: Option<&Failure>) -> Option<Awaited> {
+    match (&pass.observed.secret, failure?.reason) {
+        (Secret::Foreign(foreign), Reason::SecretConflict) => {
+            Some(Awaited { secret: pass.secret_name.clone(), version: Some(foreign.version.clone()) })
+        }
+        (Secret::Foreign(_) | Secret::Absent | Secret::Ours(_), _) => pass.awaited.clone(),
+    }
 }

@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
+use super::Awaited;
 use super::pending::PendingStore;
 use crate::api::{OAuthClient, Reason};
 use crate::decide::client::desired::{Essentials, Present};
@@ -73,6 +74,8 @@ pub(super) struct Pass<'a> {
     pub(super) observed: Observed,
     pub(super) status_written: bool,
     pub(super) superseded: Superseded,
+    /// The Secret with the credential to adopt, if it does not hold it.
+    pub(super) awaited: Option<Awaited>,
     managed_keys: BTreeSet<String>,
     surroundings: Surroundings<'a>,
     pub(super) now: Timestamp,
@@ -213,6 +216,7 @@ impl<'a> Pass<'a> {
             managed_keys,
             status_written: false,
             superseded: Superseded::default(),
+            awaited: None,
             surroundings,
             now,
         }
@@ -268,7 +272,9 @@ impl<'a> Pass<'a> {
             project_id: self.surroundings.project().map(|project| project.project_id.as_str()),
             secret_name: Some(&self.secret_name),
             managed_metadata_keys: &self.managed_keys,
-            matches: situation::matches(&self.desired, &self.observed),
+            client_matches: recorded
+                .is_none_or(|client_id| situation::client_matches(&self.desired, &self.observed, client_id)),
+            secret_matches: situation::secret_matches(&self.observed),
             replaced: recorded.is_some() && published.is_some() && recorded != published,
             now: self.now,
         }

@@ -1,6 +1,6 @@
 //! The controller of OAuthClients: what wakes it, and what it does with how a pass ended.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,26 +8,29 @@ use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::core::PartialObjectMeta;
-use kube::runtime::controller::{Action, Config as ControllerConfig};
+use kube::runtime::controller::Action;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{Controller, WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{oneshot, watch};
 
+use super::circumstances::Circumstances;
 use super::filled;
-use super::memory::{Asked, Memory};
+use super::memory::{LOOK_INTERVAL, Memory, Suppressed, Suppression};
 use super::tell_of_failed_watch;
 use crate::api::names::{GROUP, OAUTH_CLIENT_LABEL};
 use crate::api::{ConditionType, OAuthClient, condition};
 use crate::client::pending::PendingStore;
-use crate::client::{Executor, Start, former_secret_name, reconcile, secret_name};
+use crate::client::{self, Awaited, Executor, Start, former_secret_name, reconcile, secret_name};
 use crate::decide::id::{ClusterId, Uid, Version};
 use crate::decide::marker::Policy;
 use crate::decide::project::reference::ProjectKey;
 use crate::kubernetes::crd::CrdReader;
-use crate::kubernetes::events;
+use crate::kubernetes::events::{Event, Events};
+use crate::kubernetes::within;
 use crate::metrics::{Metrics, Outcome};
-use crate::project::Projects;
+use crate::project::{Projects, Resolution, Slot, Slots};
 
 /// How soon a lagging cache is looked at again.
 const CATCH_UP: Duration = Duration::from_millis(100);
@@ -42,6 +45,8 @@ pub(super) struct Shared {
     pub(super) pending: PendingStore,
     pub(super) crd: CrdReader,
     pub(super) memory: Memory,
+    pub(super) slots: Slots,
+    pub(super) events: Events,
     pub(super) metrics: Metrics,
 }
 
@@ -53,6 +58,7 @@ pub(super) struct Watches {
     watches: Client,
     object_writer: reflector::store::Writer<OAuthClient>,
     secret_writer: reflector::store::Writer<PartialObjectMeta<Secret>>,
+    enqueue: UnboundedSender<ObjectRef<OAuthClient>>,
 }
 
 fn scoped<K>(client: Client, namespace: Option<&str>) -> Api<K>
@@ -66,10 +72,15 @@ where
 }
 
 impl Watches {
-    pub(super) fn new(watches: Client, namespace: Option<String>) -> Self {
+    /// `enqueue` leads to the stream that [`Watches::run`] is given.
+    pub(super) fn new(
+        watches: Client,
+        namespace: Option<String>,
+        enqueue: UnboundedSender<ObjectRef<OAuthClient>>,
+    ) -> Self {
         let (objects, object_writer) = reflector::store();
         let (secrets, secret_writer) = reflector::store();
-        Self { objects, secrets, namespace, watches, object_writer, secret_writer }
+        Self { objects, secrets, namespace, watches, object_writer, secret_writer, enqueue }
     }
 
     /// The OAuthClients as cached.
@@ -81,7 +92,6 @@ impl Watches {
     pub(super) async fn run(
         self,
         shared: Arc<Shared>,
-        concurrency: u16,
         requested: impl Stream<Item = ObjectRef<OAuthClient>> + Send + 'static,
         filled: oneshot::Sender<()>,
         mut shutdown: watch::Receiver<bool>,
@@ -106,9 +116,10 @@ impl Watches {
             .modify(|secret| secret.managed_fields_mut().clear())
             .reflect(self.secret_writer)
             .touched_objects();
-        let context = Arc::new(Context { shared, secrets: self.secrets });
+        let slots = shared.slots.clone();
+        let context = Arc::new(Context { shared, secrets: self.secrets, enqueue: self.enqueue });
+        // Unbounded: how many passes run is for the slots to say, and none waits in the controller's queue.
         Controller::for_stream(objects, self.objects)
-            .with_config(ControllerConfig::default().concurrency(concurrency))
             .watches_stream(secrets, |secret: PartialObjectMeta<Secret>| owners(&secret))
             .reconcile_on(requested)
             .graceful_shutdown_on(async move {
@@ -116,8 +127,12 @@ impl Watches {
                 let _ = shutdown.wait_for(|down| *down).await;
             })
             .run(wake, after_panic, context)
-            .for_each(async |ended| {
-                ended.err().iter().for_each(|error| tell_of_failed_watch("OAuthClients or their Secrets", error))
+            .for_each(async |ended| match ended {
+                Ok(_) => {}
+                Err(kube::runtime::controller::Error::ObjectNotFound(gone)) => {
+                    slots.forget(&ObjectRef::new(&gone.name).within(gone.namespace.as_deref().unwrap_or_default()));
+                }
+                Err(error) => tell_of_failed_watch("OAuthClients or their Secrets", &error),
             })
             .await;
     }
@@ -135,6 +150,7 @@ fn owners(secret: &PartialObjectMeta<Secret>) -> HashSet<ObjectRef<OAuthClient>>
 struct Context {
     shared: Arc<Shared>,
     secrets: Store<PartialObjectMeta<Secret>>,
+    enqueue: UnboundedSender<ObjectRef<OAuthClient>>,
 }
 
 /// A pass that panicked.
@@ -152,77 +168,151 @@ fn after_panic(object: Arc<OAuthClient>, error: &Panicked, _: Arc<Context>) -> A
     Action::requeue(Duration::from_secs(60))
 }
 
+/// What the caches show of an object.
+struct Cached<'a> {
+    object: &'a OAuthClient,
+    uid: Uid,
+    namespace: String,
+    secret: Option<Arc<PartialObjectMeta<Secret>>>,
+    /// The Secret under its former name.
+    former: Option<Arc<PartialObjectMeta<Secret>>>,
+}
+
+impl Cached<'_> {
+    fn secret_versions(&self) -> [Option<Version>; 2] {
+        [&self.secret, &self.former]
+            .map(|secret| secret.as_ref().and_then(|secret| secret.resource_version()).map(Version::new))
+    }
+}
+
 impl Context {
+    fn cached<'a>(&self, object: &'a OAuthClient) -> Cached<'a> {
+        let namespace = object.namespace().unwrap_or_default();
+        let secret = |name: &str| self.secrets.get(&ObjectRef::new(name).within(&namespace));
+        Cached {
+            object,
+            uid: Uid::new(object.metadata.uid.as_deref().unwrap_or_default()),
+            secret: secret(&secret_name(object)),
+            former: former_secret_name(object).and_then(secret),
+            namespace,
+        }
+    }
+
     async fn pass(&self, object: &OAuthClient) -> Action {
         let shared = &self.shared;
-        let uid = Uid::new(object.metadata.uid.as_deref().unwrap_or_default());
-        let namespace = object.namespace().unwrap_or_default();
-        let secret = self.secrets.get(&ObjectRef::new(&secret_name(object)).within(&namespace));
-        let former =
-            former_secret_name(object).and_then(|former| self.secrets.get(&ObjectRef::new(former).within(&namespace)));
-        let secret_version = secret.as_ref().and_then(|secret| secret.resource_version()).map(Version::new);
+        let cached = self.cached(object);
+        let [secret, former] = cached.secret_versions();
         let version = Version::new(object.resource_version().unwrap_or_default());
-        if shared.memory.is_behind(&uid, &version, secret_version.as_ref(), Instant::now()) {
+        if shared.memory.is_behind(&cached.uid, &version, secret.as_ref(), Instant::now()) {
             return Action::requeue(CATCH_UP);
         }
-        if let Some(wait) = shared.memory.held(&uid, &Asked::of(object), Instant::now()) {
-            return Action::requeue(wait);
-        }
-        let deleting = object.metadata.deletion_timestamp.is_some();
-        let Some(resolution) = shared.resolve_for(object, deleting) else {
+        let Some(resolution) = shared.resolve_for(object, object.metadata.deletion_timestamp.is_some()) else {
             // This process has not looked at the project yet; it asks for a pass once it has.
             return Action::await_change();
         };
+        let circumstances = Circumstances::of(object, &resolution);
+        let secrets = [secret.as_ref(), former.as_ref()];
+        let awaited = match shared.memory.suppressed(&cached.uid, &circumstances, secrets, Instant::now()) {
+            None => None,
+            Some(Suppressed::For(left)) => return Action::requeue(left),
+            Some(Suppressed::Unless(awaited)) => Some(awaited),
+        };
+        // A pass whose project cannot be used makes no call: it does not wait for a project that hangs.
+        let called = (resolution.failure.is_none() && awaited.is_none()).then(|| ProjectKey::of(object));
+        let Some(slot) = shared.slots.enter(called.as_ref(), &ObjectRef::from_obj(object), &self.enqueue) else {
+            return Action::await_change();
+        };
+        match awaited {
+            Some(awaited) => self.look(&cached, &awaited).await,
+            None => self.reconcile(&cached, &resolution, &slot).await,
+        }
+    }
+
+    /// Looks at a Secret that the suppressed object waits for.
+    async fn look(&self, Cached { object, uid, namespace, .. }: &Cached<'_>, awaited: &Awaited) -> Action {
+        let secrets: Api<Secret> = Api::namespaced(self.shared.requests.clone(), namespace);
+        let name = &awaited.secret;
+        let found = match within("look at the Secret", secrets.get_metadata(name)).await {
+            Ok(secret) => Some(secret.resource_version().map(Version::new)),
+            Err(error) if error.proves_absence_of::<Secret>(name) => Some(None),
+            Err(_) => None,
+        };
+        if self.shared.memory.looked(uid, found, Instant::now()) {
+            return Action::requeue(LOOK_INTERVAL);
+        }
+        self.shared.memory.unsuppress(uid);
+        // The receiver ends with the controller, at shutdown.
+        let _ = self.enqueue.send(ObjectRef::from_obj(*object));
+        Action::await_change()
+    }
+
+    async fn reconcile(&self, cached: &Cached<'_>, resolution: &Resolution, slot: &Slot) -> Action {
+        let (shared, Cached { object, uid, namespace, secret, former }) = (&self.shared, cached);
         let executor = Executor {
-            objects: Api::namespaced(shared.requests.clone(), &namespace),
-            secrets: Api::namespaced(shared.requests.clone(), &namespace),
+            objects: Api::namespaced(shared.requests.clone(), namespace),
+            secrets: Api::namespaced(shared.requests.clone(), namespace),
             project: resolution.project.as_deref(),
             pending: &shared.pending,
             crd: &shared.crd,
             projects: &shared.projects,
+            slot,
             requests: &shared.requests,
         };
         let started = Instant::now();
-        let now = jiff::Timestamp::now();
         let start = Start {
-            object: object.clone(),
+            object: (*object).clone(),
             secret: secret.as_ref().map(|secret| &secret.metadata),
             former: former.as_ref().map(|former| &former.metadata),
-            resolution: &resolution,
+            resolution,
             cluster: &shared.cluster,
             default_policy: shared.default_policy,
             pending: &shared.pending,
-            now,
+            now: jiff::Timestamp::now(),
         };
-        let ended = reconcile(&executor, start, shared.memory.backoff(&uid)).await;
-        shared.memory.remember(&uid, ended.failure.is_some(), ended.superseded.clone(), Instant::now());
-        if let Some(wait) = ended.hold().filter(|_| resolution.failure.is_none()) {
-            shared.memory.hold(&uid, Asked::of(&ended.object), wait, Instant::now());
-        }
+        let ended = reconcile(&executor, start, shared.memory.backoff(uid)).await;
         shared.metrics.reconciled("OAuthClient", Outcome::of(ended.failure.as_ref()), started.elapsed());
         shared.metrics.credentials_held(i64::try_from(shared.pending.credentials()).unwrap_or(i64::MAX));
-        log(&namespace, &object.name_any(), &ended);
-        if !ended.events.is_empty() {
-            events::publish(&shared.requests, &ended.object, &ended.events, now).await;
+        self.conclude(cached, resolution, ended)
+    }
+
+    /// Remembers and tells how a pass ended.
+    fn conclude(&self, cached: &Cached<'_>, resolution: &Resolution, mut ended: client::Outcome) -> Action {
+        let (memory, Cached { uid, namespace, .. }) = (&self.shared.memory, cached);
+        let circumstances = Circumstances::of(&ended.object, resolution);
+        let events = std::mem::take(&mut ended.events);
+        let events = memory.news(uid, &circumstances.asked, ended.failure.is_some(), events);
+        log(namespace, &ended, &events);
+        let now = Instant::now();
+        memory.remember(uid, ended.failure.is_some(), ended.superseded.clone(), now);
+        if let Some(wait) = ended.suppressed_for() {
+            let mut known = ended.superseded.secrets;
+            known.insert(ended.secret_version);
+            let secrets = cached.secret_versions().map(|cached| known.iter().cloned().chain([cached]).collect());
+            let until = now.checked_add(wait).unwrap_or(now);
+            let awaited = ended.awaited.map(|awaited| (awaited, now + LOOK_INTERVAL));
+            ended.requeue = Some(if awaited.is_some() { wait.min(LOOK_INTERVAL) } else { wait });
+            memory.suppress(uid, Suppression { until, circumstances, secrets, awaited });
         }
+        self.shared.events.publish(&ended.object, events);
         ended.requeue.map_or_else(Action::await_change, Action::requeue)
     }
 }
 
-fn log(namespace: &str, name: &str, ended: &crate::client::Outcome) {
+fn log(namespace: &str, ended: &client::Outcome, events: &[Event]) {
+    let name = ended.object.name_any();
     match &ended.failure {
         Some(failure) => {
             tracing::info!(namespace, name, reason = failure.reason.as_str(), "not converged: {}", failure.message);
         }
         None => tracing::debug!(namespace, name, "converged"),
     }
-    for event in &ended.events {
+    for event in events {
         tracing::info!(namespace, name, reason = event.reason, "{}", event.text);
     }
 }
 
 /// Counts the cached objects by Ready's reason, and forgets what is remembered of those that are gone.
-pub(super) fn take_stock(stores: &[Store<OAuthClient>], shared: &Shared) {
+pub(super) fn take_stock(stores: &[Store<OAuthClient>], users: &HashMap<ProjectKey, i64>, shared: &Shared) {
     let mut reasons = BTreeMap::new();
     let mut uids = HashSet::new();
     for object in stores.iter().flat_map(Store::state) {
@@ -233,6 +323,7 @@ pub(super) fn take_stock(stores: &[Store<OAuthClient>], shared: &Shared) {
     }
     shared.memory.keep(&uids);
     shared.pending.keep(&uids);
+    shared.slots.keep(|project| users.contains_key(project));
     shared.metrics.set_clients(reasons);
 }
 

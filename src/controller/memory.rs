@@ -1,21 +1,25 @@
-//! What the controller remembers between the passes over one object: how often it failed in a row, and which of its own
-//! writes the watches have yet to show.
+//! What the controller remembers between the passes over one object: how often it failed in a row, until when it is
+//! suppressed, what was told of it, and which of the operator's own writes the watches have yet to show.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::api::OAuthClient;
-use crate::client::Superseded;
-use crate::decide::client::object;
+use super::circumstances::{Asked, Circumstances};
+use crate::client::{Awaited, Superseded};
 use crate::decide::id::{Uid, Version};
+use crate::decide::words;
+use crate::kubernetes::events::{Event, EventType};
 
 /// The first wait after a failure; each further one doubles it.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-/// No wait is longer.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
 /// A cache that does not show our own write for so long is believed all the same.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two looks at a Secret that the operator does not watch.
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(30);
+/// So many different Events are remembered as told.
+const MOST_TOLD: usize = 64;
 
 /// By the object's uid.
 #[derive(Debug, Default)]
@@ -25,32 +29,28 @@ pub(super) struct Memory(Mutex<HashMap<Uid, Remembered>>);
 struct Remembered {
     failures: u32,
     superseded: Option<(Superseded, Instant)>,
-    hold: Option<(Asked, Instant)>,
+    suppression: Option<Suppression>,
+    told: Option<(Asked, HashSet<(String, String)>)>,
 }
 
-/// What people ask of an object. While it is the same, a failure is tried again when it is due and not on every event:
-/// the operator's own writes are events as well.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Asked {
-    generation: Option<i64>,
-    /// For a look, and for a rotation.
-    requests: [String; 2],
-    forced: bool,
-    deleting: bool,
-    /// `kubectl replace` takes it off: then it is put back at once.
-    finalizer: bool,
+/// Until when a pass that failed is not tried again, and what ends that early.
+#[derive(Clone, Debug)]
+pub(super) struct Suppression {
+    pub(super) until: Instant,
+    pub(super) circumstances: Circumstances,
+    /// The versions of the Secret, and of the one under its former name, that the pass knew of.
+    pub(super) secrets: [HashSet<Option<Version>>; 2],
+    /// A Secret that the operator does not watch, and when it is looked at next.
+    pub(super) awaited: Option<(Awaited, Instant)>,
 }
 
-impl Asked {
-    pub(super) fn of(object: &OAuthClient) -> Self {
-        Self {
-            generation: object.metadata.generation,
-            requests: [object::reconcile_request(object), object::rotation_request(object)].map(str::to_owned),
-            forced: object::is_forced(object),
-            deleting: object.metadata.deletion_timestamp.is_some(),
-            finalizer: object::has_finalizer(object),
-        }
-    }
+/// Why there is no pass now.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Suppressed {
+    /// For so long.
+    For(Duration),
+    /// Unless this Secret has changed.
+    Unless(Awaited),
 }
 
 impl Memory {
@@ -68,26 +68,79 @@ impl Memory {
         })
     }
 
-    /// From now on nothing is done for the object for so long, unless something else is asked of it.
-    pub(super) fn hold(&self, uid: &Uid, asked: Asked, wait: Duration, now: Instant) {
-        self.open().entry(uid.clone()).or_default().hold = now.checked_add(wait).map(|until| (asked, until));
+    /// Suppresses further passes.
+    pub(super) fn suppress(&self, uid: &Uid, suppression: Suppression) {
+        self.open().entry(uid.clone()).or_default().suppression = Some(suppression);
     }
 
-    /// How long nothing is to be done for the object yet.
-    pub(super) fn held(&self, uid: &Uid, asked: &Asked, now: Instant) -> Option<Duration> {
+    /// Whether a pass is suppressed, with the Secrets as cached.
+    pub(super) fn suppressed(
+        &self,
+        uid: &Uid,
+        circumstances: &Circumstances,
+        secrets: [Option<&Version>; 2],
+        now: Instant,
+    ) -> Option<Suppressed> {
         let open = self.open();
-        let (held, until) = open.get(uid)?.hold.as_ref()?;
-        let left = until.saturating_duration_since(now);
-        (held == asked && !left.is_zero()).then_some(left)
+        let suppression = open.get(uid)?.suppression.as_ref()?;
+        let known = suppression.secrets.iter().zip(secrets).all(|(known, cached)| known.contains(&cached.cloned()));
+        let left = suppression.until.saturating_duration_since(now);
+        if left.is_zero() || !known || &suppression.circumstances != circumstances {
+            return None;
+        }
+        let Some((awaited, next)) = &suppression.awaited else {
+            return Some(Suppressed::For(left));
+        };
+        Some(match next.saturating_duration_since(now) {
+            Duration::ZERO => Suppressed::Unless(awaited.clone()),
+            look => Suppressed::For(left.min(look)),
+        })
     }
 
-    /// Remembers how a pass ended, and lifts any hold.
+    /// A Secret that is awaited was looked at, and found as this or unreadable. Returns whether passes stay suppressed.
+    pub(super) fn looked(&self, uid: &Uid, found: Option<Option<Version>>, now: Instant) -> bool {
+        let mut open = self.open();
+        let suppression = open.get_mut(uid).and_then(|remembered| remembered.suppression.as_mut());
+        let Some((awaited, next)) = suppression.and_then(|suppression| suppression.awaited.as_mut()) else {
+            return false;
+        };
+        *next = now + LOOK_INTERVAL;
+        found.is_none_or(|found| found == awaited.version)
+    }
+
+    /// Lets the next pass begin.
+    pub(super) fn unsuppress(&self, uid: &Uid) {
+        if let Some(remembered) = self.open().get_mut(uid) {
+            remembered.suppression = None;
+        }
+    }
+
+    /// Remembers how a pass ended, and ends its suppression.
     pub(super) fn remember(&self, uid: &Uid, failed: bool, left: Superseded, now: Instant) {
         let mut open = self.open();
         let remembered = open.entry(uid.clone()).or_default();
         remembered.failures = if failed { remembered.failures.saturating_add(1).min(16) } else { 0 };
-        remembered.hold = None;
+        remembered.suppression = None;
         remembered.superseded = (!left.is_empty()).then_some((left, now));
+    }
+
+    /// The Events of a pass that were not told since the object was last converged or something else was asked of it: an
+    /// effect that a failing object repeats is one Event.
+    pub(super) fn news(&self, uid: &Uid, asked: &Asked, failed: bool, events: Vec<Event>) -> Vec<Event> {
+        let mut open = self.open();
+        let remembered = open.entry(uid.clone()).or_default();
+        let before = remembered.told.take().filter(|(before, _)| before == asked);
+        let mut told = before.map(|(_, told)| told).unwrap_or_default();
+        let news = events.into_iter().filter(|event| {
+            let text = match event.type_ {
+                EventType::Normal => event.text.clone(),
+                EventType::Warning => words::essence(&event.text),
+            };
+            told.insert((event.reason.clone(), text))
+        });
+        let news = news.collect();
+        remembered.told = (failed && told.len() <= MOST_TOLD).then(|| (asked.clone(), told));
+        news
     }
 
     /// Forgets all objects but these.
@@ -101,54 +154,4 @@ impl Memory {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn left(object: &str) -> Superseded {
-        Superseded { objects: HashSet::from([Version::new(object)]), secrets: HashSet::from([None]) }
-    }
-
-    #[test]
-    fn a_cache_that_lags_our_own_write_is_waited_for_but_not_for_ever() {
-        let (memory, uid) = (Memory::default(), Uid::new("u"));
-        let now = Instant::now();
-        memory.remember(&uid, false, left("1"), now);
-        let (new, secret) = (Version::new("2"), Version::new("9"));
-        assert!(memory.is_behind(&uid, &Version::new("1"), Some(&secret), now), "an object from before our write");
-        assert!(memory.is_behind(&uid, &new, None, now), "a Secret that we created is not there yet");
-        assert!(!memory.is_behind(&uid, &new, Some(&secret), now), "both are there");
-        assert!(!memory.is_behind(&uid, &new, None, now + PATIENCE), "the Secret really is not there");
-    }
-
-    #[test]
-    fn a_hold_lasts_until_it_is_due_or_something_else_is_asked() {
-        let (memory, uid, now) = (Memory::default(), Uid::new("u"), Instant::now());
-        let asked = |generation| Asked {
-            generation: Some(generation),
-            requests: [String::new(), String::new()],
-            forced: false,
-            deleting: false,
-            finalizer: true,
-        };
-        let hour = Duration::from_secs(3600);
-        memory.remember(&uid, true, Superseded::default(), now);
-        memory.hold(&uid, asked(1), hour, now);
-        assert_eq!(memory.held(&uid, &asked(1), now), Some(hour));
-        assert_eq!(memory.held(&uid, &asked(2), now), None, "the spec was edited");
-        assert_eq!(memory.held(&uid, &Asked { deleting: true, ..asked(1) }, now), None, "it is being deleted");
-        assert_eq!(memory.held(&uid, &asked(1), now + hour), None, "it is due");
-    }
-
-    #[test]
-    fn the_wait_grows_with_failures_in_a_row_and_has_an_end() {
-        let (memory, uid) = (Memory::default(), Uid::new("u"));
-        let mut waits = Vec::new();
-        for _ in 0..12 {
-            waits.push(memory.backoff(&uid).as_secs());
-            memory.remember(&uid, true, Superseded::default(), Instant::now());
-        }
-        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
-        memory.remember(&uid, false, Superseded::default(), Instant::now());
-        assert_eq!(memory.backoff(&uid), FIRST_BACKOFF);
-    }
-}
+mod tests;

@@ -2,6 +2,7 @@
 
 mod declared;
 
+mod circumstances;
 mod client;
 mod filled;
 mod key_watch;
@@ -33,9 +34,10 @@ use crate::decide::id::ClusterId;
 use crate::decide::project::reference::ProjectKey;
 use crate::http::Health;
 use crate::kubernetes::crd::CrdReader;
+use crate::kubernetes::events;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
-use crate::project::{Checks, ProjectObject, Projects, Resolution};
+use crate::project::{Checks, ProjectObject, Projects, Resolution, Slots};
 use client::Watches;
 use declared::DeclaredProjects;
 use key_watch::KeyWatches;
@@ -119,7 +121,10 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         filled: AtomicBool::new(false),
     });
     let (clients, triggers) = client_scopes(&watches, scopes);
+    let (events, queue) = events::queue();
+    let writer = JoinSet::from_iter([queue.write(requests.clone())]);
     let shared = Arc::new(client::Shared {
+        events,
         requests: requests.clone(),
         cluster: cluster.clone(),
         projects: projects.clone(),
@@ -128,6 +133,7 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         pending: PendingStore::default(),
         crd: CrdReader::new(requests.clone()),
         memory: Memory::default(),
+        slots: Slots::new(config.max_concurrent),
         metrics: metrics.clone(),
     });
     let project_shared = Arc::new(project::Shared {
@@ -153,13 +159,15 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
     let mut filling = Filling::default();
     filling.projects.extend(start_projects(&mut tasks, cluster_projects, &project_shared, &shutdown));
     filling.projects.extend(start_projects(&mut tasks, own_projects, &project_shared, &shutdown));
-    for (watches, woken) in clients {
-        let (shared, shutdown) = (Arc::clone(&shared), shutdown.clone());
-        let (filled, is_filled) = oneshot::channel();
-        filling.clients.push(is_filled);
-        tasks.spawn(watches.run(shared, config.max_concurrent, received(woken), filled, shutdown));
-    }
+    filling.clients.extend(start_clients(&mut tasks, clients, &shared, &shutdown));
     tasks.spawn(until_shutdown(announce_readiness(filling, triggers, declared, health), shutdown));
+    joined(tasks).await?;
+    // The passes have ended; what they told is still on its way.
+    drop(shared);
+    joined(writer).await
+}
+
+async fn joined(mut tasks: JoinSet<()>) -> Result<(), RunError> {
     while let Some(ended) = tasks.join_next().await {
         ended.map_err(RunError)?;
     }
@@ -178,11 +186,25 @@ fn client_scopes(client: &Client, scopes: Vec<Option<String>>) -> (Vec<(Watches,
     let (mut clients, mut triggers) = (Vec::new(), Vec::new());
     for namespace in scopes {
         let (wake, woken) = unbounded_channel();
-        let watches = Watches::new(client.clone(), namespace);
+        let watches = Watches::new(client.clone(), namespace, wake.clone());
         triggers.push(Scope { objects: watches.objects(), wake });
         clients.push((watches, woken));
     }
     (clients, Triggers::new(triggers))
+}
+
+fn start_clients(
+    tasks: &mut JoinSet<()>,
+    clients: Vec<(Watches, Woken)>,
+    shared: &Arc<client::Shared>,
+    shutdown: &watch::Receiver<bool>,
+) -> Vec<oneshot::Receiver<()>> {
+    let start = |(watches, woken): (Watches, Woken)| {
+        let (filled, is_filled) = oneshot::channel();
+        tasks.spawn(watches.run(Arc::clone(shared), received(woken), filled, shutdown.clone()));
+        is_filled
+    };
+    clients.into_iter().map(start).collect()
 }
 
 fn start_projects<K>(
@@ -269,8 +291,8 @@ async fn take_stock(shared: Arc<client::Shared>, triggers: Triggers, declared: A
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        client::take_stock(&triggers.stores(), &shared);
         let users = triggers.users().by_project();
+        client::take_stock(&triggers.stores(), &users, &shared);
         wake_where_numbers_changed(&declared.cluster, &users, cluster);
         wake_where_numbers_changed(&declared.namespaced, &users, own);
     }

@@ -12,6 +12,8 @@ pub mod problem;
 pub mod project;
 pub mod settings;
 pub mod syntax;
+pub mod time;
+pub mod words;
 
 #[cfg(test)]
 mod tests {

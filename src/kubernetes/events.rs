@@ -1,15 +1,20 @@
 //! Events: what happened to an object, for whoever looks at it.
 //!
 //! Written by hand and not by kube's recorder, whose deduplication leaves the note out: a message that changes would be
-//! lost for minutes. Notes come from transitions only, so there is little to deduplicate.
+//! lost for minutes. They are sent beside the passes, and give way when many are waiting: no pass waits for an Event.
 
+use futures::StreamExt;
+use futures::stream::unfold;
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event as KubernetesEvent;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
 use kube::{Api, Client, Resource, ResourceExt};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::api::OAuthClient;
 use crate::api::names::MANAGER;
+use crate::kubernetes::within;
 
 /// What happened to an object, for whoever looks at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,44 +36,112 @@ pub enum EventType {
     Warning,
 }
 
-/// The API server refuses longer notes.
-const LONGEST_NOTE: usize = 1000;
+/// The API server refuses longer notes; it counts bytes.
+const LONGEST_NOTE: usize = 1024;
+/// So many passes may wait to be told of.
+const MOST_WAITING: usize = 1000;
+/// So many Events are written at a time.
+const CONCURRENCY: usize = 4;
 
-/// Writes Events beside the object. A failure is logged and has no other consequence.
-pub async fn publish(client: &Client, object: &OAuthClient, happened: &[Event], now: jiff::Timestamp) {
-    let Some(namespace) = object.namespace() else { return };
-    let events: Api<KubernetesEvent> = Api::namespaced(client.clone(), &namespace);
-    for told in happened {
-        let event = KubernetesEvent {
+/// Where Events are handed in; clones share it.
+#[derive(Clone, Debug)]
+pub struct Events(Sender<Told>);
+
+/// The Events that wait to be written.
+#[derive(Debug)]
+pub struct Queue(Receiver<Told>);
+
+/// What happened in one pass.
+#[derive(Debug)]
+struct Told {
+    regarding: ObjectReference,
+    events: Vec<Event>,
+    at: jiff::Timestamp,
+}
+
+/// A queue, and where it is filled.
+#[must_use]
+pub fn queue() -> (Events, Queue) {
+    let (sender, receiver) = channel(MOST_WAITING);
+    (Events(sender), Queue(receiver))
+}
+
+impl Events {
+    /// Hands Events in that are to be written beside the object.
+    pub fn publish(&self, object: &OAuthClient, events: Vec<Event>) {
+        if events.is_empty() {
+            return;
+        }
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        let told = Told { regarding: object.object_ref(&()), events, at: jiff::Timestamp::now() };
+        if self.0.try_send(told).is_err() {
+            tracing::warn!(namespace, name, "Events are lost: too many are waiting to be written");
+        }
+    }
+}
+
+impl Queue {
+    /// Writes Events until everybody is gone who could hand one in.
+    pub async fn write(self, client: Client) {
+        let waiting = unfold(self.0, async |mut receiver| receiver.recv().await.map(|told| (told, receiver)));
+        waiting.for_each_concurrent(CONCURRENCY, async |told| write(&client, told).await).await;
+    }
+}
+
+async fn write(client: &Client, Told { regarding, events, at }: Told) {
+    let (namespace, name) =
+        (regarding.namespace.clone().unwrap_or_default(), regarding.name.clone().unwrap_or_default());
+    let api: Api<KubernetesEvent> = Api::namespaced(client.clone(), &namespace);
+    for event in events {
+        let written = KubernetesEvent {
             metadata: ObjectMeta {
                 // Names are at most 253 bytes; an OAuthClient's is at most 63.
-                name: Some(format!("{}.{}", object.name_any(), uuid::Uuid::new_v4().simple())),
+                name: Some(format!("{name}.{}", uuid::Uuid::new_v4().simple())),
                 namespace: Some(namespace.clone()),
                 ..ObjectMeta::default()
             },
-            event_time: Some(MicroTime(now)),
+            event_time: Some(MicroTime(at)),
             reporting_controller: Some(MANAGER.to_owned()),
             reporting_instance: Some(MANAGER.to_owned()),
             action: Some("Reconcile".to_owned()),
-            reason: Some(told.reason.clone()),
+            reason: Some(event.reason.clone()),
             type_: Some(
-                match told.type_ {
+                match event.type_ {
                     EventType::Normal => "Normal",
                     EventType::Warning => "Warning",
                 }
                 .to_owned(),
             ),
-            note: Some(told.text.chars().take(LONGEST_NOTE).collect()),
-            regarding: Some(object.object_ref(&())),
+            note: Some(note(&event.text).to_owned()),
+            regarding: Some(regarding.clone()),
             ..KubernetesEvent::default()
         };
-        let params = PostParams::default();
-        let written = tokio::time::timeout(super::DEADLINE, events.create(&params, &event));
-        match written.await {
-            Ok(Ok(_)) => {}
-            // In a terminating namespace this is always so.
-            Ok(Err(error)) => tracing::debug!(reason = told.reason, %error, "the event was not written"),
-            Err(_) => tracing::debug!(reason = told.reason, "the event was not written in time"),
+        if let Err(error) = within("write an Event", api.create(&PostParams::default(), &written)).await {
+            let why = error.of_object().message;
+            tracing::warn!(namespace, name, reason = event.reason, "an Event is lost: {why}; it said: {}", event.text);
+        }
+    }
+}
+
+/// The text, cut to what the API server accepts, between two characters.
+fn note(text: &str) -> &str {
+    let ends = text.char_indices().map(|(start, character)| start + character.len_utf8());
+    let end = ends.take_while(|end| *end <= LONGEST_NOTE).last().unwrap_or_default();
+    text.get(..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// F6.
+        #[test]
+        fn a_note_is_cut_between_characters_to_what_the_api_server_accepts(text in "(a|é|ネ|🙂){0,1100}") {
+            let note = note(&text);
+            prop_assert!(note.len() <= LONGEST_NOTE && text.starts_with(note));
+            prop_assert!(note == text || note.len() > LONGEST_NOTE - 4, "no more is cut than has to be");
         }
     }
 }

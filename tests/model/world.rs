@@ -18,14 +18,14 @@ use std::time::Duration;
 
 pub use meshagent_operator::decide::client::next::Step;
 use meshagent_operator::decide::client::next::{Deletion, Desired, next};
-use meshagent_operator::decide::client::object::PAUSE;
 use meshagent_operator::decide::client::observed::{
     Beginning, Cooldown, CrdState, Object, Observed, Pending, ProjectFacts, ProjectState, Recorded, Remote,
     RemoteClient, Replaced,
 };
-use meshagent_operator::decide::client::posts::{LONG_PAUSE, Posts};
+use meshagent_operator::decide::client::posts::Posts;
 use meshagent_operator::decide::id::{ClientId, Token, Uid, Version};
 use meshagent_operator::decide::settings::Settings;
+use meshagent_operator::decide::time::{LONG_PATIENCE, PATIENCE};
 
 pub use departures::{DeletedBy, Left};
 pub use effects::Fault;
@@ -364,8 +364,8 @@ impl World {
     pub fn time_passes(&mut self) {
         for operator in &mut self.operators {
             operator.posted = match operator.posted.take() {
-                Some((posts, Duration::ZERO)) if posts.cooldown(PAUSE) != Cooldown::None => Some((posts, PAUSE)),
-                Some((posts, PAUSE)) if posts.cooldown(LONG_PAUSE) == Cooldown::None => None,
+                Some((posts, Duration::ZERO)) if posts.cooldown(PATIENCE) != Cooldown::None => Some((posts, PATIENCE)),
+                Some((posts, PATIENCE)) if posts.cooldown(LONG_PATIENCE) == Cooldown::None => None,
                 Some(_) | None => None,
             };
         }

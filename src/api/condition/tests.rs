@@ -1,5 +1,7 @@
 use super::*;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }

@@ -64,9 +64,14 @@ pub struct OAuthClientStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub managed_metadata_keys: Option<Vec<String>>,
 
-    /// The value of `meshagent.com/reconcile-requested-at` that was last acted on.
+    /// The request to look again that was last acted on: the value of `meshagent.com/reconcile-requested-at` or of
+    /// `reconcile.fluxcd.io/requestedAt`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
+
+    /// The value of the other of those two annotations, if both are there: acted on earlier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub also_handled_reconcile_at: Option<String>,
 
     /// The value of `meshagent.com/rotate-requested-at` that was last acted on.
     #[serde(skip_serializing_if = "Option::is_none")]

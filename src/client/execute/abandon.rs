@@ -2,7 +2,6 @@
 
 use std::fmt::Debug;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -16,6 +15,7 @@ use crate::client::pass::Pass;
 use crate::decide::client::observed::Answer;
 use crate::decide::id::ClientId;
 use crate::decide::project::reference::{ProjectKey, ProjectKind};
+use crate::decide::time::stamp;
 use crate::kubernetes::within;
 
 impl Executor<'_> {
@@ -27,7 +27,7 @@ impl Executor<'_> {
             client_id: client_id.to_string(),
             namespace: pass.object.namespace().unwrap_or_default(),
             name: pass.object.name_any(),
-            since: Time(jiff::Timestamp::from_second(pass.now.as_second()).unwrap_or(pass.now)),
+            since: stamp(pass.now),
         };
         let orphans: Vec<Orphan> = client_ids.iter().map(orphan).collect();
         self.projects.abandon(&key, orphans.clone());

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::Executor;
 use crate::api::Reason;
 use crate::api::names::{CLIENT_ID_ANNOTATION, CREATE_TOKEN_ANNOTATION, MANAGER};
+use crate::client::Awaited;
 use crate::client::pass::{Pass, former_secret_name};
 use crate::decide::client::desired::lifecycle::CredentialRef;
 use crate::decide::client::next::{Desired, SecretWrite};
@@ -233,13 +234,13 @@ impl Executor<'_> {
     /// Takes the credential of the client to be adopted from the Secret that the spec names.
     pub(in crate::client) async fn take_credential(
         &self,
-        pass: &Pass<'_>,
+        pass: &mut Pass<'_>,
         token: &Token,
         client_id: &ClientId,
     ) -> Answer {
         let uid = &pass.observed.object.uid;
         let reference = match &pass.desired {
-            Desired::Present(wanted) => wanted.adopt.as_ref().and_then(|adopt| adopt.credential.as_ref()),
+            Desired::Present(wanted) => wanted.adopt.as_ref().and_then(|adopt| adopt.credential.clone()),
             Desired::Invalid(_) | Desired::Absent(_) => None,
         };
         let Some(reference) = reference else {
@@ -249,13 +250,17 @@ impl Executor<'_> {
             Ok(given) => given,
             Err(error) => return Answer::Failed(error.of_object()),
         };
-        match given_credential(given.as_ref(), reference, client_id) {
+        match given_credential(given.as_ref(), &reference, client_id) {
             Ok(secret) => {
                 let (client_id, token) = (client_id.clone(), token.clone());
                 let digest = self.pending.keep_credential(uid, token, client_id.clone(), secret, Origin::Adopted);
                 Answer::Taken { client_id, digest }
             }
-            Err(failure) => Answer::Failed(failure),
+            Err(failure) => {
+                let version = given.and_then(|given| given.metadata.resource_version).map(Version::new);
+                pass.awaited = Some(Awaited { secret: reference.secret.clone(), version });
+                Answer::Failed(failure)
+            }
         }
     }
 }
@@ -268,7 +273,7 @@ fn given_credential(
 ) -> Result<ClientSecret, Failure> {
     let CredentialRef { secret, client_id_key, client_secret_key } = reference;
     let field = "spec.adopt.credentialSecretRef";
-    let missing = |what: String| Failure::retry(Reason::CredentialsNotFound, format!("{field}: {what}"));
+    let missing = |what: String| Failure::wait(Reason::CredentialsNotFound, format!("{field}: {what}"));
     let Some(given) = given else {
         return Err(missing(format!("there is no Secret {secret} in this namespace; create it, or correct the name")));
     };

@@ -11,9 +11,8 @@ use super::observed::{Object, Recorded, Replaced, Retiring};
 use crate::api::names;
 use crate::api::oauth_client::{OAuthClient, OAuthClientStatus};
 use crate::decide::id::{ClientId, CredentialDigest, DriftDigest, Token, Uid, Version};
+use crate::decide::time::PATIENCE;
 
-/// For so long after a replacement nothing is POSTed again, whatever the reason.
-pub const PAUSE: Duration = Duration::from_secs(10 * 60);
 /// How far the clocks of two replicas may be apart.
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
 /// The finalizer of the API server's own for `--cascade=orphan`.
@@ -61,19 +60,43 @@ pub fn unknown_tokens_text(tokens: &BTreeSet<Token>) -> String {
     tokens.join(" ")
 }
 
-/// The value of the annotation that asks for a look at the remote client, ours before Flux's; empty without one.
+/// The values of the annotations that ask for a look at the remote client, Flux's before ours; empty without one. They
+/// are two requests: a tool that writes one knows nothing of the other.
 #[must_use]
-pub fn reconcile_request(object: &OAuthClient) -> &str {
-    annotation(&object.metadata, names::RECONCILE_REQUESTED_ANNOTATION)
-        .or_else(|| annotation(&object.metadata, names::FLUX_RECONCILE_REQUESTED_ANNOTATION))
-        .unwrap_or_default()
+pub fn reconcile_requests(object: &OAuthClient) -> [&str; 2] {
+    [names::FLUX_RECONCILE_REQUESTED_ANNOTATION, names::RECONCILE_REQUESTED_ANNOTATION]
+        .map(|name| annotation(&object.metadata, name).unwrap_or_default())
 }
 
-/// Whether that annotation has a value that was not handled yet.
+/// Whether one of those annotations has a value that was not handled yet.
 #[must_use]
 pub fn reconcile_requested(object: &OAuthClient) -> bool {
-    let handled = object.status.as_ref().and_then(|status| status.last_handled_reconcile_at.as_deref());
-    is_new(reconcile_request(object), handled)
+    new_reconcile_request(object).is_some()
+}
+
+/// The handled requests after a pass that acted on both: the one that was new, as whoever wrote it waits for its value,
+/// and the other.
+#[must_use]
+pub fn handled_reconcile_requests(object: &OAuthClient) -> [Option<String>; 2] {
+    let [last, _] = handled_before(object);
+    let requests = reconcile_requests(object);
+    let present = || requests.into_iter().filter(|request| !request.is_empty());
+    let handled = new_reconcile_request(object).or_else(|| present().find(|request| last == Some(request)));
+    let handled = handled.or_else(|| present().next());
+    let other = present().find(|request| Some(*request) != handled);
+    [handled, other].map(|request| request.map(str::to_owned))
+}
+
+fn new_reconcile_request(object: &OAuthClient) -> Option<&str> {
+    let [last, also] = handled_before(object);
+    let is_new = |request: &&str| is_new(request, last) && Some(*request) != also;
+    reconcile_requests(object).into_iter().find(is_new)
+}
+
+fn handled_before(object: &OAuthClient) -> [Option<&str>; 2] {
+    let status = object.status.as_ref();
+    let last = status.and_then(|status| status.last_handled_reconcile_at.as_deref());
+    [last, status.and_then(|status| status.also_handled_reconcile_at.as_deref())]
 }
 
 /// The value of the annotation that asks for another client in the place of the present one; empty without one.
@@ -138,7 +161,7 @@ fn replaced(at: &Time, overlap: Duration, now: Timestamp) -> Replaced {
     let ago = Duration::try_from(now.duration_since(at.0)).unwrap_or_default();
     if ahead > CLOCK_SKEW {
         Replaced::LongAgo
-    } else if ago < PAUSE {
+    } else if ago < PATIENCE {
         Replaced::JustNow
     } else if ago < overlap {
         Replaced::WithinOverlap

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use super::object::PAUSE;
 use super::observed::Cooldown;
+use crate::decide::time::{LONG_PATIENCE, PATIENCE};
 
 /// After so many POSTs in a row without a usable answer the next one waits for an hour.
 const MOST_USELESS: u32 = 3;
-/// So long does the POST after those wait.
-pub const LONG_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 /// The POSTs for an object that had a client already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -27,9 +25,9 @@ impl Posts {
     /// Whether they let the process POST again, so long after the last.
     #[must_use]
     pub fn cooldown(self, ago: Duration) -> Cooldown {
-        if self.useless >= MOST_USELESS && ago < LONG_PAUSE {
+        if self.useless >= MOST_USELESS && ago < LONG_PATIENCE {
             Cooldown::Long
-        } else if ago < PAUSE {
+        } else if ago < PATIENCE {
             Cooldown::Short
         } else {
             Cooldown::None

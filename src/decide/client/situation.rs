@@ -107,21 +107,20 @@ pub fn named<'a>(
     retiring.chain(&object.recorded.client_id).chain(stored).chain(adopted).chain(pending.client_id()).collect()
 }
 
-/// Whether the recorded client and its Secret are as they were applied, as far as the pass knows: not, only on proof.
+/// Whether the recorded client's Secret is as it was applied, as far as the pass knows: not, only on proof.
 #[must_use]
-pub fn matches(desired: &Desired, observed: &Observed) -> bool {
+pub fn secret_matches(observed: &Observed) -> bool {
     let recorded = &observed.object.recorded;
-    let Some(client_id) = &recorded.client_id else {
-        return false;
-    };
     let published = observed.secret.stored().is_some_and(|stored| match stored.credential {
         Credential::Unread | Credential::AsRecorded => true,
         Credential::Other(_) | Credential::Broken => false,
     });
-    (published || recorded.is_secretless()) && client_matches(desired, observed, client_id)
+    recorded.client_id.is_some() && (published || recorded.is_secretless())
 }
 
-fn client_matches(desired: &Desired, observed: &Observed, client_id: &ClientId) -> bool {
+/// Whether a client is as it was applied, as far as the pass knows: not, only on proof.
+#[must_use]
+pub fn client_matches(desired: &Desired, observed: &Observed, client_id: &ClientId) -> bool {
     let recorded = &observed.object.recorded;
     let client = match observed.remote.get(client_id) {
         Some(Remote::Absent | Remote::Deleted) => return false,

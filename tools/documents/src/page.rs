@@ -10,6 +10,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use meshagent_operator::api::event::EventReason;
 use meshagent_operator::api::{ConditionType, crds};
 use meshagent_operator::cli::Cli;
+use meshagent_operator::decide::time::MOST_TRIES_PER_HOUR;
 use meshagent_operator::meshagent::{CallObservation, Route};
 use meshagent_operator::metrics::{Metrics, Outcome};
 
@@ -68,7 +69,14 @@ fn conditions() -> String {
     let rows = ConditionType::ALL.map(|type_| [code(type_.as_str()), type_.meaning().to_owned()]);
     let reasons =
         "Their reasons, and what to do about each, are in [Something is wrong](troubleshoot.md#from-reason-to-action).";
-    format!("\n## Conditions\n{}\n{reasons}\n", table(["condition", "meaning"], rows))
+    let pace = format!(
+        "An OAuthClient that fails is tried again at the pace of its failure, whatever the server's words: at most \
+         {MOST_TRIES_PER_HOUR} times in an hour, where each try ends with the first call that fails and makes at most one \
+         status write and one warning. Words that differ only in ids, numbers and times are the same words, and are written \
+         once. It is tried at once when somebody changes what is asked of it, and when what it waits for changes: its \
+         project, its Secret, or its client as the next resync lists it."
+    );
+    format!("\n## Conditions\n{}\n{reasons}\n\n{pace}\n", table(["condition", "meaning"], rows))
 }
 
 fn events() -> String {

@@ -1,9 +1,16 @@
 use super::*;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use proptest::prelude::*;
 
+use crate::api::condition::{ConditionType, Reason, find};
+use crate::api::oauth_client::Retiring;
+use crate::decide::client::desired::lifecycle::DEFAULT_OVERLAP;
 use crate::decide::client::next::{Published, StoredCredential};
+use crate::decide::failure::{Disposition, Failure};
 use crate::decide::id::{ClientId, CredentialDigest, Version};
 
 const NOW: i64 = 1_000_000;
@@ -83,6 +90,7 @@ fn converged_status() -> OAuthClientStatus {
         retiring: None,
         managed_metadata_keys: Some(vec!["cost".into(), "team".into()]),
         last_handled_reconcile_at: Some(String::new()),
+        also_handled_reconcile_at: None,
         last_handled_rotate_at: Some(String::new()),
         adopted: None,
         persisting_drift: None,
@@ -109,7 +117,8 @@ struct Pass {
     record: Record,
     deleting: bool,
     keys: BTreeSet<String>,
-    matches: bool,
+    client_matches: bool,
+    secret_matches: bool,
     replaced: bool,
     now: i64,
 }
@@ -129,7 +138,8 @@ impl Pass {
             },
             deleting: false,
             keys: BTreeSet::from(["team".into(), "cost".into()]),
-            matches: true,
+            client_matches: true,
+            secret_matches: true,
             replaced: false,
             now: NOW,
             object,
@@ -160,7 +170,8 @@ impl Pass {
             project_id: Some("p-1"),
             secret_name: Some("web-oauth"),
             managed_metadata_keys: &self.keys,
-            matches: self.matches,
+            client_matches: self.client_matches,
+            secret_matches: self.secret_matches,
             replaced: self.replaced,
             now: at(self.now),
         }
@@ -332,16 +343,57 @@ fn a_converged_client_that_no_longer_matches_is_not_ready() {
     ] {
         for reason in reasons {
             let mut pass = Pass::blocked(converged(), *reason);
-            pass.matches = false;
+            pass.secret_matches = false;
             assert_eq!(pass.conditions(), not_there(*reason, synced, progress));
         }
+    }
+}
+
+/// F13.
+#[test]
+fn a_secret_stays_ready_whatever_is_wrong_with_its_client_alone() {
+    let about_the_secret = [Reason::SecretConflict, Reason::CredentialLost];
+    for reason in Reason::ALL {
+        for (client_matches, object) in [(false, converged()), (false, edited()), (true, edited())] {
+            let mut pass = Pass::blocked(object, reason);
+            pass.client_matches = client_matches;
+            let status = pass.report();
+            let secret_ready = !about_the_secret.contains(&reason);
+            assert_eq!(is_true(&status, ConditionType::SecretReady), secret_ready, "{reason:?}");
+            assert!(!is_true(&status, ConditionType::Synced), "{reason:?}");
+            // Drift is found by comparing the client, so a client that does not match is the drift itself.
+            let ready = reason == Reason::DriftPersists && pass.object == converged();
+            assert_eq!(is_true(&status, ConditionType::Ready), ready, "{reason:?}");
+        }
+    }
+}
+
+/// F1.
+#[test]
+fn words_that_differ_in_ids_and_times_are_written_once_until_the_next_edit() {
+    let said = |object: OAuthClient, id: &str| {
+        let mut pass = Pass::blocked(object, Reason::PermissionDenied);
+        pass.record.conclusion = Conclusion::Blocked(Failure::stalled(
+            Reason::PermissionDenied,
+            format!("permission denied at 2026-11-26T{id}Z, request id {id}"),
+        ));
+        pass
+    };
+    for object in [new(), converged(), edited()] {
+        let first = said(object, "11:26:23").report();
+        let mut again = new();
+        again.metadata.generation = first.observed_generation;
+        again.status = Some(first.clone());
+        assert_eq!(said(again.clone(), "11:36:23").report().conditions, first.conditions);
+        again.metadata.generation = Some(9);
+        assert_ne!(said(again, "11:36:23").report().conditions, first.conditions);
     }
 }
 
 #[test]
 fn a_client_that_was_proved_wrong_is_ready_again_only_when_a_pass_succeeds() {
     let mut gone = Pass::blocked(converged(), Reason::CredentialLost);
-    gone.matches = false;
+    gone.secret_matches = false;
     let status = gone.report();
     let mut object = converged();
     object.status = Some(status);
@@ -561,20 +613,36 @@ fn a_former_client_that_is_deleted_leaves_the_status() {
     assert_eq!(pass.report().retiring, None);
 }
 
+/// F5.
 #[test]
-fn a_request_to_look_again_is_handled_by_every_pass() {
-    let ours = ("meshagent.com/reconcile-requested-at".to_owned(), "today".to_owned());
-    let flux = ("reconcile.fluxcd.io/requestedAt".to_owned(), "yesterday".to_owned());
-    for (annotations, wanted) in
-        [(BTreeMap::new(), ""), (BTreeMap::from([flux.clone()]), "yesterday"), (BTreeMap::from([ours, flux]), "today")]
-    {
-        let mut object = new();
-        object.metadata.annotations = Some(annotations);
-        for pass in
-            [Pass::ended(object.clone(), Conclusion::Converged), Pass::blocked(object.clone(), Reason::APIUnavailable)]
-        {
-            assert_eq!(pass.report().last_handled_reconcile_at.as_deref(), Some(wanted));
-        }
+fn either_request_to_look_again_is_handled_by_every_pass_and_its_value_stands_in_the_status() {
+    const OURS: &str = "meshagent.com/reconcile-requested-at";
+    const FLUX: &str = "reconcile.fluxcd.io/requestedAt";
+    let mut object = new();
+    // What is asked for, ours and Flux's, one after the other; and the handled values after each.
+    let asked = [
+        (["", ""], "", None, false),
+        (["a", ""], "a", None, true),
+        (["a", "b"], "b", Some("a"), true),
+        (["c", "b"], "c", Some("b"), true),
+        (["c", "b"], "c", Some("b"), false),
+        (["d", "e"], "e", Some("d"), true),
+        (["d", ""], "d", None, false),
+    ];
+    for ([ours, flux], last, also, is_new) in asked {
+        let annotations = [(OURS, ours), (FLUX, flux)].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        object.metadata.annotations = Some(BTreeMap::from(annotations));
+        assert_eq!(object::reconcile_requested(&object), is_new, "{last}");
+        let handled = |pass: Pass| {
+            let status = pass.report();
+            (status.last_handled_reconcile_at.clone(), status.also_handled_reconcile_at.clone(), status)
+        };
+        let (last_handled, also_handled, _) = handled(Pass::ended(object.clone(), Conclusion::Converged));
+        assert_eq!((last_handled.as_deref(), also_handled.as_deref()), (Some(last), also));
+        let (last_handled, also_handled, status) = handled(Pass::blocked(object.clone(), Reason::APIUnavailable));
+        assert_eq!((last_handled.as_deref(), also_handled.as_deref()), (Some(last), also));
+        object.status = Some(status);
+        assert!(!object::reconcile_requested(&object), "{last} is handled");
     }
 }
 
@@ -590,15 +658,17 @@ fn a_client_in_order_is_woken_when_the_first_overlap_ends_and_else_by_events_onl
 #[test]
 fn a_blocked_pass_is_tried_again_as_its_failure_says() {
     let tried = |object, reason, disposition| Pass::failed(object, reason, disposition).requeue();
-    let hint = Duration::from_secs(3);
+    let pause = |seconds| Disposition::Retry(Some(Duration::from_secs(seconds)));
     let seen = [
         tried(new(), Reason::InvalidSpec, Disposition::Stalled),
         tried(new(), Reason::LimitReached, Disposition::StalledHourly),
         tried(new(), Reason::APIUnavailable, Disposition::Retry(None)),
-        tried(new(), Reason::RateLimited, Disposition::Retry(Some(hint))),
+        tried(new(), Reason::RateLimited, pause(30)),
+        // A short pause that is asked for without end is no pace.
+        tried(new(), Reason::RateLimited, pause(3)),
         tried(converged(), Reason::ProjectNotReady, Disposition::Wait),
     ];
-    let seconds = [600, 3600, 8, 3, 600].map(|seconds| Some(Duration::from_secs(seconds)));
+    let seconds = [600, 3600, 8, 30, 8, 600].map(|seconds| Some(Duration::from_secs(seconds)));
     assert_eq!(seen, seconds);
 }
 
@@ -624,7 +694,8 @@ fn any_object() -> impl Strategy<Value = OAuthClient> {
     let blocked =
         (any_base(), reasons, any::<bool>(), any::<bool>()).prop_map(|(object, reason, matches, deleting)| {
             let mut pass = Pass::blocked(object, reason);
-            (pass.matches, pass.deleting, pass.now) = (matches, deleting, NOW - 300);
+            (pass.client_matches, pass.secret_matches, pass.deleting, pass.now) =
+                (matches, matches, deleting, NOW - 300);
             pass.again(0).object
         });
     prop_oneof![any_base(), blocked]
@@ -646,9 +717,10 @@ fn any_pass() -> impl Strategy<Value = Pass> {
         (any_object(), reasons, dispositions).prop_map(|(object, reason, how)| Pass::failed(object, reason, how));
     let done = any_object().prop_map(|object| Pass::ended(object, Conclusion::Converged));
     let replaced = Just(replacing(true));
-    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
-    (prop_oneof![blocked, done, replaced], flags).prop_map(|(mut pass, (matches, deleting, replaced))| {
-        (pass.matches, pass.deleting, pass.replaced) = (matches, deleting, replaced);
+    let flags = any::<[bool; 4]>();
+    (prop_oneof![blocked, done, replaced], flags).prop_map(|(mut pass, [client, secret, deleting, replaced])| {
+        (pass.client_matches, pass.secret_matches) = (client, secret);
+        (pass.deleting, pass.replaced) = (deleting, replaced);
         pass
     })
 }

@@ -93,7 +93,7 @@ fn a_client_is_as_applied_unless_the_pass_has_proof_of_the_contrary() {
     let with = |change: &dyn Fn(&mut Observed)| {
         let mut seen = at_rest();
         change(&mut seen);
-        matches(&present, &seen)
+        secret_matches(&seen) && client_matches(&present, &seen, &id("c"))
     };
     assert!(with(&|_| {}));
     assert!(with(&|seen| seen.remote = BTreeMap::new()), "it was not asked for");

@@ -1,0 +1,43 @@
+//! When an object is looked at again.
+
+use std::time::Duration;
+
+use super::ReportInput;
+use super::conditions::Kind;
+use crate::api::condition::{ConditionType, find};
+use crate::api::oauth_client::OAuthClientStatus;
+use crate::decide::client::next::Conclusion;
+use crate::decide::failure::{Disposition, Failure};
+use crate::decide::time::{LONG_PATIENCE, PATIENCE, later, remaining};
+
+/// A server that asks for pauses may ask for short ones without end: by then the object waits for at least so long.
+const LONGEST_PAUSE_BACKOFF: Duration = Duration::from_secs(60);
+
+/// When the object is looked at again, by the status that the pass gave it. `None`: only events wake it.
+#[must_use]
+pub fn requeue(input: &ReportInput<'_>, status: &OAuthClientStatus, backoff: Duration) -> Option<Duration> {
+    let retiring = status.retiring.iter().flatten();
+    let overlaps = retiring.map(|retiring| remaining(retiring.delete_after.0, input.now));
+    match &input.record.conclusion {
+        Conclusion::Converged => overlaps.min(),
+        Conclusion::Blocked(failure) => {
+            let again = match failure.disposition {
+                Disposition::Stalled | Disposition::Wait => PATIENCE,
+                Disposition::StalledHourly => LONG_PATIENCE,
+                Disposition::Retry(None) => backoff,
+                Disposition::Retry(Some(pause)) => pause.max(backoff.min(LONGEST_PAUSE_BACKOFF)),
+            };
+            // Overlaps that have ended cannot be handled while the pass is blocked; a requeue at zero would spin.
+            let overlaps = overlaps.filter(|left| !left.is_zero());
+            overlaps.chain(until_stalled(input, status, failure)).chain([again]).min()
+        }
+    }
+}
+
+/// How long until Reconciling has to turn into Stalled, if it ever does.
+fn until_stalled(input: &ReportInput<'_>, status: &OAuthClientStatus, failure: &Failure) -> Option<Duration> {
+    let conditions = status.conditions.as_deref()?;
+    find(conditions, ConditionType::Reconciling)
+        .filter(|_| Kind::of(failure.reason) == Kind::Awaited)
+        .map(|condition| remaining(later(condition.last_transition_time.0, PATIENCE), input.now))
+}

@@ -1,0 +1,90 @@
+//! What a pass records besides its conditions.
+
+use super::{ReportInput, generation};
+use crate::api::Reason;
+use crate::api::oauth_client::{OAuthClient, OAuthClientStatus, Retiring};
+use crate::decide::client::desired::lifecycle::{DEFAULT_OVERLAP, overlap};
+use crate::decide::client::next::{Conclusion, Published};
+use crate::decide::client::object;
+use crate::decide::time::{later, stamp};
+
+use jiff::Timestamp;
+
+/// The rotation request that counts as handled after a pass that carried none out: a request that a new object came
+/// with is none.
+pub(super) fn rotation_still_asked(object: &OAuthClient, present: &OAuthClientStatus) -> Option<String> {
+    let handled = present.last_handled_rotate_at.clone();
+    handled.or_else(|| Some(object::rotation_request(object).to_owned()))
+}
+
+/// The present status with what a pass made sure of.
+pub(super) fn applied(input: &ReportInput<'_>, published: &Published, present: OAuthClientStatus) -> OAuthClientStatus {
+    let waits = matches!(&input.record.conclusion, Conclusion::Blocked(failure) if failure.reason == Reason::Rotating);
+    let still_asked = if waits { rotation_still_asked(input.object, &present) } else { None };
+    let OAuthClientStatus {
+        observed_generation,
+        conditions,
+        client_id,
+        project_id,
+        secret_name: _,
+        secret_resource_version: _,
+        credential_digest,
+        applied_generation: _,
+        last_replaced_at,
+        adopted: _,
+        persisting_drift: _,
+        retiring,
+        managed_metadata_keys: _,
+        last_handled_reconcile_at,
+        also_handled_reconcile_at,
+        last_handled_rotate_at: _,
+    } = present;
+    let Published { client_id: published_id, credential, adopted, drift } = published;
+    let another = client_id.as_deref() != Some(published_id.as_str());
+    // A pass that published and then died left no record of it, but the client differs from the recorded one. A
+    // replacement whose record was written although its answer was lost does not count twice.
+    let replaced = another && (input.replaced || client_id.is_some());
+    let digest = credential.as_ref().map(|kept| kept.digest.as_ref().map_or(credential_digest, told));
+    let keys: Vec<String> = input.managed_metadata_keys.iter().cloned().collect();
+    OAuthClientStatus {
+        observed_generation,
+        conditions,
+        client_id: told(published_id.as_str()),
+        project_id: project_id.or_else(|| input.project_id.map(str::to_owned)),
+        secret_name: credential.as_ref().and(input.secret_name).map(str::to_owned),
+        secret_resource_version: credential.as_ref().map(|kept| kept.version.to_string()),
+        credential_digest: digest.flatten(),
+        applied_generation: Some(generation(input.object)),
+        last_replaced_at: if replaced { Some(stamp(input.now)) } else { last_replaced_at },
+        adopted: adopted.then_some(true),
+        persisting_drift: drift.as_ref().and_then(told),
+        retiring,
+        managed_metadata_keys: (!keys.is_empty()).then_some(keys),
+        last_handled_reconcile_at,
+        also_handled_reconcile_at,
+        last_handled_rotate_at: still_asked.or_else(|| told(object::rotation_request(input.object))),
+    }
+}
+
+fn told(text: impl ToString) -> Option<String> {
+    Some(text.to_string())
+}
+
+/// Former clients keep the end of their overlap; the overlap of a new one begins now.
+pub(super) fn retiring(input: &ReportInput<'_>, present: &[Retiring]) -> Vec<Retiring> {
+    let ids = input.record.retiring.iter().map(|client_id| client_id.as_str());
+    ids.map(|client_id| {
+        let known = present.iter().find(|known| known.client_id == client_id);
+        known.cloned().unwrap_or_else(|| Retiring {
+            client_id: client_id.to_owned(),
+            delete_after: stamp(overlap_ends(input.object, input.now)),
+        })
+    })
+    .collect()
+}
+
+/// When the overlap of a client ends that is replaced now.
+#[must_use]
+pub fn overlap_ends(object: &OAuthClient, now: Timestamp) -> Timestamp {
+    later(now, overlap(&object.spec).unwrap_or(DEFAULT_OVERLAP))
+}
