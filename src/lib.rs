@@ -20,3 +20,6 @@ pub mod proxy;
 pub mod secret;
 pub mod single_flight;
 pub mod telemetry;
+
+#[cfg(test)]
+mod rooms;

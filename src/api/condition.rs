@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::limits;
-use crate::decide::time::stamp;
+use super::time::stamp;
 
 mod meaning;
 

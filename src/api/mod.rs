@@ -14,6 +14,7 @@ pub mod names;
 pub mod oauth_client;
 pub mod project;
 mod schema;
+pub mod time;
 pub mod words;
 
 pub use condition::{ConditionType, Reason};

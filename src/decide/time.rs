@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+pub use crate::api::time::{stamp, whole_seconds};
 
 /// How long somebody may take to bring what is awaited, how often is tried what only a change by somebody ends, and how
 /// long nothing is POSTed again after a replacement.
@@ -15,19 +16,6 @@ pub const LONG_PATIENCE: Duration = Duration::from_secs(60 * 60);
 /// try ends with the first call that fails, and makes one status write and one Event at most. What people change, and
 /// what the object waits for, is answered at once besides. The property test of `controller::memory` holds it, and the reference names it.
 pub const MOST_TRIES_PER_HOUR: u32 = 70;
-
-/// The time without the fraction of its second, which the wire does not keep: with it, what was written would differ
-/// from what is read back.
-#[must_use]
-pub fn whole_seconds(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
-}
-
-/// A time as a status holds it.
-#[must_use]
-pub fn stamp(time: Timestamp) -> Time {
-    Time(whole_seconds(time))
-}
 
 /// So long after a time, or the end of time.
 #[must_use]

@@ -7,7 +7,7 @@ use kube::{Api, Client, ResourceExt};
 
 use crate::api::OAuthClient;
 use crate::api::names::{CLIENT_ID_ANNOTATION, OAUTH_CLIENT_LABEL, OWNER_UID_ANNOTATION, RETAINED_ANNOTATION};
-use crate::client::secret_name;
+use crate::decide::client::desired::Essentials;
 use crate::decide::client::observed::{self, CrdState, Object};
 use crate::decide::client::{object, secret};
 use crate::decide::id::ClientId;
@@ -89,7 +89,7 @@ impl<'a> Witness<'a> {
     }
 
     async fn with_secret(&self, object: &OAuthClient, owner: &Owner) -> Result<Testimony, Unknown> {
-        let name = secret_name(object);
+        let name = Essentials::read(&object.spec, &object.name_any()).secret_name;
         if !is_name(&name) {
             return Err(Unknown { reached: true });
         }

@@ -369,7 +369,8 @@ fn a_published_client_is_taken_back_only_if_its_marker_names_this_object() {
 #[test]
 fn a_published_client_whose_credential_was_altered_before_its_record_retires_before_another_is_created() {
     let secret = stored("t", "mine", Credential::Broken);
-    let mut seen = observed(recorded(), secret, &[("mine", wanted().client(&token("t")))], Pending::Nothing);
+    let mut seen = observed(recorded(), secret.clone(), &[("mine", wanted().client(&token("t")))], Pending::Nothing);
+    go(&wanted(), &mut seen, Step::ReadLive, Answer::Live(Some(recorded()), secret, None));
     let record = step(&wanted(), &seen);
     let Step::Record(retire) = &record else { panic!("{record:?}") };
     assert_eq!((&retire.published, retire.retiring.as_slice()), (&None, [id("mine")].as_slice()));
