@@ -83,7 +83,7 @@ fn column(&(name, type_, json_path, width): &Column) -> CustomResourceColumnDefi
 
 fn tidy(schema: &mut JSONSchemaProps) {
     if schema.x_kubernetes_preserve_unknown_fields == Some(true) {
-        // A selector allows null in order to refuse it: the API server would drop a null that is not allowed.
+        // A selector allows null so that the operator can refuse it: the API server would drop a null that is not allowed.
         schema.description = schema.description.as_deref().map(unwrapped);
         return;
     }

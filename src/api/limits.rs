@@ -40,8 +40,8 @@ pub const ANNOTATIONS: usize = 64 << 10;
 pub const LABEL_VALUE: usize = 63;
 /// Characters of a project id.
 pub const PROJECT_ID: usize = 128;
-/// Characters of a duration.
-pub const DURATION: usize = 9;
+/// Characters of a duration; ten years in seconds are the longest.
+pub const DURATION: usize = 10;
 /// Namespaces that a cluster project names one by one.
 pub const NAMESPACES: usize = 1000;
 /// Characters of a namespace's name.

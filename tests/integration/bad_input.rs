@@ -209,7 +209,7 @@ fn unreadable_selectors() -> [(Value, &'static str); 4] {
         (expression("NotIn"), "add values, or change the operator"),
         (expression("In"), "add values, or change the operator"),
         (expression("in"), "DoesNotExist"),
-        (json!({ "matchLabels": null }), "write selector: {} for all"),
+        (json!({ "matchLabels": {} }), "write selector: {} for all"),
     ]
 }
 

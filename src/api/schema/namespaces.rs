@@ -1,8 +1,8 @@
 //! Rules on who may use a cluster project. What is misspelt here must never come to mean all namespaces.
 //!
-//! An empty selector means all, so it matters that a selector is not emptied on its way: a field of another name is kept
-//! (the API server would drop it with no more than a warning) and refused by the operator, and `matchLabels:` without a
-//! value, which templates leave behind, is refused here.
+//! An empty selector means all, so a selector must not be emptied on its way. The API server would drop a field of another
+//! name with no more than a warning, and `matchLabels:` without a value, which templates leave behind, without a word. The
+//! schema keeps both, and the operator refuses them: to a rule, a null is an absent field.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ pub(in crate::api) fn namespace_names(_: &mut SchemaGenerator) -> Schema {
 pub(in crate::api) fn namespace_selector(_: &mut SchemaGenerator) -> Schema {
     let written = |field: &str| {
         rule(
-            &format!("!has(self.{field}) || (dyn(self.{field}) != null && size(self.{field}) > 0)"),
+            &format!("!has(self.{field}) || size(self.{field}) > 0"),
             &format!("selector.{field} is empty; name what is to match, or write selector: {{}} for all namespaces"),
         )
     };
