@@ -393,6 +393,7 @@ fn words() -> Vec<Form> {
 }
 
 /// Names of objects and data keys.
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn names() -> Vec<Form> {
     let named = |form: Form| {
         form.accepts(["a", "a-b", "a.b", "1", &"a".repeat(253)]).refuses([

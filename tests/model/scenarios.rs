@@ -188,8 +188,6 @@ pub const USUAL: &[Scenario] = &[
         PLAIN,
         Budget { passes: 1, ..CRASH }.with(AlterBoth, 1),
     ),
-    scenario("new; kubectl replace twice", New, PLAIN, QUIET.with(Replace, 2)),
-    scenario("at rest; rotated, kubectl replace", AtRest, PLAIN, BRAKES.with(AskForRotation, 1).with(Replace, 1)),
     scenario(
         "at rest; one operator, rotated, kubectl replace twice, three answers lost",
         AtRest,
@@ -245,6 +243,8 @@ pub const DEEP: &[Scenario] = &[
         PLAIN,
         Budget { passes: 5, lost_answers: 4, solo: true, ..QUIET },
     ),
+    scenario("new; kubectl replace twice", New, PLAIN, QUIET.with(Replace, 2)),
+    scenario("at rest; rotated, kubectl replace", AtRest, PLAIN, BRAKES.with(AskForRotation, 1).with(Replace, 1)),
     scenario("at rest; Secret deleted, then deleted", AtRest, PLAIN, QUIET.with(DeleteSecret, 1).with(Delete, 1)),
 ];
 
@@ -270,6 +270,6 @@ pub fn acts_during_phases() -> Vec<Scenario> {
     possible.map(scenario).collect()
 }
 
-/// What docs/model.md names as beyond the promise while a client is being made: the CRD goes, the Secret is renamed, or its
-/// credential is altered before it was ever recorded.
-const BEYOND_THE_PROMISE: &[UserAction] = &[DeleteDefinition, RenameSecret, AlterSecret];
+/// What docs/model.md names as beyond the promise while a client is being made: the CRD goes, the policy becomes Retain, the
+/// Secret is renamed, or its credential is altered before it was ever recorded.
+const BEYOND_THE_PROMISE: &[UserAction] = &[DeleteDefinition, ChangePolicy, RenameSecret, AlterSecret];

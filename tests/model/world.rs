@@ -404,7 +404,7 @@ impl Pass {
         let Object { uid, recorded, .. } = &self.observed.object;
         match self.spec.desired(uid, recorded.adopted, self.deleting) {
             Desired::Absent(_) if !world.intact(Fence::Deletion) => Desired::Absent(Deletion::default()),
-            desired => desired,
+            desired @ (Desired::Present(_) | Desired::Invalid(_) | Desired::Absent(_)) => desired,
         }
     }
 }

@@ -91,8 +91,8 @@ fn the_secret_of_such_an_object_fits_into_what_kubernetes_allows() {
         let endpoints =
             Endpoints { project_id: &text('p', PROJECT_ID, 0), authorize_url: &url, token_url: &url, owned: true };
         let shape = Shape::new(&object, &present, endpoints).unwrap();
-        let (token, id) = (Token::mint(&Uid::new("u"), "r"), ClientId::new(&text('c', CLIENT_ID, 0)));
-        let secret = shape.with_credential(&token, &id, &ClientSecret::new(&"s".repeat(4096)).unwrap());
+        let (token, id) = (Token::mint(&Uid::new("u"), "r"), ClientId::new(text('c', CLIENT_ID, 0)));
+        let secret = shape.with_credential(&token, &id, &ClientSecret::new("s".repeat(4096)).unwrap());
         let annotations: usize =
             secret.metadata.annotations.iter().flatten().map(|(key, value)| key.len() + value.len()).sum();
         assert!(annotations <= 128 << 10, "{annotations} bytes of the 256 KiB that all annotations may have");

@@ -281,11 +281,8 @@ impl World {
 
 /// Whether a POST went out, and was answered with a client and its secret.
 fn useful(answer: &Answer) -> Option<bool> {
-    match answer {
-        Answer::Created { .. } => Some(true),
-        Answer::Unknown(..) => Some(false),
-        _ => None,
-    }
+    let (created, unknown) = (matches!(answer, Answer::Created { .. }), matches!(answer, Answer::Unknown(..)));
+    (created || unknown).then_some(created)
 }
 
 fn patch<T: PartialEq>(live: &mut T, old: &T, new: T) {

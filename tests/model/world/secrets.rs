@@ -97,7 +97,7 @@ pub fn view(world: &World, secret: Option<&StoredSecret>, object: &Object, spec:
         Secret::Ours(stored) if !world.intact(Fence::View) => {
             Secret::Ours(Stored { credential: Credential::AsRecorded, ..stored })
         }
-        judged => judged,
+        judged @ (Secret::Ours(_) | Secret::Foreign(_) | Secret::Absent) => judged,
     }
 }
 
