@@ -195,12 +195,6 @@ pub const USUAL: &[Scenario] = &[
         Budget { passes: 4, lost_answers: 3, ..SOLO }.with(AskForRotation, 1).with(Replace, 2),
     ),
     scenario(
-        "at rest; one operator, rotated twice, Secret altered",
-        AtRest,
-        PLAIN,
-        Budget { passes: 4, lost_answers: 1, ..SOLO }.with(AskForRotation, 2).with(AlterSecret, 1),
-    ),
-    scenario(
         "new; one operator, five passes, four answers lost, a limit of three",
         New,
         PLAIN,
