@@ -189,12 +189,6 @@ pub const USUAL: &[Scenario] = &[
         Budget { passes: 1, ..CRASH }.with(AlterBoth, 1),
     ),
     scenario(
-        "at rest; one operator, rotated, kubectl replace twice, three answers lost",
-        AtRest,
-        PLAIN,
-        Budget { passes: 4, lost_answers: 3, ..SOLO }.with(AskForRotation, 1).with(Replace, 2),
-    ),
-    scenario(
         "new; one operator, five passes, four answers lost, a limit of three",
         New,
         PLAIN,
@@ -239,6 +233,12 @@ pub const DEEP: &[Scenario] = &[
     ),
     scenario("new; kubectl replace twice", New, PLAIN, QUIET.with(Replace, 2)),
     scenario("at rest; rotated, kubectl replace", AtRest, PLAIN, BRAKES.with(AskForRotation, 1).with(Replace, 1)),
+    scenario(
+        "at rest; one operator, rotated, kubectl replace twice, three answers lost",
+        AtRest,
+        PLAIN,
+        Budget { passes: 4, lost_answers: 3, ..SOLO }.with(AskForRotation, 1).with(Replace, 2),
+    ),
     scenario("at rest; Secret deleted, then deleted", AtRest, PLAIN, QUIET.with(DeleteSecret, 1).with(Delete, 1)),
 ];
 
