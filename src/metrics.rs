@@ -1,5 +1,5 @@
 //! Prometheus metrics, all named `meshagent_operator_…`. Labels take few values: kinds, routes, reasons and projects,
-//! never names of objects or ids of clients.
+//! never ids of clients, and names of objects only while these cannot be decoded.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -22,6 +22,9 @@ use crate::meshagent::{CallObservation, Observer};
 const RECONCILE_BUCKETS: [f64; 10] = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 5.0, 20.0, 60.0];
 /// From a server next door to the deadline of a call, in seconds.
 const CALL_BUCKETS: [f64; 9] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0];
+
+/// How many objects that cannot be decoded are named.
+const MOST_UNREADABLE: usize = 100;
 
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
@@ -90,6 +93,13 @@ struct Reason {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Object {
+    kind: String,
+    namespace: String,
+    name: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Project {
     project: String,
 }
@@ -108,6 +118,7 @@ pub struct Metrics {
     credentials_held: Gauge,
     last_resync: Family<Project, Gauge>,
     leader: Gauge,
+    unreadable: Family<Object, Gauge>,
 }
 
 impl Metrics {
@@ -126,6 +137,7 @@ impl Metrics {
             credentials_held: Gauge::default(),
             last_resync: Family::default(),
             leader: Gauge::default(),
+            unreadable: Family::default(),
         };
         metrics.registry = Arc::new(metrics.registered());
         metrics
@@ -164,6 +176,11 @@ impl Metrics {
             self.credentials_held.clone(),
         );
         registry.register("leader", "1 in the replica that leads, 0 in one that waits", self.leader.clone());
+        registry.register(
+            "unreadable_object",
+            "1 for each of the first hundred objects that cannot be decoded and are left as they are",
+            self.unreadable.clone(),
+        );
         registry.register_with_unit(
             "last_successful_resync_timestamp",
             "When a project was last compared whole with what is declared",
@@ -205,6 +222,15 @@ impl Metrics {
         }
         for (reason, number) in by_reason {
             self.clients.get_or_create(&Reason { reason }).set(number);
+        }
+    }
+
+    /// The objects that cannot be decoded, each as kind, namespace and name; those that are not among them any more are
+    /// taken away.
+    pub fn set_unreadable(&self, objects: impl Iterator<Item = [String; 3]>) {
+        self.unreadable.clear();
+        for [kind, namespace, name] in objects.take(MOST_UNREADABLE) {
+            self.unreadable.get_or_create(&Object { kind, namespace, name }).set(1);
         }
     }
 

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::limits;
-use super::time::stamp;
+use super::time::{not_ahead, stamp};
 
 mod meaning;
 
@@ -205,19 +205,21 @@ pub fn find(conditions: &[Condition], type_: ConditionType) -> Option<&Condition
 
 /// The conditions that a status shall have: one for each finding, in the order of [`ConditionType::ALL`]. Our types
 /// without a finding go, and those that somebody else wrote stay. A condition keeps its transition time until its
-/// status changes: stamped with `now` on each pass, every pass would cause the next one.
+/// status changes: stamped with `now` on each pass, every pass would cause the next one. A time that a wrong clock wrote
+/// ahead of ours turns into `now` once.
 #[must_use]
 pub fn merge(present: &[Condition], findings: &[Finding], generation: i64, now: Timestamp) -> Vec<Condition> {
     let said = ConditionType::ALL.iter().filter_map(|type_| findings.iter().find(|finding| finding.type_ == *type_));
     let ours = said.map(|finding| {
         let before = find(present, finding.type_).filter(|before| before.status == finding.status.as_str());
+        let since = before.map_or(now, |before| not_ahead(before.last_transition_time.0, now));
         Condition {
             type_: finding.type_.as_str().to_owned(),
             status: finding.status.as_str().to_owned(),
             reason: finding.reason.as_str().to_owned(),
             message: bounded(&finding.message),
             observed_generation: Some(generation),
-            last_transition_time: before.map_or_else(|| stamp(now), |c| c.last_transition_time.clone()),
+            last_transition_time: stamp(since),
         }
     });
     let is_ours = |condition: &&Condition| ConditionType::ALL.iter().any(|type_| condition.type_ == type_.as_str());

@@ -28,7 +28,8 @@ use crate::decide::marker::Policy;
 use crate::decide::project::reference::ProjectKey;
 use crate::kubernetes::crd::CrdReader;
 use crate::kubernetes::events::{Event, Events};
-use crate::kubernetes::within;
+use crate::kubernetes::readable::{UnreadableObject, UnreadableObjects, watch_readable};
+use crate::kubernetes::{scoped, within};
 use crate::metrics::{Metrics, Outcome};
 use crate::project::{Projects, Resolution, Slot, Slots};
 
@@ -46,6 +47,7 @@ pub(super) struct Shared {
     pub(super) crd: CrdReader,
     pub(super) memory: Memory,
     pub(super) slots: Slots,
+    pub(super) unreadable: UnreadableObjects,
     pub(super) events: Events,
     pub(super) metrics: Metrics,
 }
@@ -59,16 +61,6 @@ pub(super) struct Watches {
     object_writer: reflector::store::Writer<OAuthClient>,
     secret_writer: reflector::store::Writer<PartialObjectMeta<Secret>>,
     enqueue: UnboundedSender<ObjectRef<OAuthClient>>,
-}
-
-fn scoped<K>(client: Client, namespace: Option<&str>) -> Api<K>
-where
-    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
-{
-    match namespace {
-        Some(namespace) => Api::namespaced(client, namespace),
-        None => Api::all(client),
-    }
 }
 
 impl Watches {
@@ -98,10 +90,9 @@ impl Watches {
     ) {
         let namespace = self.namespace.as_deref();
         let declared = Arc::clone(&shared.declared);
-        // Our own bookkeeping of who wrote which field is of no use here and is most of an object's size.
-        let objects = watcher(scoped(self.watches.clone(), namespace), watcher::Config::default())
-            .default_backoff()
-            .modify(|object: &mut OAuthClient| object.managed_fields_mut().clear())
+        let unreadable = shared.unreadable.clone();
+        let api = scoped(self.watches.clone(), namespace);
+        let objects = watch_readable(api, watcher::Config::default(), self.objects.clone(), unreadable.clone())
             .reflect(self.object_writer)
             .inspect(filled::tell(filled))
             .inspect(move |event| {
@@ -111,9 +102,8 @@ impl Watches {
             })
             .touched_objects();
         let labelled = watcher::Config::default().labels(OAUTH_CLIENT_LABEL);
-        let secrets = watcher(scoped::<PartialObjectMeta<Secret>>(self.watches.clone(), namespace), labelled)
-            .default_backoff()
-            .modify(|secret| secret.managed_fields_mut().clear())
+        let api = scoped(self.watches.clone(), namespace);
+        let secrets = watch_readable::<PartialObjectMeta<Secret>>(api, labelled, self.secrets.clone(), unreadable)
             .reflect(self.secret_writer)
             .touched_objects();
         let slots = shared.slots.clone();
@@ -325,6 +315,8 @@ pub(super) fn take_stock(stores: &[Store<OAuthClient>], users: &HashMap<ProjectK
     shared.pending.keep(&uids);
     shared.slots.keep(|project| users.contains_key(project));
     shared.metrics.set_clients(reasons);
+    let unreadable = shared.unreadable.all().into_keys();
+    shared.metrics.set_unreadable(unreadable.map(|UnreadableObject { kind, namespace, name }| [kind, namespace, name]));
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::api::{ClusterMeshAgentProject, MeshAgentProject};
 use crate::decide::project::reference::{ProjectKey, ProjectKind};
+use crate::kubernetes::readable::UnreadableObjects;
 use crate::project::ProjectObject;
 
 /// The stores of projects.
@@ -19,16 +20,30 @@ pub(super) struct DeclaredProjects {
     pub(super) queues:
         (UnboundedSender<ObjectRef<ClusterMeshAgentProject>>, UnboundedSender<ObjectRef<MeshAgentProject>>),
     pub(super) filled: AtomicBool,
+    pub(super) unreadable: UnreadableObjects,
 }
 
 impl DeclaredProjects {
     /// Whether there is such a project, or may be.
     pub(super) fn may_exist(&self, key: &ProjectKey) -> bool {
-        let found = match key.kind {
+        self.is_cached(key) || !self.filled.load(Ordering::Acquire)
+    }
+
+    /// What is wrong with a project that could never be decoded.
+    pub(super) fn problem(&self, key: &ProjectKey) -> Option<String> {
+        let (namespace, name) = (key.namespace.as_deref(), key.name.as_str());
+        let problem = match key.kind {
+            ProjectKind::ClusterMeshAgentProject => self.unreadable.problem::<ClusterMeshAgentProject>(namespace, name),
+            ProjectKind::MeshAgentProject => self.unreadable.problem::<MeshAgentProject>(namespace, name),
+        };
+        problem.filter(|_| !self.is_cached(key))
+    }
+
+    fn is_cached(&self, key: &ProjectKey) -> bool {
+        match key.kind {
             ProjectKind::ClusterMeshAgentProject => find(&self.cluster, key).is_some(),
             ProjectKind::MeshAgentProject => find(&self.namespaced, key).is_some(),
-        };
-        found || !self.filled.load(Ordering::Acquire)
+        }
     }
 
     /// One of its users is gone: a project that is being deleted may be free to go now.

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::decide::project::reference::ProjectKey;
 use crate::decide::project::spec::BundleKind;
+use crate::kubernetes::readable::Readable;
 use crate::project::ProjectObject;
 use crate::project::access::Source;
 
@@ -60,7 +61,7 @@ impl<K: ProjectObject> KeyWatches<K> {
         T: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Send + Sync + 'static,
         PartialObjectMeta<T>: DeserializeOwned,
     {
-        let objects: Api<PartialObjectMeta<T>> = Api::namespaced(client.clone(), namespace);
+        let objects: Api<Readable<PartialObjectMeta<T>>> = Api::namespaced(client.clone(), namespace);
         let by_name = watcher::Config::default().fields(&format!("metadata.name={name}"));
         let (queue, reference) = (self.queue.clone(), ObjectRef::from_obj(project));
         let changes = watcher(objects, by_name).default_backoff().touched_objects();

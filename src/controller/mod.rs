@@ -15,9 +15,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream::unfold;
+use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{self, ObjectRef, Store};
@@ -31,10 +31,12 @@ use crate::api::{ClusterMeshAgentProject, MeshAgentProject, OAuthClient};
 use crate::client::pending::PendingStore;
 use crate::config::Config;
 use crate::decide::id::ClusterId;
+use crate::decide::project::access;
 use crate::decide::project::reference::ProjectKey;
 use crate::http::Health;
 use crate::kubernetes::crd::CrdReader;
 use crate::kubernetes::events;
+use crate::kubernetes::readable::{UnreadableObjects, watch_readable};
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::project::{Checks, ProjectObject, Projects, Resolution, Slots};
@@ -72,7 +74,11 @@ pub struct Inputs {
 impl client::Shared {
     /// The project of an object; `None` before this process has looked at it.
     fn resolve_for(&self, object: &OAuthClient, deleting: bool) -> Option<Resolution> {
-        self.projects.resolve(object, deleting, self.declared.may_exist(&ProjectKey::of(object)))
+        let key = ProjectKey::of(object);
+        match self.declared.problem(&key) {
+            Some(problem) => Some(Resolution::failed(access::unreadable(&key, &problem))),
+            None => self.projects.resolve(object, deleting, self.declared.may_exist(&key)),
+        }
     }
 }
 
@@ -110,8 +116,9 @@ pub struct RunError(#[source] tokio::task::JoinError);
 pub async fn run(inputs: Inputs) -> Result<(), RunError> {
     let Inputs { requests, watches, cluster, namespace, config, metrics, leadership, health, shutdown } = inputs;
     let scopes = scopes(&config.watch_namespaces);
+    let unreadable = UnreadableObjects::default();
     let (namespaces, namespace_writer) = reflector::store();
-    let projects = Projects::new(namespaces);
+    let projects = Projects::new(namespaces.clone());
     let cluster_projects = ProjectScopes::<ClusterMeshAgentProject>::new([None]);
     let own_projects = ProjectScopes::<MeshAgentProject>::new(scopes.clone());
     let declared = Arc::new(DeclaredProjects {
@@ -119,8 +126,9 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         namespaced: own_projects.stores(),
         queues: (cluster_projects.wake.clone(), own_projects.wake.clone()),
         filled: AtomicBool::new(false),
+        unreadable: unreadable.clone(),
     });
-    let (clients, triggers) = client_scopes(&watches, scopes);
+    let (clients, triggers) = client_scopes(&watches, scopes, &unreadable);
     let (events, queue) = events::queue();
     let writer = JoinSet::from_iter([queue.write(requests.clone())]);
     let shared = Arc::new(client::Shared {
@@ -134,6 +142,7 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         crd: CrdReader::new(requests.clone()),
         memory: Memory::default(),
         slots: Slots::new(config.max_concurrent),
+        unreadable: unreadable.clone(),
         metrics: metrics.clone(),
     });
     let project_shared = Arc::new(project::Shared {
@@ -147,11 +156,14 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         checks: Checks::default(),
         triggers: triggers.clone(),
         resync_interval: config.resync_interval,
+        unreadable: unreadable.clone(),
         metrics,
         leadership,
     });
     let mut tasks = JoinSet::new();
-    tasks.spawn(until_shutdown(watch_namespaces(watches, namespace_writer, triggers.clone()), shutdown.clone()));
+    let namespaces = watch_readable(Api::all(watches), watcher::Config::default(), namespaces, unreadable);
+    let namespaces = follow_namespaces(namespaces.reflect(namespace_writer), triggers.clone());
+    tasks.spawn(until_shutdown(namespaces, shutdown.clone()));
     tasks.spawn(until_shutdown(
         take_stock(Arc::clone(&shared), triggers.clone(), Arc::clone(&declared)),
         shutdown.clone(),
@@ -182,7 +194,11 @@ fn scopes(namespaces: &[String]) -> Vec<Option<String>> {
 type Woken = UnboundedReceiver<ObjectRef<OAuthClient>>;
 
 /// The watches of OAuthClients and what wakes them, scope by scope.
-fn client_scopes(client: &Client, scopes: Vec<Option<String>>) -> (Vec<(Watches, Woken)>, Triggers) {
+fn client_scopes(
+    client: &Client,
+    scopes: Vec<Option<String>>,
+    unreadable: &UnreadableObjects,
+) -> (Vec<(Watches, Woken)>, Triggers) {
     let (mut clients, mut triggers) = (Vec::new(), Vec::new());
     for namespace in scopes {
         let (wake, woken) = unbounded_channel();
@@ -190,7 +206,7 @@ fn client_scopes(client: &Client, scopes: Vec<Option<String>>) -> (Vec<(Watches,
         triggers.push(Scope { objects: watches.objects(), wake });
         clients.push((watches, woken));
     }
-    (clients, Triggers::new(triggers))
+    (clients, Triggers::new(triggers, unreadable.clone()))
 }
 
 fn start_clients(
@@ -242,7 +258,7 @@ where
     filling
 }
 
-fn received<T: Send + 'static>(receiver: UnboundedReceiver<T>) -> impl futures::Stream<Item = T> + Send + 'static {
+fn received<T: Send + 'static>(receiver: UnboundedReceiver<T>) -> impl Stream<Item = T> + Send + 'static {
     unfold(receiver, async |mut receiver| receiver.recv().await.map(|item| (item, receiver)))
 }
 
@@ -253,17 +269,12 @@ async fn until_shutdown(work: impl Future<Output = ()>, mut shutdown: watch::Rec
     }
 }
 
-/// Keeps the labels of all namespaces, and wakes what is in one that changed.
-async fn watch_namespaces(
-    client: Client,
-    writer: reflector::store::Writer<PartialObjectMeta<Namespace>>,
+/// Wakes what is in a namespace that changed.
+async fn follow_namespaces(
+    namespaces: impl Stream<Item = watcher::Result<watcher::Event<PartialObjectMeta<Namespace>>>>,
     triggers: Triggers,
 ) {
-    let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(client);
-    watcher(namespaces, watcher::Config::default())
-        .default_backoff()
-        .modify(|namespace| namespace.managed_fields_mut().clear())
-        .reflect(writer)
+    namespaces
         .for_each(move |event| {
             match event {
                 Ok(watcher::Event::Apply(namespace)) => triggers.wake_namespace(&namespace.name_any()),

@@ -21,6 +21,7 @@ use crate::decide::id::ClusterId;
 use crate::decide::orphan::judge::Scope;
 use crate::decide::project::reference::ProjectKey;
 use crate::kubernetes::KubernetesError;
+use crate::kubernetes::readable::{UnreadableObjects, watch_readable};
 use crate::leader::Leadership;
 use crate::meshagent::AllowedHosts;
 use crate::metrics::Metrics;
@@ -42,6 +43,7 @@ pub(super) struct Shared {
     pub(super) checks: Checks,
     pub(super) triggers: Triggers,
     pub(super) resync_interval: Duration,
+    pub(super) unreadable: UnreadableObjects,
     pub(super) metrics: Metrics,
     pub(super) leadership: Leadership,
 }
@@ -49,7 +51,7 @@ pub(super) struct Shared {
 impl Shared {
     fn forget(&self, key: &ProjectKey) {
         self.checks.forget(key);
-        self.projects.gone(key, self.triggers.users().count(key) > 0);
+        self.projects.gone(key, self.triggers.users().may_use(key));
         self.metrics.forget_project(&key.to_string());
         self.triggers.wake_users(key);
     }
@@ -69,9 +71,8 @@ pub(super) async fn run<K>(
     K::DynamicType: Hash + Eq + Clone + Debug + Unpin,
 {
     let (gone, watches) = (Arc::clone(&shared), key_watches.clone());
-    let objects = watcher(K::api(shared.watches.clone(), namespace.as_deref()), watcher::Config::default())
-        .default_backoff()
-        .modify(|object: &mut K| object.managed_fields_mut().clear())
+    let api = K::watched(shared.watches.clone(), namespace.as_deref());
+    let objects = watch_readable(api, watcher::Config::default(), store.clone(), shared.unreadable.clone())
         .reflect(writer)
         .inspect(filled::tell(filled))
         .inspect(move |event| {

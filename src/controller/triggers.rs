@@ -5,6 +5,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::api::OAuthClient;
 use crate::decide::project::reference::ProjectKey;
+use crate::kubernetes::readable::UnreadableObjects;
 use crate::project::Users;
 
 /// One watched scope: all namespaces, or one.
@@ -23,8 +24,9 @@ pub(super) struct Triggers {
 
 impl Triggers {
     /// Of caches that are not filled yet.
-    pub(super) fn new(scopes: Vec<Scope>) -> Self {
-        Self { users: Users::new(scopes.iter().map(|scope| scope.objects.clone()).collect()), scopes }
+    pub(super) fn new(scopes: Vec<Scope>, unreadable: UnreadableObjects) -> Self {
+        let users = Users::new(scopes.iter().map(|scope| scope.objects.clone()).collect(), unreadable);
+        Self { users, scopes }
     }
 
     /// All caches are filled: from now on what they lack is not there.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-pub use crate::api::time::{stamp, whole_seconds};
+pub use crate::api::time::{ahead, not_ahead, stamp, whole_seconds};
 
 /// How long somebody may take to bring what is awaited, how often is tried what only a change by somebody ends, and how
 /// long nothing is POSTed again after a replacement.

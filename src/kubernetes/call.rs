@@ -1,7 +1,8 @@
 //! Calls of the Kubernetes API under a deadline, and what their failure means.
 
-use kube::Resource;
+use k8s_openapi::NamespaceResourceScope;
 use kube::core::Status;
+use kube::{Api, Client, Resource};
 
 use crate::api::Reason;
 use crate::decide::failure::Failure;
@@ -23,6 +24,18 @@ pub enum KubernetesError {
     /// No answer within the deadline.
     #[error("{operation}: no answer within {} s", DEADLINE.as_secs())]
     Deadline { operation: &'static str },
+}
+
+/// The objects of a kind in one namespace, or in all.
+#[must_use]
+pub fn scoped<K>(client: Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client, namespace),
+        None => Api::all(client),
+    }
 }
 
 /// Carries out one call of the Kubernetes API, with a deadline.

@@ -1,9 +1,11 @@
-//! The Kubernetes API: its clients, calls with a deadline, proved absence, Events, and the state of the CRD.
+//! The Kubernetes API: its clients, calls with a deadline, proved absence, watches that no single object stops, Events, and
+//! the state of the CRD.
 
 mod call;
 pub mod connect;
 pub mod crd;
 pub mod events;
 pub mod patch;
+pub mod readable;
 
-pub use call::{DEADLINE, KubernetesError, within};
+pub use call::{DEADLINE, KubernetesError, scoped, within};

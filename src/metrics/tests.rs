@@ -48,6 +48,20 @@ fn passes_are_counted_by_kind_and_outcome() {
     assert_eq!(samples[&format!(r#"{seconds}_count{{kind="MeshAgentProject"}}"#)], 1.0);
 }
 
+/// F3.
+#[test]
+fn what_cannot_be_decoded_is_named_while_it_cannot() {
+    let metrics = Metrics::new();
+    let named = || beginning_with("unreadable_object", &samples(&metrics));
+    let object = |name: String| ["OAuthClient".to_owned(), "shop".to_owned(), name];
+    metrics.set_unreadable([object("t".to_owned())].into_iter());
+    assert_eq!(named(), counted([(r#"unreadable_object{kind="OAuthClient",namespace="shop",name="t"}"#, 1.0)]));
+    metrics.set_unreadable((0..1000).map(|number| object(number.to_string())));
+    assert_eq!(named().len(), 100);
+    metrics.set_unreadable(std::iter::empty());
+    assert_eq!(named(), BTreeMap::new());
+}
+
 #[test]
 fn each_attempt_of_a_call_is_counted_by_route_and_status() {
     let metrics = Metrics::new();

@@ -11,6 +11,8 @@ use crate::decide::problem::InvalidSpec;
 use crate::decide::project::access::Allowed;
 use crate::decide::project::reference::{ProjectKey, ProjectKind};
 use crate::decide::project::spec::ProjectSettings;
+use crate::kubernetes::readable::Readable;
+use crate::kubernetes::scoped;
 
 /// Either kind of project.
 pub trait ProjectObject: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static {
@@ -26,6 +28,8 @@ pub trait ProjectObject: Resource<DynamicType = ()> + Clone + Debug + Deserializ
     fn present_status(&self) -> ProjectStatus;
     /// All objects of the kind, or those of a namespace.
     fn api(client: Client, namespace: Option<&str>) -> Api<Self>;
+    /// The same, for a watch.
+    fn watched(client: Client, namespace: Option<&str>) -> Api<Readable<Self>>;
 
     /// Its name in the cluster.
     fn key(&self) -> ProjectKey {
@@ -55,6 +59,10 @@ impl ProjectObject for ClusterMeshAgentProject {
     fn api(client: Client, _: Option<&str>) -> Api<Self> {
         Api::all(client)
     }
+
+    fn watched(client: Client, _: Option<&str>) -> Api<Readable<Self>> {
+        Api::all(client)
+    }
 }
 
 impl ProjectObject for MeshAgentProject {
@@ -77,9 +85,10 @@ impl ProjectObject for MeshAgentProject {
     }
 
     fn api(client: Client, namespace: Option<&str>) -> Api<Self> {
-        match namespace {
-            Some(namespace) => Api::namespaced(client, namespace),
-            None => Api::all(client),
-        }
+        scoped(client, namespace)
+    }
+
+    fn watched(client: Client, namespace: Option<&str>) -> Api<Readable<Self>> {
+        scoped(client, namespace)
     }
 }

@@ -40,6 +40,14 @@ pub struct Resolution {
     pub may_adopt: bool,
 }
 
+impl Resolution {
+    /// Of a project that this process knows no way to call.
+    #[must_use]
+    pub const fn failed(failure: Failure) -> Self {
+        Self { project: None, failure: Some(failure), may_adopt: false }
+    }
+}
+
 /// All projects.
 #[derive(Clone, Debug)]
 pub struct Projects {

@@ -10,19 +10,21 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use crate::api::OAuthClient;
 use crate::decide::marker::Owner;
 use crate::decide::project::reference::ProjectKey;
+use crate::kubernetes::readable::{UnreadableObject, UnreadableObjects};
 
-/// All OAuthClients that are cached.
+/// All OAuthClients that are cached. One that cannot be decoded may use any project, and keeps it from being deleted.
 #[derive(Clone, Debug, Default)]
 pub struct Users {
     stores: Vec<Store<OAuthClient>>,
+    unreadable: UnreadableObjects,
     filled: Arc<AtomicBool>,
 }
 
 impl Users {
     /// By these caches, which are not filled yet.
     #[must_use]
-    pub fn new(stores: Vec<Store<OAuthClient>>) -> Self {
-        Self { stores, filled: Arc::default() }
+    pub fn new(stores: Vec<Store<OAuthClient>>, unreadable: UnreadableObjects) -> Self {
+        Self { stores, unreadable, filled: Arc::default() }
     }
 
     /// All caches are filled: from now on what they lack is not there.
@@ -40,7 +42,16 @@ impl Users {
             |object: &Arc<OAuthClient>| format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
         let mut names: Vec<String> = self.of(key).map(|object| name(&object)).collect();
         names.sort();
+        let perhaps = |object: UnreadableObject| format!("{}/{} (it cannot be read)", object.namespace, object.name);
+        let unreadable = self.unreadable.of::<OAuthClient>().into_iter().filter(|object| !self.is_cached(object));
+        names.extend(unreadable.map(perhaps));
         Some(names)
+    }
+
+    /// Whether somebody uses a project, or may.
+    #[must_use]
+    pub fn may_use(&self, key: &ProjectKey) -> bool {
+        self.names(key).is_none_or(|names| !names.is_empty())
     }
 
     /// How many use a project.
@@ -64,6 +75,11 @@ impl Users {
     pub fn find(&self, Owner { namespace, name, .. }: &Owner) -> Option<Arc<OAuthClient>> {
         let reference = ObjectRef::<OAuthClient>::new(name).within(namespace);
         self.stores.iter().find_map(|store| store.get(&reference))
+    }
+
+    fn is_cached(&self, UnreadableObject { kind: _, namespace, name }: &UnreadableObject) -> bool {
+        let reference = ObjectRef::<OAuthClient>::new(name).within(namespace);
+        self.stores.iter().any(|store| store.get(&reference).is_some())
     }
 
     fn of<'a>(&'a self, key: &'a ProjectKey) -> impl Iterator<Item = Arc<OAuthClient>> + 'a {

@@ -1,7 +1,7 @@
 //! YAML that is copied, replaced and restored, and objects that cannot be deleted.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use harness::Namespace;
 use serde_json::{Value, json};
@@ -87,8 +87,10 @@ async fn until_posted(fixture: &Fixture, posts: usize) {
     .unwrap();
 }
 
+const POST_SECONDS: u64 = 2;
+
 fn slow_post(fixture: &Fixture) -> FaultRule {
-    let slow = Fault::Delay { duration: Duration::from_secs(2), stage: Stage::Before };
+    let slow = Fault::Delay { duration: Duration::from_secs(POST_SECONDS), stage: Stage::Before };
     FaultRule::on(Route::ClientsCreate, slow).in_project(fixture.project)
 }
 
@@ -102,11 +104,15 @@ async fn replaced_twenty_times_while_it_is_created_it_ends_with_one_client() {
     let manifest = fixture.client("web", &json!({}));
     fixture.apply(&manifest).await;
     until_posted(&fixture, 1).await;
+    let started = Instant::now();
     replace_twenty_times(&fixture, &manifest).await;
+    // A POST takes two seconds, and its client is of use unless the object was replaced meanwhile: one more for each two
+    // seconds of replacing, and the last.
+    let most = 2 + usize::try_from(started.elapsed().as_secs() / POST_SECONDS).unwrap();
     let object = until_at_rest(&fixture, "True/Ready").await;
     fixture.until_remote("one client", |ids| ids == [client_id(&object)]).await;
     let posts = fixture.count("POST").await;
-    assert!((2..=21).contains(&posts), "{posts} POSTs");
+    assert!((1..=most).contains(&posts), "{posts} POSTs, at most {most}");
     let secret = fixture.get("secret", "web-oauth").await;
     assert_eq!(datum(&secret, "CLIENT_ID"), client_id(&object));
     assert!(fixture.accepts(&secret).await, "the credential is not accepted");
@@ -134,8 +140,8 @@ async fn replaced_twenty_times_while_it_is_rotated_it_keeps_finalizer_and_creden
             ids.len() == wanted.len() && ids.iter().all(|id| wanted.contains(id))
         })
         .await;
-    let posts = fixture.count("POST").await;
-    assert!((2..=22).contains(&posts), "{posts} POSTs");
+    // One for the client, one for the rotation, and none for ten minutes then, however often the object was replaced (F28).
+    assert_eq!(fixture.count("POST").await, 2);
     assert!(fixture.accepts(&former).await, "the credential is not accepted any more");
     assert!(fixture.accepts(&fixture.get("secret", "web-oauth").await).await, "the credential is not accepted");
 }

@@ -34,22 +34,22 @@ pub fn accepted(world: &World) -> bool {
 }
 
 /// I3: one client, plus those retiring (the recorded one too, from the moment that another is published), plus those in
-/// the executor of a pass, plus POSTs of unknown outcome: those that the object still names, and those whose answer reached
-/// nobody. A Secret that was taken away or altered may have pending one.
+/// a process that are not published yet, plus POSTs of unknown outcome: those that the object still names, and those whose answer reached
+/// nobody. A Secret that was taken away or altered may have held one.
 pub fn bounded(world: &World) -> bool {
     let Some(declared) = &world.declared else { return true };
     let object = &declared.object;
     let is_ours = |uid| uid == &object.uid;
     let ours =
         world.remote.values().filter(|client| client.marker.as_ref().is_some_and(|it| is_ours(&it.owner.uid))).count();
-    let in_hand = world.operators.iter().filter(|operator| operator.has_credential()).count();
+    let unpublished = world.operators.iter().filter(|operator| operator.has_credential()).count();
     let recorded = &object.recorded;
     let leaving = world.secrets.iter().flatten().any(|secret| {
         secret.uid.as_ref().is_some_and(is_ours)
             && recorded.client_id.as_ref().is_some_and(|it| Some(it) != secret.client_id.as_ref())
     });
     let unknown = object.unknown.len() + usize::from(world.astray) + usize::from(world.tampered);
-    ours <= 1 + recorded.retiring.len() + usize::from(leaving) + in_hand + unknown
+    ours <= 1 + recorded.retiring.len() + usize::from(leaving) + unpublished + unknown
 }
 
 /// Three POSTs of unknown outcome, while nothing was ever recorded, are the most: then waste is removed first. One that

@@ -25,6 +25,11 @@ use events::Event;
 use scenarios::{DEEP, From, PLAIN, QUIET, RETAIN, Scenario, THREE, USUAL};
 use world::{Budget, FOREIGN, Fence, Rests, Spec, UserAction, World};
 
+const FORBIDDEN: &str = "nothing forbidden is done (I4, tokens)";
+const LIVES: &str = "what is recorded is published and lives (I1, I7)";
+const BOUNDED: &str = "clients are bounded (I3)";
+const RESTS: &str = "it can always come to rest rightly (I2, I6)";
+
 /// A scenario as it is checked.
 struct Checked {
     scenario: Scenario,
@@ -61,13 +66,11 @@ impl Model for Checked {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("nothing forbidden is done (I4, tokens)", |_, world: &World| world.violation.is_none()),
-            Property::always("what is recorded is published and lives (I1, I7)", |_, world| checks::accepted(world)),
-            Property::always("clients are bounded (I3)", |_, world| checks::bounded(world)),
+            Property::always(FORBIDDEN, |_, world: &World| world.violation.is_none()),
+            Property::always(LIVES, |_, world| checks::accepted(world)),
+            Property::always(BOUNDED, |_, world| checks::bounded(world)),
             Property::always("waste is bounded (I3)", |_, world| checks::wastes_little(world)),
-            Property::always("it can always come to rest rightly (I2, I6)", |checked: &Self, world| {
-                checked.rests.from(world)
-            }),
+            Property::always(RESTS, |checked: &Self, world| checked.rests.from(world)),
         ]
     }
 }
@@ -140,9 +143,12 @@ fn explore_all(scenarios: &[Scenario], least: usize) {
     assert!(total >= least, "the model covers too little: {total} states");
 }
 
-/// While the model is worked on: only the scenarios whose name holds the text in `MODEL_ONLY`.
+/// While the model is worked on: only the scenarios whose name holds the text in `MODEL_ONLY`. A text that no scenario
+/// holds is a mistake.
 fn chosen(scenarios: &[Scenario]) -> Vec<Scenario> {
     let only = std::env::var("MODEL_ONLY").unwrap_or_default();
+    let all = || USUAL.iter().chain(DEEP).copied().chain(scenarios::acts_during_phases());
+    assert!(all().any(|scenario| scenario.name.contains(&only)), "MODEL_ONLY={only} names no scenario");
     scenarios.iter().filter(|scenario| scenario.name.contains(&only)).copied().collect()
 }
 
@@ -163,37 +169,41 @@ fn deeper_bounds_keep_the_invariants() {
     explore_all(&chosen(DEEP), 0);
 }
 
-/// Without the fence some scenario must break an invariant: this is how the model is known to look.
-fn assert_falls_without(fence: Fence, from: From, spec: Spec, budget: Budget) {
+/// Without the fence some scenario must break one of these laws: this is how the model is known to look. Of several that
+/// may fall the first that is met is told, which differs from run to run.
+fn assert_falls_without(fence: Fence, laws: &[&str], from: From, spec: Spec, budget: Budget) {
     let fallen = explore(Scenario { name: "without a fence", from, spec, budget }, Some(fence)).err();
-    println!("without {fence:?}: {:?}", fallen.as_deref().and_then(|story| story.lines().next()));
-    assert!(fallen.is_some(), "no property falls without {fence:?}");
+    let first = fallen.as_deref().and_then(|story| story.lines().next()).unwrap_or("no law falls");
+    say(&format!("without {fence:?}: {first}"));
+    let named = laws.iter().any(|law| first == format!("{law} falls:"));
+    assert!(named, "without {fence:?} one of {laws:?} was to fall: {}", fallen.as_deref().unwrap_or("none did"));
 }
 
 #[test]
 fn without_the_resource_version_on_the_record_a_property_falls() {
-    assert_falls_without(Fence::RecordVersion, From::New, PLAIN, QUIET);
+    assert_falls_without(Fence::RecordVersion, &[RESTS, LIVES], From::New, PLAIN, QUIET);
 }
 
 #[test]
 fn without_the_resource_version_on_the_intent_a_property_falls() {
-    assert_falls_without(Fence::IntentVersion, From::New, PLAIN, QUIET);
+    assert_falls_without(Fence::IntentVersion, &[BOUNDED, RESTS], From::New, PLAIN, QUIET);
 }
 
 #[test]
 fn with_the_listing_after_the_read_a_property_falls() {
     let budget = Budget { sweeps: 1, ..QUIET }.with(UserAction::AskForRotation, 1);
-    assert_falls_without(Fence::ListBeforeRead, From::AtRest, PLAIN, budget);
+    assert_falls_without(Fence::ListBeforeRead, &[RESTS, FORBIDDEN, LIVES], From::AtRest, PLAIN, budget);
 }
 
 #[test]
 fn with_a_secret_that_is_applied_and_not_created_a_property_falls() {
-    assert_falls_without(Fence::CreateNotApply, From::New, PLAIN, QUIET);
+    assert_falls_without(Fence::CreateNotApply, &[RESTS, LIVES], From::New, PLAIN, QUIET);
 }
 
 #[test]
 fn with_the_old_token_put_back_after_a_withdrawal_a_property_falls() {
-    assert_falls_without(Fence::FreshToken, From::AtRest, PLAIN, QUIET.with(UserAction::AskForRotation, 2));
+    let budget = QUIET.with(UserAction::AskForRotation, 2);
+    assert_falls_without(Fence::FreshToken, &[RESTS, LIVES, FORBIDDEN], From::AtRest, PLAIN, budget);
 }
 
 #[test]
@@ -201,27 +211,58 @@ fn without_the_sweeps_look_at_what_secrets_say_was_left_a_property_falls() {
     let budget = Budget { lost_answers: 1, sweeps: 1, ..QUIET }
         .with(UserAction::DeleteDefinition, 1)
         .with(UserAction::Create, 1);
-    assert_falls_without(Fence::RetainedSecret, From::AtRest, PLAIN, budget);
+    assert_falls_without(Fence::RetainedSecret, &[RESTS, FORBIDDEN], From::AtRest, PLAIN, budget);
 }
 
 #[test]
 fn with_a_client_taken_back_without_its_markers_consent_a_property_falls() {
-    assert_falls_without(Fence::Consent, From::Forged, PLAIN, QUIET);
+    assert_falls_without(Fence::Consent, &[RESTS, FORBIDDEN], From::Forged, PLAIN, QUIET);
 }
 
 #[test]
 fn with_a_client_used_that_only_the_secret_vouches_for_a_property_falls() {
-    assert_falls_without(Fence::SecretVouches, From::AtRest, PLAIN, QUIET.with(UserAction::AlterBoth, 1));
+    let budget = QUIET.with(UserAction::AlterBoth, 1);
+    assert_falls_without(Fence::SecretVouches, &[RESTS, FORBIDDEN], From::AtRest, PLAIN, budget);
 }
 
 #[test]
 fn with_the_finalizer_gone_before_the_secrets_owner_a_property_falls() {
-    assert_falls_without(Fence::OwnerOffFirst, From::AtRest, PLAIN, QUIET.with(UserAction::DeleteDefinition, 1));
+    let budget = QUIET.with(UserAction::DeleteDefinition, 1);
+    assert_falls_without(Fence::OwnerOffFirst, &[RESTS], From::AtRest, PLAIN, budget);
 }
 
 #[test]
 fn without_asking_for_the_definition_before_a_deletion_a_property_falls() {
-    assert_falls_without(Fence::CheckCrd, From::AtRest, PLAIN, QUIET.with(UserAction::DeleteDefinition, 1));
+    let budget = QUIET.with(UserAction::DeleteDefinition, 1);
+    assert_falls_without(Fence::CheckCrd, &[RESTS, FORBIDDEN], From::AtRest, PLAIN, budget);
+}
+
+#[test]
+fn with_an_object_that_owns_a_secret_which_is_to_stay_a_property_falls() {
+    assert_falls_without(Fence::OwnsSecret, &[RESTS], From::AtRest, RETAIN, QUIET.with(UserAction::Delete, 1));
+}
+
+#[test]
+fn without_the_policy_of_what_is_deleted_a_property_falls() {
+    let budget = QUIET.with(UserAction::Delete, 1);
+    assert_falls_without(Fence::Deletion, &[RESTS, FORBIDDEN], From::AtRest, RETAIN, budget);
+}
+
+#[test]
+fn without_the_secret_under_its_former_name_a_property_falls() {
+    let budget = QUIET.with(UserAction::RenameSecret, 1);
+    assert_falls_without(Fence::Locate, &[RESTS], From::AtRest, PLAIN, budget);
+}
+
+#[test]
+fn with_an_altered_credential_unnoticed_a_property_falls() {
+    assert_falls_without(Fence::View, &[RESTS], From::AtRest, PLAIN, QUIET.with(UserAction::AlterSecret, 1));
+}
+
+#[test]
+fn with_every_client_that_the_sweep_judges_an_orphan_a_property_falls() {
+    let budget = Budget { sweeps: 1, ..QUIET };
+    assert_falls_without(Fence::Judge, &[RESTS, FORBIDDEN, LIVES], From::New, PLAIN, budget);
 }
 
 /// The limit of what is promised: two operators that take back at once may each give the Secret a token that is not the

@@ -69,6 +69,8 @@ pub enum Fence {
     Locate,
     /// An altered credential is noticed.
     View,
+    /// The sweep judges by what the API server says; without the fence whatever it judges is an orphan.
+    Judge,
 }
 
 /// How much of everything may happen.

@@ -37,6 +37,16 @@ fn the_transition_time_moves_only_when_the_status_does() {
     assert_eq!(other, [written("Ready", "True", "Ready", "", 3, 300)]);
 }
 
+/// F10.
+#[test]
+fn a_transition_that_a_wrong_clock_wrote_ahead_of_ours_is_now_once() {
+    let before = [written("Ready", "False", "Creating", "wait", 1, 9_999)];
+    let again = [ready(ConditionStatus::False, Reason::Creating, "wait")];
+    let merged = merge(&before, &again, 1, at(200));
+    assert_eq!(merged, [written("Ready", "False", "Creating", "wait", 1, 200)]);
+    assert_eq!(merge(&merged, &again, 1, at(300)), merged);
+}
+
 #[test]
 fn merging_what_is_there_changes_nothing() {
     let findings = [ready(ConditionStatus::Unknown, Reason::Suspended, "suspended")];

@@ -11,10 +11,8 @@ use super::observed::{Object, Recorded, Replaced, Retiring};
 use crate::api::names;
 use crate::api::oauth_client::{OAuthClient, OAuthClientStatus};
 use crate::decide::id::{ClientId, CredentialDigest, DriftDigest, Token, Uid, Version};
-use crate::decide::time::PATIENCE;
+use crate::decide::time::{PATIENCE, ahead};
 
-/// How far the clocks of two replicas may be apart.
-const CLOCK_SKEW: Duration = Duration::from_secs(60);
 /// The finalizer of the API server's own for `--cascade=orphan`.
 const ORPHANING: &str = "orphan";
 
@@ -157,9 +155,8 @@ fn stated(text: &Option<String>) -> Option<&str> {
 /// A time a little ahead of our clock is another replica's, taken as just now. One further ahead was written by a clock
 /// that was wrong: it says nothing, or the next replacement would wait until then.
 fn replaced(at: &Time, overlap: Duration, now: Timestamp) -> Replaced {
-    let ahead = Duration::try_from(at.0.duration_since(now)).unwrap_or_default();
     let ago = Duration::try_from(now.duration_since(at.0)).unwrap_or_default();
-    if ahead > CLOCK_SKEW {
+    if ahead(at.0, now).is_some() {
         Replaced::LongAgo
     } else if ago < PATIENCE {
         Replaced::JustNow

@@ -42,7 +42,7 @@ pub struct ReportInput<'a> {
 /// The whole status that the object shall have. It equals the present one if there is nothing new to say.
 #[must_use]
 pub fn report(input: &ReportInput<'_>) -> OAuthClientStatus {
-    let present = input.object.status.clone().unwrap_or_default();
+    let present = status::by_our_clock(input.object.status.clone().unwrap_or_default(), input.now);
     let generation = generation(input.object);
     let conditions = present.conditions.clone().unwrap_or_default();
     let retiring = status::retiring(input, present.retiring.as_deref().unwrap_or_default());

@@ -9,6 +9,7 @@ use crate::decide::client::observed::{Object, Secret};
 use crate::decide::id::{ClientId, ClusterId};
 use crate::decide::marker::{Marker, Origin, Owner, Policy};
 use crate::decide::project::spec::{OrphanPolicy, Orphans};
+use crate::decide::time::not_ahead;
 
 /// What this operator may judge.
 #[derive(Clone, Copy, Debug)]
@@ -104,10 +105,11 @@ pub struct Age {
 }
 
 impl Age {
-    /// Of a client that was first found to be an orphan at `known`, if it was found before.
+    /// Of a client that was first found to be an orphan at `known`, if it was found before. A time that a wrong clock
+    /// wrote ahead of ours counts as now.
     #[must_use]
     pub fn of(known: Option<Timestamp>, rule: Orphans, now: Timestamp) -> Self {
-        let since = known.unwrap_or(now);
+        let since = known.map_or(now, |known| not_ahead(known, now));
         let age = Duration::try_from(now.duration_since(since)).unwrap_or_default();
         let left = match rule.policy {
             OrphanPolicy::Delete => Some(rule.min_age.saturating_sub(age)),

@@ -131,6 +131,13 @@ pub fn not_found(key: &ProjectKey) -> Failure {
     Failure::wait(Reason::ProjectNotFound, message)
 }
 
+/// There is such a project, and it cannot be decoded.
+#[must_use]
+pub fn unreadable(key: &ProjectKey, problem: &str) -> Failure {
+    let message = format!("{key} cannot be read: {problem}; correct or remove that field");
+    Failure::wait(Reason::ProjectNotReady, message)
+}
+
 fn not_allowed(key: &ProjectKey, namespace: &str) -> Failure {
     Failure::wait(
         Reason::NamespaceNotAllowed,

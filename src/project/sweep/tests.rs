@@ -15,6 +15,7 @@ use crate::decide::id::{ClusterId, Token, Uid};
 use crate::decide::marker::Origin;
 use crate::decide::project::spec::OrphanPolicy;
 use crate::decide::settings::Settings;
+use crate::kubernetes::readable::UnreadableObjects;
 use crate::meshagent::{Connection, MeshAgent, Timeouts};
 use crate::secret::ApiKey;
 
@@ -222,7 +223,7 @@ async fn sweep_with(world: &World, listing: &Listing, known: &[Orphan], cached: 
         writer.apply_watcher_event(&watcher::Event::Apply(serde_json::from_value(cached).unwrap()));
     }
     let (requests, cluster, namespaces) = (kubernetes(address), ClusterId::new("c"), ["shop".to_owned()]);
-    let users = Users::new(vec![objects]);
+    let users = Users::new(vec![objects], UnreadableObjects::default());
     let scope = Scope { cluster: &cluster, namespaces: &namespaces };
     let sweep = Sweep { requests: &requests, users: &users, scope, now: at(NOW) };
     let swept = sweep.sweep(&project, listing, known, rule).await;

@@ -74,6 +74,9 @@ impl World {
         if !is_to_be_judged(scope, client_id, marker, cached) {
             return None;
         }
+        if !self.intact(Fence::Judge) {
+            return Some(Judgement::Orphan(Grace::AtOnce));
+        }
         let Some(Declared { object, spec, deletion }) = declared.filter(|it| it.object.uid == marker.owner.uid) else {
             let owner = match self.crd {
                 CrdState::Away => OwnerState::Undefined,

@@ -48,16 +48,8 @@ pub(super) fn conclude(observed: &Observed, conclusion: Conclusion, published: O
     // A former client that went after the record is struck off by another one, and not deleted a second time.
     let struck = recorded.retiring.iter().any(|retiring| removed(observed, &retiring.client_id));
     if observed.recorded && !struck {
-        return match conclusion {
-            Conclusion::Converged => clean(observed),
-            // The client is in use and recorded, whatever value MeshAgent keeps, and whatever is to take its place.
-            Conclusion::Blocked(failure)
-                if published.is_some() && matches!(failure.reason, Reason::DriftPersists | Reason::Rotating) =>
-            {
-                clean(observed)
-            }
-            Conclusion::Blocked(_) => Step::Rest,
-        };
+        let in_use = conclusion == Conclusion::Converged || published.is_some() && conclusion.leaves_as_declared();
+        return if in_use { clean(observed) } else { Step::Rest };
     }
     let mut retiring: Vec<ClientId> = recorded.retiring.iter().map(|retiring| retiring.client_id.clone()).collect();
     if let Some(published) = &published {

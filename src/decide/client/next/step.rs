@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::api::Reason;
 use crate::decide::client::change::Change;
 use crate::decide::client::observed::RemoteClient;
 use crate::decide::failure::Failure;
@@ -239,4 +240,16 @@ pub enum Conclusion {
     Converged,
     /// It could not go on.
     Blocked(Failure),
+}
+
+impl Conclusion {
+    /// Whether a pass that made sure of client and Secret, and ends so, found them in use as declared: no more is left
+    /// than a value that MeshAgent keeps otherwise, or a rotation that waits.
+    #[must_use]
+    pub fn leaves_as_declared(&self) -> bool {
+        match self {
+            Self::Converged => true,
+            Self::Blocked(failure) => matches!(failure.reason, Reason::DriftPersists | Reason::Rotating),
+        }
+    }
 }

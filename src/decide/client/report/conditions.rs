@@ -161,10 +161,15 @@ fn not_deleted_yet(object: &OAuthClient, failure: &Failure) -> String {
 /// Whether the client works as declared for all that is known. Ready turns False on proof only, and then True again
 /// only by a pass that succeeds: a pass that cannot ask proves nothing.
 fn in_order(input: &ReportInput<'_>, present: &OAuthClientStatus, kind: Kind) -> bool {
-    // A pass that finds persisting drift has just compared client and Secret.
-    let as_applied =
-        kind == Kind::Drift || input.client_matches && input.secret_matches && !is_false(present, ConditionType::Ready);
+    let as_applied = kind == Kind::Drift
+        || has_compared(input)
+        || input.client_matches && input.secret_matches && !is_false(present, ConditionType::Ready);
     was_applied(input, present) && as_applied
+}
+
+/// Whether this very pass made sure of client and Secret, whatever failed before and whatever waits.
+fn has_compared(input: &ReportInput<'_>) -> bool {
+    input.record.published.is_some() && input.record.conclusion.leaves_as_declared()
 }
 
 /// Whether the present generation was applied once. (Deletion counts as a generation of its own.)
@@ -174,10 +179,11 @@ fn was_applied(input: &ReportInput<'_>, present: &OAuthClientStatus) -> bool {
 
 /// Whether the Secret is the part that is wrong. What is wrong with the client alone leaves the credential usable.
 fn secret_is_lost(input: &ReportInput<'_>, present: &OAuthClientStatus, reason: Reason) -> bool {
+    let stood_lost = is_false(present, ConditionType::SecretReady) && !has_compared(input);
     !input.secret_matches
         || present.client_id.is_none()
         || matches!(reason, Reason::SecretConflict | Reason::CredentialLost)
-        || is_false(present, ConditionType::SecretReady)
+        || stood_lost
 }
 
 /// Which of kstatus's two conditions is present, if any.

@@ -6,7 +6,7 @@ use crate::api::oauth_client::{OAuthClient, OAuthClientStatus, Retiring};
 use crate::decide::client::desired::lifecycle::{DEFAULT_OVERLAP, overlap};
 use crate::decide::client::next::{Conclusion, Published};
 use crate::decide::client::object;
-use crate::decide::time::{later, stamp};
+use crate::decide::time::{ahead, later, stamp};
 
 use jiff::Timestamp;
 
@@ -15,6 +15,25 @@ use jiff::Timestamp;
 pub(super) fn rotation_still_asked(object: &OAuthClient, present: &OAuthClientStatus) -> Option<String> {
     let handled = present.last_handled_rotate_at.clone();
     handled.or_else(|| Some(object::rotation_request(object).to_owned()))
+}
+
+/// The present status with its times by our clock: what a replica wrote whose clock was further ahead than two may be
+/// apart is as if it were written now, or nobody would replace the client, or delete the former one, until then.
+pub(super) fn by_our_clock(present: OAuthClientStatus, now: Timestamp) -> OAuthClientStatus {
+    let Some(replaced_at) = present.last_replaced_at.as_ref().map(|at| at.0) else {
+        return present;
+    };
+    let Some(ahead) = ahead(replaced_at, now) else {
+        return present;
+    };
+    let earlier = |former: Retiring| {
+        let end = former.delete_after.0;
+        let by_that_clock = end >= replaced_at;
+        let delete_after = if by_that_clock { stamp(end.checked_sub(ahead).unwrap_or(end)) } else { stamp(end) };
+        Retiring { delete_after, ..former }
+    };
+    let retiring = present.retiring.map(|retiring| retiring.into_iter().map(earlier).collect());
+    OAuthClientStatus { last_replaced_at: Some(stamp(now)), retiring, ..present }
 }
 
 /// The present status with what a pass made sure of.

@@ -249,6 +249,40 @@ fn a_rotation_that_waits_is_not_taken_for_handled_and_the_client_stays_in_use() 
     assert_eq!(said, wanted);
 }
 
+/// F10.
+#[test]
+fn what_a_clock_wrote_that_was_a_year_ahead_is_put_back_once_by_as_much() {
+    let year = 365 * 24 * 60 * MINUTE;
+    let retiring = |client_id: &str, second| Retiring { client_id: client_id.into(), delete_after: Time(at(second)) };
+    let mut object = converged();
+    let status = object.status.as_mut().unwrap();
+    status.last_replaced_at = Some(Time(at(NOW + year)));
+    status.retiring = Some(vec![retiring("c-0", NOW + 50), retiring("c-9", NOW + year + 3600)]);
+    let mut pass = Pass::failed(object, Reason::Rotating, Disposition::Wait);
+    pass.record.retiring = vec![ClientId::new("c-0"), ClientId::new("c-9")];
+    let status = pass.report();
+    assert_eq!(status.last_replaced_at, Some(Time(at(NOW))));
+    assert_eq!(status.retiring.as_deref(), Some(&[retiring("c-0", NOW + 50), retiring("c-9", NOW + 3600)][..]));
+    pass.object.status = Some(status.clone());
+    assert_eq!(pass.report(), status);
+}
+
+/// F29.
+#[test]
+fn a_pass_that_has_just_compared_everything_is_ready_whatever_failed_before_and_whatever_waits() {
+    let mut failed = Pass::blocked(edited(), Reason::APIUnavailable);
+    (failed.client_matches, failed.secret_matches) = (false, false);
+    let status = failed.report();
+    assert!(!is_true(&status, ConditionType::Ready) && !is_true(&status, ConditionType::SecretReady));
+    let mut pass = Pass::failed(edited(), Reason::Rotating, Disposition::Wait);
+    pass.object.status = Some(status);
+    pass.record.published = Some(published("c-1", "5", None));
+    let status = pass.report();
+    for type_ in [ConditionType::Ready, ConditionType::SecretReady, ConditionType::Reconciling] {
+        assert!(is_true(&status, type_), "{type_:?}: {:?}", status.conditions);
+    }
+}
+
 #[test]
 fn every_reason_stands_in_one_row() {
     let mut rows = [&WORKING[..], &AWAITED, &UNREACHABLE, &STUCK].concat();

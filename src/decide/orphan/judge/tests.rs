@@ -134,3 +134,12 @@ fn only_orphans_are_deleted_and_what_nobody_tells_of_stays_listed() {
     assert_eq!(treat(Judgement::Unknown, &ripe), Treatment::List(None));
     assert_eq!(treat(Judgement::Unknown, &age(false, Some(Duration::ZERO))), Treatment::Leave);
 }
+
+/// F10.
+#[test]
+fn an_orphan_that_a_wrong_clock_found_in_the_future_is_of_age_after_its_min_age_from_now() {
+    let now = Timestamp::from_second(1_000_000).unwrap();
+    let rule = Orphans { policy: OrphanPolicy::Delete, min_age: HOUR };
+    let age = Age::of(Some(Timestamp::MAX), rule, now);
+    assert_eq!((age.since, age.left), (now, Some(HOUR)));
+}
