@@ -273,7 +273,7 @@ async fn a_server_of_an_unknown_ca_never_sees_the_key_until_the_ca_bundle_names_
         |kind: &str| json!({ "caBundleRef": { "kind": kind, "name": format!("{}-ca", fixture.project_name) } });
     fixture.apply(&project(json!({}))).await;
     let said = message(&until_project(&fixture, "False/APIUnavailable").await, "Ready");
-    assert!(said.contains("caBundleRef") && said.contains("UnknownIssuer"), "{said}");
+    assert!(said.contains("caBundleRef") && said.contains("an authority that is not trusted here"), "{said}");
     fixture.apply(&project(reference("ConfigMap"))).await;
     let said = message(&until_project(&fixture, "False/CredentialsNotFound").await, "Ready");
     assert!(said.contains("kubectl create configmap") && said.contains(SYSTEM) && said.contains("ca.crt"), "{said}");
@@ -315,7 +315,7 @@ async fn a_project_of_a_namespace_that_names_a_server_which_is_not_allowed_is_re
         })
     };
     let user_info = host.replace("http://", "http://user@");
-    assert!(fixture.refused(&project(&user_info)).await.contains("without user name"));
+    assert!(fixture.refused(&project(&user_info)).await.contains("user name or password"));
     // There is no key, which is not even noticed.
     fixture.apply(&project(&host)).await;
     let object =

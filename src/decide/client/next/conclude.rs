@@ -41,7 +41,8 @@ pub(super) fn conclude(observed: &Observed, conclusion: Conclusion, published: O
     }
     let object = &observed.object;
     let writable = observed.failure.as_ref().is_none_or(|failure| failure.at != FailedAt::Kubernetes);
-    if object.recorded.client_id.is_some() && !object.finalizer && writable {
+    let has_client = object.recorded.client_id.is_some() || published.is_some();
+    if has_client && !object.finalizer && writable {
         return Step::AddFinalizer { version: object.version.clone() };
     }
     let recorded = &object.recorded;

@@ -246,12 +246,15 @@ proptest! {
         desired in any_desired(),
         luck in prop::collection::vec(0_u8..6, 80),
     ) {
-        let marked = |(id, known): (&ClientId, &Remote)| known.client().filter(|it| it.marker.is_some()).map(|_| id.clone());
-        let marked: BTreeSet<ClientId> = seen.remote.iter().filter_map(marked).collect();
+        let has_marker = |(id, known): (&ClientId, &Remote)| {
+            known.client().filter(|client| client.marker.is_some()).map(|_| id.clone())
+        };
+        let mut marked = BTreeSet::new();
         let suspended = matches!(&desired, Desired::Present(wanted) if wanted.suspended);
         let mut posted = BTreeSet::new();
         let mut ended = false;
         for luck in luck {
+            marked.extend(seen.remote.iter().filter_map(has_marker));
             let step = next(&desired, &seen);
             if step == Step::Rest {
                 ended = true;
