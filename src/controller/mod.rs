@@ -8,6 +8,7 @@ mod filled;
 mod key_watch;
 mod memory;
 mod project;
+mod task;
 mod triggers;
 
 use std::collections::HashMap;
