@@ -19,6 +19,7 @@ use tokio::sync::{oneshot, watch};
 use super::circumstances::Circumstances;
 use super::filled::Filled;
 use super::memory::{LOOK_INTERVAL, Memory, Suppressed, Suppression};
+use super::watch_backoff::{NoPause, WatchBackoff};
 use super::{task, tell_of_failed_watch};
 use crate::api::names::{GROUP, OAUTH_CLIENT_LABEL};
 use crate::api::{ConditionType, OAuthClient, condition};
@@ -101,7 +102,7 @@ impl Watches {
         let declared = Arc::clone(&shared.declared);
         // Our own bookkeeping of who wrote which field is of no use here and is most of an object's size.
         let objects = watcher(scoped(self.watches.clone(), namespace), watcher::Config::default())
-            .default_backoff()
+            .backoff(WatchBackoff::default())
             .modify(|object: &mut OAuthClient| object.managed_fields_mut().clear())
             .reflect(self.object_writer)
             .inspect(cache.tell(filled))
@@ -113,7 +114,7 @@ impl Watches {
             .touched_objects();
         let labelled = watcher::Config::default().labels(OAUTH_CLIENT_LABEL);
         let secrets = watcher(scoped::<PartialObjectMeta<Secret>>(self.watches.clone(), namespace), labelled)
-            .default_backoff()
+            .backoff(WatchBackoff::default())
             .modify(|secret| secret.managed_fields_mut().clear())
             .reflect(self.secret_writer)
             .touched_objects();
@@ -123,6 +124,7 @@ impl Watches {
         let controller = Controller::for_stream(objects, self.objects)
             .watches_stream(secrets, |secret: PartialObjectMeta<Secret>| owners(&secret))
             .reconcile_on(requested)
+            .trigger_backoff(NoPause)
             .graceful_shutdown_on(super::until_shutdown(pending(), shutdown.clone()))
             .run(wake, after_panic, context)
             .for_each(async |ended| match ended {

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
+use super::watch_backoff::WatchBackoff;
 use crate::decide::project::reference::ProjectKey;
 use crate::decide::project::spec::BundleKind;
 use crate::project::ProjectObject;
@@ -63,7 +64,7 @@ impl<K: ProjectObject> KeyWatches<K> {
         let objects: Api<PartialObjectMeta<T>> = Api::namespaced(client.clone(), namespace);
         let by_name = watcher::Config::default().fields(&format!("metadata.name={name}"));
         let (queue, reference) = (self.queue.clone(), ObjectRef::from_obj(project));
-        let changes = watcher(objects, by_name).default_backoff().touched_objects();
+        let changes = watcher(objects, by_name).backoff(WatchBackoff::default()).touched_objects();
         Watch(tokio::spawn(changes.for_each(move |change| {
             if change.is_ok() {
                 // The receiver ends with the controller, at shutdown.

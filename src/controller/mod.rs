@@ -10,6 +10,7 @@ mod memory;
 mod project;
 mod task;
 mod triggers;
+mod watch_backoff;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -44,6 +45,7 @@ use declared::DeclaredProjects;
 use key_watch::KeyWatches;
 use memory::Memory;
 use triggers::{Scope, Triggers};
+use watch_backoff::WatchBackoff;
 
 /// How often objects are counted.
 const STOCK_INTERVAL: Duration = Duration::from_secs(10);
@@ -262,7 +264,7 @@ async fn watch_namespaces(
 ) {
     let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(client);
     watcher(namespaces, watcher::Config::default())
-        .default_backoff()
+        .backoff(WatchBackoff::default())
         .modify(|namespace| namespace.managed_fields_mut().clear())
         .reflect(writer)
         .for_each(move |event| {

@@ -17,6 +17,7 @@ use tokio::sync::{oneshot, watch};
 use super::filled::Filled;
 use super::key_watch::KeyWatches;
 use super::triggers::Triggers;
+use super::watch_backoff::{NoPause, WatchBackoff};
 use super::{task, tell_of_failed_watch};
 use crate::decide::id::ClusterId;
 use crate::decide::orphan::judge::Scope;
@@ -71,7 +72,7 @@ pub(super) async fn run<K>(
 {
     let (gone, watches, cache) = (Arc::clone(&shared), key_watches.clone(), Filled::default());
     let objects = watcher(K::api(shared.watches.clone(), namespace.as_deref()), watcher::Config::default())
-        .default_backoff()
+        .backoff(WatchBackoff::default())
         .modify(|object: &mut K| object.managed_fields_mut().clear())
         .reflect(writer)
         .inspect(cache.tell(filled))
@@ -85,6 +86,7 @@ pub(super) async fn run<K>(
     let context = Arc::new(Context { shared, key_watches });
     let controller = Controller::for_stream(objects, store)
         .reconcile_on(requested)
+        .trigger_backoff(NoPause)
         .graceful_shutdown_on(super::until_shutdown(pending(), shutdown.clone()))
         .run(spawn_pass, after_panic, context)
         .for_each(async |ended| ended.err().iter().for_each(|error| tell_of_failed_watch(K::KIND.as_str(), error)));
