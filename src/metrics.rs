@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -108,6 +109,7 @@ pub struct Metrics {
     credentials_held: Gauge,
     last_resync: Family<Project, Gauge>,
     leader: Gauge,
+    clock_skew: Gauge<f64, AtomicU64>,
 }
 
 impl Metrics {
@@ -126,6 +128,7 @@ impl Metrics {
             credentials_held: Gauge::default(),
             last_resync: Family::default(),
             leader: Gauge::default(),
+            clock_skew: Gauge::default(),
         };
         metrics.registry = Arc::new(metrics.registered());
         metrics
@@ -164,6 +167,12 @@ impl Metrics {
             self.credentials_held.clone(),
         );
         registry.register("leader", "1 in the replica that leads, 0 in one that waits", self.leader.clone());
+        registry.register_with_unit(
+            "clock_skew",
+            "How far the clock of this replica's machine is ahead of the API server's; below zero: behind",
+            Unit::Seconds,
+            self.clock_skew.clone(),
+        );
         registry.register_with_unit(
             "last_successful_resync_timestamp",
             "When a project was last compared whole with what is declared",
@@ -232,6 +241,11 @@ impl Metrics {
     /// Whether this replica leads.
     pub fn leads(&self, leads: bool) {
         self.leader.set(i64::from(leads));
+    }
+
+    /// How far this machine's clock is ahead of the API server's.
+    pub fn clock_skew(&self, skew: SignedDuration) {
+        self.clock_skew.set(skew.as_secs_f64());
     }
 
     /// All metrics as OpenMetrics text.

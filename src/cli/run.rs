@@ -14,6 +14,7 @@ use crate::config::{Config, Flags};
 use crate::controller;
 use crate::decide::id::ClusterId;
 use crate::http::{self, Health};
+use crate::kubernetes::clock::Clock;
 use crate::kubernetes::connect;
 use crate::leader::{Candidacy, Candidate, Election, Leadership};
 use crate::metrics::Metrics;
@@ -41,10 +42,15 @@ async fn operate(config: Config) -> Result<(), Error> {
     let listener = listen(&config).await?;
     let found = connect::cluster(config.kubeconfig.as_deref(), &Environment::of_process()).await?;
     let leadership = if config.leader_elect { Leadership::none() } else { Leadership::always() };
-    let (requests, watches) = (connect::requests(&found, &leadership)?, connect::watches(&found)?);
-    let leases = connect::leases(&found)?;
+    let metrics = Metrics::new();
+    let clock = Clock::new({
+        let metrics = metrics.clone();
+        move |skew| metrics.clock_skew(skew)
+    });
+    let (requests, watches) = (connect::requests(&found, &leadership, &clock)?, connect::watches(&found, &clock)?);
+    let leases = connect::leases(&found, &clock)?;
     let namespace = config.namespace.clone().unwrap_or(found.default_namespace);
-    let (metrics, health) = (Metrics::new(), Health::new());
+    let health = Health::new();
     let (stop, shutdown) = watch::channel(false);
 
     let control = {
@@ -66,6 +72,7 @@ async fn operate(config: Config) -> Result<(), Error> {
                 config,
                 metrics,
                 leadership,
+                clock,
                 health,
                 shutdown,
             };

@@ -28,6 +28,7 @@ use crate::client::{self, Awaited, Executor, Start, former_secret_name, reconcil
 use crate::decide::id::{ClusterId, Uid, Version};
 use crate::decide::marker::Policy;
 use crate::decide::project::reference::ProjectKey;
+use crate::kubernetes::clock::Clock;
 use crate::kubernetes::crd::CrdReader;
 use crate::kubernetes::events::{Event, Events};
 use crate::kubernetes::within;
@@ -49,6 +50,7 @@ pub(super) struct Shared {
     pub(super) memory: Memory,
     pub(super) slots: Slots,
     pub(super) events: Events,
+    pub(super) clock: Clock,
     pub(super) metrics: Metrics,
 }
 
@@ -266,7 +268,8 @@ impl Context {
             cluster: &shared.cluster,
             default_policy: shared.default_policy,
             pending: &shared.pending,
-            now: jiff::Timestamp::now(),
+            clock: shared.clock.state(),
+            now: shared.clock.now(),
         };
         let ended = reconcile(&executor, start, shared.memory.backoff(uid)).await;
         shared.metrics.reconciled("OAuthClient", Outcome::of(ended.failure.as_ref()), started.elapsed());

@@ -23,6 +23,7 @@ use crate::decide::id::ClusterId;
 use crate::decide::orphan::judge::Scope;
 use crate::decide::project::reference::ProjectKey;
 use crate::kubernetes::KubernetesError;
+use crate::kubernetes::clock::Clock;
 use crate::leader::Leadership;
 use crate::meshagent::AllowedHosts;
 use crate::metrics::Metrics;
@@ -46,6 +47,7 @@ pub(super) struct Shared {
     pub(super) resync_interval: Duration,
     pub(super) metrics: Metrics,
     pub(super) leadership: Leadership,
+    pub(super) clock: Clock,
 }
 
 impl Shared {
@@ -163,6 +165,7 @@ impl<K: ProjectObject> Context<K> {
             resync_interval: *resync_interval,
             metrics,
             gate: &gate,
+            clock: &self.shared.clock,
         };
         executor.reconcile(object, &settings).await
     }

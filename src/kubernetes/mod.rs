@@ -1,6 +1,7 @@
-//! The Kubernetes API: its clients, calls with a deadline, proved absence, Events, and the state of the CRD.
+//! The Kubernetes API: its clients and its clock, calls with a deadline, proved absence, Events, and the state of the CRD.
 
 mod call;
+pub mod clock;
 pub mod connect;
 pub mod crd;
 pub mod events;

@@ -12,6 +12,7 @@ use super::next::{Conclusion, Record};
 use super::object;
 use crate::api::condition::merge;
 use crate::api::oauth_client::{OAuthClient, OAuthClientStatus};
+use crate::decide::time::ClockState;
 
 pub use requeue::requeue;
 pub use status::overlap_ends;
@@ -37,6 +38,8 @@ pub struct ReportInput<'a> {
     /// Whether this pass published a client in place of a former one.
     pub replaced: bool,
     pub now: Timestamp,
+    /// Whether what retires may be deleted on its day.
+    pub clock: ClockState,
 }
 
 /// The whole status that the object shall have. It equals the present one if there is nothing new to say.
