@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -119,6 +120,7 @@ pub struct Metrics {
     last_resync: Family<Project, Gauge>,
     leader: Gauge,
     unreadable: Family<Object, Gauge>,
+    clock_skew: Gauge<f64, AtomicU64>,
 }
 
 impl Metrics {
@@ -138,6 +140,7 @@ impl Metrics {
             last_resync: Family::default(),
             leader: Gauge::default(),
             unreadable: Family::default(),
+            clock_skew: Gauge::default(),
         };
         metrics.registry = Arc::new(metrics.registered());
         metrics
@@ -180,6 +183,12 @@ impl Metrics {
             "unreadable_object",
             "1 for each of the first hundred objects that cannot be decoded and are left as they are",
             self.unreadable.clone(),
+        );
+        registry.register_with_unit(
+            "clock_skew",
+            "How far the clock of this replica's machine is ahead of the API server's; below zero: behind",
+            Unit::Seconds,
+            self.clock_skew.clone(),
         );
         registry.register_with_unit(
             "last_successful_resync_timestamp",
@@ -258,6 +267,11 @@ impl Metrics {
     /// Whether this replica leads.
     pub fn leads(&self, leads: bool) {
         self.leader.set(i64::from(leads));
+    }
+
+    /// How far this machine's clock is ahead of the API server's.
+    pub fn clock_skew(&self, skew: SignedDuration) {
+        self.clock_skew.set(skew.as_secs_f64());
     }
 
     /// All metrics as OpenMetrics text.

@@ -29,7 +29,7 @@ pub struct Cli {
 enum Command {
     /// Run the operator until it is told to stop
     ///
-    /// Each flag is also an environment variable. SIGTERM and SIGINT stop the operator; work under way has 20 seconds to
+    /// Each flag is also an environment variable. SIGTERM and SIGINT stop the operator; work under way has 12 seconds to
     /// end.
     Run(Box<Flags>),
     /// Print the CRDs, for `kubectl apply --server-side -f -`

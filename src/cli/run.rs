@@ -14,20 +14,27 @@ use crate::config::{Config, Flags};
 use crate::controller;
 use crate::decide::id::ClusterId;
 use crate::http::{self, Health};
+use crate::kubernetes::clock::Clock;
 use crate::kubernetes::connect;
 use crate::leader::{Candidacy, Candidate, Election, Leadership};
 use crate::metrics::Metrics;
 use crate::proxy::Environment;
 use crate::telemetry;
 
-/// How long work under way may take to end. Below the 30 s after which a kubelet kills.
+/// How long passes under way may take to end. Then they are dropped, as in a crash, and the Lease is given back.
+const PASSES: Duration = Duration::from_secs(12);
+/// How long all of it may take, the Lease included. Below the 30 s after which a kubelet kills.
 const GRACE: Duration = Duration::from_secs(20);
 
 /// Runs the operator until it is told to stop.
 pub(super) fn run(flags: &Flags) -> Result<(), Error> {
     let config = Config::read(flags)?;
     telemetry::init(config.log_format, &config.log_level)?;
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?.block_on(operate(config))
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
+    let ended = runtime.block_on(operate(config));
+    // Dropped, it would wait for names that are being looked up.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn operate(config: Config) -> Result<(), Error> {
@@ -35,10 +42,15 @@ async fn operate(config: Config) -> Result<(), Error> {
     let listener = listen(&config).await?;
     let found = connect::cluster(config.kubeconfig.as_deref(), &Environment::of_process()).await?;
     let leadership = if config.leader_elect { Leadership::none() } else { Leadership::always() };
-    let (requests, watches) = (connect::requests(&found, &leadership)?, connect::watches(&found)?);
-    let leases = connect::leases(&found)?;
+    let metrics = Metrics::new();
+    let clock = Clock::new({
+        let metrics = metrics.clone();
+        move |skew| metrics.clock_skew(skew)
+    });
+    let (requests, watches) = (connect::requests(&found, &leadership, &clock)?, connect::watches(&found, &clock)?);
+    let leases = connect::leases(&found, &clock)?;
     let namespace = config.namespace.clone().unwrap_or(found.default_namespace);
-    let (metrics, health) = (Metrics::new(), Health::new());
+    let health = Health::new();
     let (stop, shutdown) = watch::channel(false);
 
     let control = {
@@ -60,6 +72,7 @@ async fn operate(config: Config) -> Result<(), Error> {
                 config,
                 metrics,
                 leadership,
+                clock,
                 health,
                 shutdown,
             };
@@ -137,7 +150,28 @@ async fn work(inputs: controller::Inputs) -> Result<(), Error> {
     inputs.metrics.leads(true);
     let (cluster, namespaces) = (&inputs.cluster, &inputs.config.watch_namespaces);
     tracing::info!(%cluster, inputs.namespace, watch_namespaces = ?namespaces, "controllers start");
-    controller::run(inputs).await.map_err(Error::Controller)
+    let shutdown = inputs.shutdown.clone();
+    until_overdue(controller::run(inputs), shutdown, PASSES).await.map_err(Error::Controller)
+}
+
+/// Once the operator is told to stop, the work has so long to end.
+async fn until_overdue<E>(
+    work: impl Future<Output = Result<(), E>>,
+    mut shutdown: watch::Receiver<bool>,
+    limit: Duration,
+) -> Result<(), E> {
+    let overdue = async {
+        // An error means that nobody is left who could ask to stop, which asks for it too.
+        let _ = shutdown.wait_for(|stop| *stop).await;
+        tokio::time::sleep(limit).await;
+    };
+    tokio::select! {
+        ended = work => ended,
+        () = overdue => {
+            tracing::warn!("passes under way did not end in time; they are taken up again at the next start");
+            Ok(())
+        }
+    }
 }
 
 /// Says what a replica waits for. One that stands by is ready; only a change is logged.

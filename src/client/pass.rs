@@ -20,6 +20,7 @@ use crate::decide::client::situation::{self, Declared, Located, Place};
 use crate::decide::failure::Failure;
 use crate::decide::id::{ClientId, ClusterId, Uid, Version};
 use crate::decide::marker::{Owner, Policy};
+use crate::decide::time::ClockState;
 use crate::kubernetes::patch::difference;
 use crate::project::{ProjectClient, Resolution};
 
@@ -40,6 +41,8 @@ pub struct Start<'a> {
     pub default_policy: Policy,
     /// What this process has not published.
     pub pending: &'a PendingStore,
+    /// Whether anything may be deleted because of a time.
+    pub clock: ClockState,
     /// Now.
     pub now: Timestamp,
 }
@@ -183,7 +186,7 @@ fn name_of(place: Place, secret_name: &str, object: &OAuthClient) -> String {
 
 impl<'a> Pass<'a> {
     pub(super) fn begin(start: Start<'a>) -> Self {
-        let Start { object, secret, former, resolution, cluster, default_policy, pending, now } = start;
+        let Start { object, secret, former, resolution, cluster, default_policy, pending, clock, now } = start;
         let surroundings = Surroundings { resolution, cluster, default_policy };
         let facts = object::facts(&object, now);
         let cooldown = pending.cooldown(&facts.uid, now);
@@ -208,6 +211,7 @@ impl<'a> Pass<'a> {
                 pending,
                 cooldown,
                 project,
+                clock,
             }),
             object,
             desired,
@@ -276,6 +280,7 @@ impl<'a> Pass<'a> {
                 .is_none_or(|client_id| situation::client_matches(&self.desired, &self.observed, client_id)),
             secret_matches: situation::secret_matches(&self.observed),
             replaced: recorded.is_some() && published.is_some() && recorded != published,
+            clock: self.observed.clock,
             now: self.now,
         }
     }

@@ -1,6 +1,7 @@
 //! The controller of OAuthClients: what wakes it, and what it does with how a pass ended.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,9 +17,9 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{oneshot, watch};
 
 use super::circumstances::Circumstances;
-use super::filled;
+use super::filled::Filled;
 use super::memory::{LOOK_INTERVAL, Memory, Suppressed, Suppression};
-use super::tell_of_failed_watch;
+use super::{task, tell_of_failed_watch};
 use crate::api::names::{GROUP, OAUTH_CLIENT_LABEL};
 use crate::api::{ConditionType, OAuthClient, condition};
 use crate::client::pending::PendingStore;
@@ -26,9 +27,11 @@ use crate::client::{self, Awaited, Executor, Start, former_secret_name, reconcil
 use crate::decide::id::{ClusterId, Uid, Version};
 use crate::decide::marker::Policy;
 use crate::decide::project::reference::ProjectKey;
+use crate::kubernetes::clock::Clock;
 use crate::kubernetes::crd::CrdReader;
 use crate::kubernetes::events::{Event, Events};
 use crate::kubernetes::readable::{UnreadableObject, UnreadableObjects, watch_readable};
+use crate::kubernetes::watch_backoff::NoPause;
 use crate::kubernetes::{scoped, within};
 use crate::metrics::{Metrics, Outcome};
 use crate::project::{Projects, Resolution, Slot, Slots};
@@ -49,6 +52,7 @@ pub(super) struct Shared {
     pub(super) slots: Slots,
     pub(super) unreadable: UnreadableObjects,
     pub(super) events: Events,
+    pub(super) clock: Clock,
     pub(super) metrics: Metrics,
 }
 
@@ -86,15 +90,15 @@ impl Watches {
         shared: Arc<Shared>,
         requested: impl Stream<Item = ObjectRef<OAuthClient>> + Send + 'static,
         filled: oneshot::Sender<()>,
-        mut shutdown: watch::Receiver<bool>,
+        shutdown: watch::Receiver<bool>,
     ) {
-        let namespace = self.namespace.as_deref();
+        let (namespace, cache) = (self.namespace.as_deref(), Filled::default());
         let declared = Arc::clone(&shared.declared);
         let unreadable = shared.unreadable.clone();
         let api = scoped(self.watches.clone(), namespace);
         let objects = watch_readable(api, watcher::Config::default(), self.objects.clone(), unreadable.clone())
             .reflect(self.object_writer)
-            .inspect(filled::tell(filled))
+            .inspect(cache.tell(filled))
             .inspect(move |event| {
                 if let Ok(watcher::Event::Delete(object)) = event {
                     declared.lost_a_user(&ProjectKey::of(object));
@@ -109,13 +113,11 @@ impl Watches {
         let slots = shared.slots.clone();
         let context = Arc::new(Context { shared, secrets: self.secrets, enqueue: self.enqueue });
         // Unbounded: how many passes run is for the slots to say, and none waits in the controller's queue.
-        Controller::for_stream(objects, self.objects)
+        let controller = Controller::for_stream(objects, self.objects)
             .watches_stream(secrets, |secret: PartialObjectMeta<Secret>| owners(&secret))
             .reconcile_on(requested)
-            .graceful_shutdown_on(async move {
-                // An error means that the sender is gone, and with it the process's other half.
-                let _ = shutdown.wait_for(|down| *down).await;
-            })
+            .trigger_backoff(NoPause)
+            .graceful_shutdown_on(super::until_shutdown(pending(), shutdown.clone()))
             .run(wake, after_panic, context)
             .for_each(async |ended| match ended {
                 Ok(_) => {}
@@ -123,8 +125,8 @@ impl Watches {
                     slots.forget(&ObjectRef::new(&gone.name).within(gone.namespace.as_deref().unwrap_or_default()));
                 }
                 Err(error) => tell_of_failed_watch("OAuthClients or their Secrets", &error),
-            })
-            .await;
+            });
+        cache.run(controller, shutdown).await;
     }
 }
 
@@ -149,8 +151,7 @@ struct Context {
 struct Panicked;
 
 async fn wake(object: Arc<OAuthClient>, context: Arc<Context>) -> Result<Action, Panicked> {
-    // A task of its own: a panic ends this pass and no other, and passes use all cores.
-    tokio::spawn(async move { context.pass(&object).await }).await.map_err(|_| Panicked)
+    task::run(async move { context.pass(&object).await }).await.map_err(|_| Panicked)
 }
 
 fn after_panic(object: Arc<OAuthClient>, error: &Panicked, _: Arc<Context>) -> Action {
@@ -257,7 +258,8 @@ impl Context {
             cluster: &shared.cluster,
             default_policy: shared.default_policy,
             pending: &shared.pending,
-            now: jiff::Timestamp::now(),
+            clock: shared.clock.state(),
+            now: shared.clock.now(),
         };
         let ended = reconcile(&executor, start, shared.memory.backoff(uid)).await;
         shared.metrics.reconciled("OAuthClient", Outcome::of(ended.failure.as_ref()), started.elapsed());

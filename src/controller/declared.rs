@@ -55,6 +55,16 @@ impl DeclaredProjects {
         }
     }
 
+    /// Enqueues all.
+    pub(super) fn enqueue_all(&self) {
+        let (cluster, namespaced) = &self.queues;
+        // The receivers end at shutdown.
+        let state = self.cluster.iter().flat_map(Store::state);
+        state.for_each(|object| drop(cluster.send(ObjectRef::from_obj(&*object))));
+        let state = self.namespaced.iter().flat_map(Store::state);
+        state.for_each(|object| drop(namespaced.send(ObjectRef::from_obj(&*object))));
+    }
+
     /// Enqueues those that wait to be deleted until all their users are known.
     pub(super) fn enqueue_deleted(&self) {
         let (cluster, namespaced) = &self.queues;

@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use crate::decide::project::reference::ProjectKey;
 use crate::decide::project::spec::BundleKind;
 use crate::kubernetes::readable::Readable;
+use crate::kubernetes::watch_backoff::WatchBackoff;
 use crate::project::ProjectObject;
 use crate::project::access::Source;
 
@@ -64,7 +65,7 @@ impl<K: ProjectObject> KeyWatches<K> {
         let objects: Api<Readable<PartialObjectMeta<T>>> = Api::namespaced(client.clone(), namespace);
         let by_name = watcher::Config::default().fields(&format!("metadata.name={name}"));
         let (queue, reference) = (self.queue.clone(), ObjectRef::from_obj(project));
-        let changes = watcher(objects, by_name).default_backoff().touched_objects();
+        let changes = watcher(objects, by_name).backoff(WatchBackoff::default()).touched_objects();
         Watch(tokio::spawn(changes.for_each(move |change| {
             if change.is_ok() {
                 // The receiver ends with the controller, at shutdown.

@@ -8,6 +8,7 @@ mod filled;
 mod key_watch;
 mod memory;
 mod project;
+mod task;
 mod triggers;
 
 use std::collections::HashMap;
@@ -33,7 +34,9 @@ use crate::config::Config;
 use crate::decide::id::ClusterId;
 use crate::decide::project::access;
 use crate::decide::project::reference::ProjectKey;
+use crate::decide::time::ClockState;
 use crate::http::Health;
+use crate::kubernetes::clock::Clock;
 use crate::kubernetes::crd::CrdReader;
 use crate::kubernetes::events;
 use crate::kubernetes::readable::{UnreadableObjects, watch_readable};
@@ -65,6 +68,8 @@ pub struct Inputs {
     pub metrics: Metrics,
     /// What every write depends on; that of `requests` is in its client.
     pub leadership: Leadership,
+    /// The API server's, against this machine's.
+    pub clock: Clock,
     /// Told when the caches are filled.
     pub health: Health,
     /// Becomes true when the process is to end.
@@ -114,7 +119,7 @@ pub struct RunError(#[source] tokio::task::JoinError);
 /// # Errors
 /// If one of them panics.
 pub async fn run(inputs: Inputs) -> Result<(), RunError> {
-    let Inputs { requests, watches, cluster, namespace, config, metrics, leadership, health, shutdown } = inputs;
+    let Inputs { requests, watches, cluster, namespace, config, metrics, leadership, clock, health, shutdown } = inputs;
     let scopes = scopes(&config.watch_namespaces);
     let unreadable = UnreadableObjects::default();
     let (namespaces, namespace_writer) = reflector::store();
@@ -143,6 +148,7 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         memory: Memory::default(),
         slots: Slots::new(config.max_concurrent),
         unreadable: unreadable.clone(),
+        clock: clock.clone(),
         metrics: metrics.clone(),
     });
     let project_shared = Arc::new(project::Shared {
@@ -159,6 +165,7 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         unreadable: unreadable.clone(),
         metrics,
         leadership,
+        clock: clock.clone(),
     });
     let mut tasks = JoinSet::new();
     let namespaces = watch_readable(Api::all(watches), watcher::Config::default(), namespaces, unreadable);
@@ -168,6 +175,7 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         take_stock(Arc::clone(&shared), triggers.clone(), Arc::clone(&declared)),
         shutdown.clone(),
     ));
+    tasks.spawn(until_shutdown(heed_clock(clock, triggers.clone(), Arc::clone(&declared)), shutdown.clone()));
     let mut filling = Filling::default();
     filling.projects.extend(start_projects(&mut tasks, cluster_projects, &project_shared, &shutdown));
     filling.projects.extend(start_projects(&mut tasks, own_projects, &project_shared, &shutdown));
@@ -292,6 +300,16 @@ async fn follow_namespaces(
 fn tell_of_failed_watch<E>(kind: &str, error: &controller::Error<E, watcher::Error>) {
     if let controller::Error::QueueError(error) = error {
         tracing::warn!(%error, "{kind} cannot be watched; it is tried again");
+    }
+}
+
+/// Projects say that the clock is wrong, and what waited until it is set right goes on.
+async fn heed_clock(clock: Clock, triggers: Triggers, declared: Arc<DeclaredProjects>) {
+    let mut state = ClockState::Right;
+    loop {
+        state = clock.changed(state).await;
+        declared.enqueue_all();
+        triggers.wake_all();
     }
 }
 

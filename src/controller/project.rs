@@ -1,6 +1,7 @@
 //! The controller of projects, of either kind: what enqueues a project, and who is told of it.
 
 use std::fmt::Debug;
+use std::future::pending;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,15 +14,17 @@ use kube::runtime::{Controller, WatchStreamExt, watcher};
 use kube::{Client, ResourceExt};
 use tokio::sync::{oneshot, watch};
 
-use super::filled;
+use super::filled::Filled;
 use super::key_watch::KeyWatches;
-use super::tell_of_failed_watch;
 use super::triggers::Triggers;
+use super::{task, tell_of_failed_watch};
 use crate::decide::id::ClusterId;
 use crate::decide::orphan::judge::Scope;
 use crate::decide::project::reference::ProjectKey;
 use crate::kubernetes::KubernetesError;
+use crate::kubernetes::clock::Clock;
 use crate::kubernetes::readable::{UnreadableObjects, watch_readable};
+use crate::kubernetes::watch_backoff::NoPause;
 use crate::leader::Leadership;
 use crate::meshagent::AllowedHosts;
 use crate::metrics::Metrics;
@@ -46,6 +49,7 @@ pub(super) struct Shared {
     pub(super) unreadable: UnreadableObjects,
     pub(super) metrics: Metrics,
     pub(super) leadership: Leadership,
+    pub(super) clock: Clock,
 }
 
 impl Shared {
@@ -65,16 +69,16 @@ pub(super) async fn run<K>(
     key_watches: KeyWatches<K>,
     requested: impl Stream<Item = ObjectRef<K>> + Send + 'static,
     filled: oneshot::Sender<()>,
-    mut shutdown: watch::Receiver<bool>,
+    shutdown: watch::Receiver<bool>,
 ) where
     K: ProjectObject,
     K::DynamicType: Hash + Eq + Clone + Debug + Unpin,
 {
-    let (gone, watches) = (Arc::clone(&shared), key_watches.clone());
+    let (gone, watches, cache) = (Arc::clone(&shared), key_watches.clone(), Filled::default());
     let api = K::watched(shared.watches.clone(), namespace.as_deref());
     let objects = watch_readable(api, watcher::Config::default(), store.clone(), shared.unreadable.clone())
         .reflect(writer)
-        .inspect(filled::tell(filled))
+        .inspect(cache.tell(filled))
         .inspect(move |event| {
             if let Ok(watcher::Event::Delete(object)) = event {
                 watches.forget(&object.key());
@@ -83,14 +87,13 @@ pub(super) async fn run<K>(
         })
         .touched_objects();
     let context = Arc::new(Context { shared, key_watches });
-    Controller::for_stream(objects, store)
+    let controller = Controller::for_stream(objects, store)
         .reconcile_on(requested)
-        .graceful_shutdown_on(async move {
-            let _ = shutdown.wait_for(|down| *down).await;
-        })
+        .trigger_backoff(NoPause)
+        .graceful_shutdown_on(super::until_shutdown(pending(), shutdown.clone()))
         .run(spawn_pass, after_panic, context)
-        .for_each(async |ended| ended.err().iter().for_each(|error| tell_of_failed_watch(K::KIND.as_str(), error)))
-        .await;
+        .for_each(async |ended| ended.err().iter().for_each(|error| tell_of_failed_watch(K::KIND.as_str(), error)));
+    cache.run(controller, shutdown).await;
 }
 
 struct Context<K: ProjectObject> {
@@ -104,7 +107,7 @@ struct Context<K: ProjectObject> {
 struct Panicked;
 
 async fn spawn_pass<K: ProjectObject>(object: Arc<K>, context: Arc<Context<K>>) -> Result<Action, Panicked> {
-    tokio::spawn(async move { context.pass(&object).await }).await.map_err(|_| Panicked)
+    task::run(async move { context.pass(&object).await }).await.map_err(|_| Panicked)
 }
 
 fn after_panic<K: ProjectObject>(object: Arc<K>, error: &Panicked, _: Arc<Context<K>>) -> Action {
@@ -163,6 +166,7 @@ impl<K: ProjectObject> Context<K> {
             resync_interval: *resync_interval,
             metrics,
             gate: &gate,
+            clock: &self.shared.clock,
         };
         executor.reconcile(object, &settings).await
     }

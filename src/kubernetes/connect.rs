@@ -9,6 +9,7 @@ use kube::client::ClientBuilder;
 use kube::config::{Config, InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use url::Url;
 
+use super::clock::Clock;
 use crate::leader::{Leadership, WriteGate};
 use crate::proxy::{Environment, InvalidProxy, Proxy};
 
@@ -88,15 +89,15 @@ fn proxy(config: &Config, declared: Option<&str>, environment: &Environment) -> 
 
 /// The client for everything but watches. It never sends a request twice, since a create that was answered 504 may have
 /// been carried out, and it writes nothing while this replica does not lead.
-pub fn requests(cluster: &Config, leadership: &Leadership) -> Result<Client, Error> {
+pub fn requests(cluster: &Config, leadership: &Leadership, clock: &Clock) -> Result<Client, Error> {
     let gate = WriteGate::new(leadership.clone());
-    Ok(ClientBuilder::try_from(once(cluster)).map_err(Error::Client)?.with_layer(&gate).build())
+    Ok(ClientBuilder::try_from(once(cluster)).map_err(Error::Client)?.with_layer(clock).with_layer(&gate).build())
 }
 
 /// The client for the Lease by which replicas elect a leader, which one that does not lead must write. It never sends
 /// a request twice either.
-pub fn leases(cluster: &Config) -> Result<Client, Error> {
-    Client::try_from(once(cluster)).map_err(Error::Client)
+pub fn leases(cluster: &Config, clock: &Clock) -> Result<Client, Error> {
+    timed(once(cluster), clock)
 }
 
 fn once(cluster: &Config) -> Config {
@@ -106,8 +107,12 @@ fn once(cluster: &Config) -> Config {
 }
 
 /// The client for watches, whose answers take their time. A listing or watch that is sent twice does no harm.
-pub fn watches(cluster: &Config) -> Result<Client, Error> {
-    Client::try_from(within(cluster, WATCH_SILENCE)).map_err(Error::Client)
+pub fn watches(cluster: &Config, clock: &Clock) -> Result<Client, Error> {
+    timed(within(cluster, WATCH_SILENCE), clock)
+}
+
+fn timed(cluster: Config, clock: &Clock) -> Result<Client, Error> {
+    Ok(ClientBuilder::try_from(cluster).map_err(Error::Client)?.with_layer(clock).build())
 }
 
 fn within(cluster: &Config, silence: Duration) -> Config {

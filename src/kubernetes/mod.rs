@@ -1,11 +1,13 @@
-//! The Kubernetes API: its clients, calls with a deadline, proved absence, watches that no single object stops, Events, and
-//! the state of the CRD.
+//! The Kubernetes API: its clients and its clock, calls with a deadline, proved absence, watches that no single object stops,
+//! Events, and the state of the CRD.
 
 mod call;
+pub mod clock;
 pub mod connect;
 pub mod crd;
 pub mod events;
 pub mod patch;
 pub mod readable;
+pub mod watch_backoff;
 
 pub use call::{DEADLINE, KubernetesError, scoped, within};

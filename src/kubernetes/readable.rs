@@ -16,6 +16,8 @@ use serde::de::{DeserializeOwned, Deserializer, Error};
 use serde::{Deserialize, de};
 use serde_json::Value;
 
+use super::watch_backoff::WatchBackoff;
+
 /// An object as a watch shows it.
 #[derive(Clone, Debug)]
 pub enum Readable<K> {
@@ -167,7 +169,7 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let mut sieve = Sieve { cached, unreadable, own: BTreeSet::new(), unseen: BTreeSet::new() };
-    watch_objects(objects, config).default_backoff().filter_map(move |event| {
+    watch_objects(objects, config).backoff(WatchBackoff::default()).filter_map(move |event| {
         std::future::ready(match event {
             Ok(event) => sieve.readable(event).map(Ok),
             Err(error) => Some(Err(error)),

@@ -119,7 +119,7 @@ fn clones_share_what_they_count() {
     let metrics = Metrics::new();
     metrics.clone().credentials_held(2);
     metrics.clone().leads(true);
-    assert_eq!(samples(&metrics), counted([("credentials_held", 2.0), ("leader", 1.0)]));
+    assert_eq!(samples(&metrics), counted([("clock_skew_seconds", 0.0), ("credentials_held", 2.0), ("leader", 1.0)]));
 }
 
 #[test]

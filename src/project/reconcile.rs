@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::{Client, ResourceExt};
 use serde_json::json;
@@ -27,6 +26,8 @@ use crate::decide::orphan::judge::Scope;
 use crate::decide::project::report::{ReportInput, is_urgent, report};
 use crate::decide::project::schedule::{self, Plan, SpecVersion};
 use crate::decide::project::spec::{Orphans, ProjectSettings};
+use crate::decide::time::remark;
+use crate::kubernetes::clock::Clock;
 use crate::kubernetes::patch::difference;
 use crate::kubernetes::within;
 use crate::meshagent::Gate;
@@ -59,6 +60,8 @@ pub struct Executor<'a> {
     pub metrics: &'a Metrics,
     /// Closed when this process may not write any more.
     pub gate: &'a Gate,
+    /// The API server's.
+    pub clock: &'a Clock,
 }
 
 /// What calling a project came to.
@@ -165,10 +168,10 @@ impl Executor<'_> {
             // What is listed is not forgotten because nothing can be swept now.
             return before.map_or(Swept { orphans: listed, next: None }, |before| before.swept.clone());
         };
-        let (key, now) = (object.key().to_string(), Timestamp::now());
+        let (key, now) = (object.key().to_string(), self.clock.now());
         self.metrics.resynced(&key, now);
         let Self { requests, users, scope, .. } = *self;
-        let sweep = Sweep { requests, users, scope, now };
+        let sweep = Sweep { requests, users, scope, clock: self.clock.state(), now };
         let known = listed.iter().chain(before.iter().flat_map(|before| &before.swept.orphans));
         let swept = sweep.sweep(client, listing, known, rule).await;
         self.metrics.set_orphans(&key, i64::try_from(swept.orphans.len()).unwrap_or(i64::MAX));
@@ -196,7 +199,8 @@ impl Executor<'_> {
                 clients: self.users.count(&key),
                 orphans: &check.swept.orphans,
                 in_use_by: in_use_by.as_deref(),
-                now: Timestamp::now(),
+                clock: remark(self.clock.skew()).as_deref(),
+                now: self.clock.now(),
             },
         );
         if status == present {

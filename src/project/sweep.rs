@@ -23,6 +23,7 @@ use crate::decide::id::ClientId;
 use crate::decide::marker::{Marker, Owner, Policy};
 use crate::decide::orphan::judge::{Age, Scope, Treatment, is_to_be_judged, judge, treat};
 use crate::decide::project::spec::Orphans;
+use crate::decide::time::ClockState;
 use crate::meshagent::convert;
 use evidence::Witness;
 
@@ -37,6 +38,8 @@ pub struct Sweep<'a> {
     pub users: &'a Users,
     /// What may be judged.
     pub scope: Scope<'a>,
+    /// Whether orphans may be deleted because of their age.
+    pub clock: ClockState,
     pub now: Timestamp,
 }
 
@@ -65,7 +68,7 @@ impl Sweep<'_> {
             let Some(marker) = client.marker.as_ref().filter(|marker| self.is_to_be_judged(client_id, marker)) else {
                 continue;
             };
-            let age = Age::of(since.get(client_id.as_str()).copied(), rule, self.now);
+            let age = Age::of(since.get(client_id.as_str()).copied(), rule, self.clock, self.now);
             let owner = witness.testify(client_id, &marker.owner, age.is_ripe()).await;
             let treatment = treat(judge(client_id, marker, owner.state()), &age);
             // Its object's own deletion may have been quicker.

@@ -25,7 +25,7 @@ use meshagent_operator::decide::client::observed::{
 use meshagent_operator::decide::client::posts::Posts;
 use meshagent_operator::decide::id::{ClientId, Token, Uid, Version};
 use meshagent_operator::decide::settings::Settings;
-use meshagent_operator::decide::time::{LONG_PATIENCE, PATIENCE};
+use meshagent_operator::decide::time::{ClockState, LONG_PATIENCE, PATIENCE};
 
 pub use departures::{DeletedBy, Left};
 pub use effects::Fault;
@@ -298,7 +298,16 @@ impl World {
         let Whereabouts { secret, place, leftover } = locate(self, &cached_secrets, &object, &spec, false);
         let project = ProjectFacts { id: None, state: ProjectState::Usable { may_adopt: true } };
         let remote = BTreeMap::new();
-        let observed = Observed::begin(Beginning { object, secret, leftover, remote, pending, cooldown, project });
+        let observed = Observed::begin(Beginning {
+            object,
+            secret,
+            leftover,
+            remote,
+            pending,
+            cooldown,
+            project,
+            clock: ClockState::Right,
+        });
         let deleting = deletion.is_some();
         let mut pass = Pass { observed, deleting, spec, place, step: Step::Rest, read_too_early: None };
         let listed = self.listed(&cached_remote, &pass);

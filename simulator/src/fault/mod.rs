@@ -133,7 +133,7 @@ pub enum Fault {
     /// This answer instead of the call's own.
     Status {
         status: u16,
-        /// A text is sent as it is, anything else as JSON; left out: a JSON error.
+        /// A text is sent as it is, anything else as JSON; left out: a JSON error. Each `{uuid}` in it becomes a new one.
         #[serde(default)]
         body: Option<Value>,
         /// More headers, such as `Retry-After`, `Location` or a `Content-Type` of its own.

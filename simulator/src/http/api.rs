@@ -113,7 +113,7 @@ impl Handling {
                 if commit {
                     self.commit(None);
                 }
-                let answer = fixed(status, body);
+                let answer = fixed(status, body.map(|body| with_new_ids(&body)));
                 let add = |answer: Answer, (name, value): (String, String)| answer.with_header(&name, value);
                 (headers.into_iter().fold(answer, add), Manner::Whole)
             }
@@ -187,6 +187,23 @@ impl Handling {
     fn send(&self, answer: Answer, manner: Manner) -> Response<Body> {
         self.shared.lock().record.amend(self.sequence, |call| call.status = Some(answer.status));
         response(answer, manner)
+    }
+}
+
+// As servers do that number their requests.
+fn with_new_ids(body: &Value) -> Value {
+    match body {
+        Value::String(text) => {
+            let parts: Vec<&str> = text.split("{uuid}").collect();
+            let with = |text: String, part: &&str| format!("{text}{}{part}", uuid::Uuid::new_v4());
+            let (first, rest) = parts.split_first().map_or(("", &[][..]), |(first, rest)| (*first, rest));
+            Value::String(rest.iter().fold(first.to_owned(), with))
+        }
+        Value::Array(items) => Value::Array(items.iter().map(with_new_ids).collect()),
+        Value::Object(fields) => {
+            Value::Object(fields.iter().map(|(name, value)| (name.clone(), with_new_ids(value))).collect())
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => body.clone(),
     }
 }
 

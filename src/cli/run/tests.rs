@@ -49,3 +49,25 @@ async fn a_second_signal_ends_it_at_once() {
     let ended = until_stopped(pending(), twice, NEVER, &stop, &Health::new()).await;
     assert!(ended.is_ok());
 }
+
+/// F9.
+#[tokio::test(start_paused = true)]
+async fn passes_that_hang_are_left_in_time_to_give_the_lease_back() {
+    let (stop, shutdown) = watch::channel(false);
+    let (leads, started) = (until_overdue::<Error>(pending(), shutdown, PASSES), tokio::time::Instant::now());
+    let told = async {
+        tokio::time::sleep(NEVER).await;
+        stop.send_replace(true);
+    };
+    assert!(tokio::join!(leads, told).0.is_ok());
+    assert_eq!(started.elapsed(), NEVER + PASSES);
+    assert!(PASSES + Duration::from_secs(5) < GRACE, "the rest is for the Lease");
+}
+
+/// F9.
+#[tokio::test]
+async fn passes_that_end_are_not_waited_for_any_longer() {
+    let (stop, shutdown) = watch::channel(false);
+    stop.send_replace(true);
+    assert!(until_overdue(ready(Ok::<_, Error>(())), shutdown, NEVER).await.is_ok());
+}

@@ -181,6 +181,7 @@ fn hour(failures: impl Iterator<Item = Failure>) -> Cost {
             client_matches: true,
             secret_matches: false,
             replaced: false,
+            clock: crate::decide::time::ClockState::Right,
             now: jiff::Timestamp::from_second(1_000_000 + i64::from(second)).unwrap(),
         };
         let status = report(&input);

@@ -11,6 +11,7 @@ use crate::api::Reason;
 use crate::decide::failure::Failure;
 use crate::decide::id::{ClientId, Token, Version};
 use crate::decide::marker::Origin;
+use crate::decide::time::ClockState;
 
 pub use answer::Answer;
 pub use facts::{
@@ -56,6 +57,8 @@ pub struct Observed {
     pub dry_run: Option<SecretWrite>,
     /// The project that the object uses.
     pub project: ProjectFacts,
+    /// Whether anything may be deleted because of a time.
+    pub clock: ClockState,
     /// Whether this process' former POSTs for the object let it POST again.
     pub cooldown: Cooldown,
     /// Whether a limit on clients was met, and what the object's own POSTs left is removed before the next.
@@ -87,13 +90,15 @@ pub struct Beginning {
     pub cooldown: Cooldown,
     /// The project that the object uses.
     pub project: ProjectFacts,
+    /// Whether anything may be deleted because of a time.
+    pub clock: ClockState,
 }
 
 impl Observed {
     /// What a pass knows before its first step.
     #[must_use]
     pub fn begin(beginning: Beginning) -> Self {
-        let Beginning { object, secret, leftover, remote, pending, cooldown, project } = beginning;
+        let Beginning { object, secret, leftover, remote, pending, cooldown, project, clock } = beginning;
         Self {
             tick: 0,
             object,
@@ -108,6 +113,7 @@ impl Observed {
             pending,
             intents: 0,
             dry_run: None,
+            clock,
             project,
             cooldown,
             limited: false,

@@ -12,6 +12,7 @@ use super::next::{Conclusion, Record};
 use super::object;
 use crate::api::condition::merge;
 use crate::api::oauth_client::{OAuthClient, OAuthClientStatus};
+use crate::decide::time::ClockState;
 
 pub use requeue::requeue;
 pub use status::overlap_ends;
@@ -37,12 +38,15 @@ pub struct ReportInput<'a> {
     /// Whether this pass published a client in place of a former one.
     pub replaced: bool,
     pub now: Timestamp,
+    /// Whether what retires may be deleted on its day.
+    pub clock: ClockState,
 }
 
 /// The whole status that the object shall have. It equals the present one if there is nothing new to say.
 #[must_use]
 pub fn report(input: &ReportInput<'_>) -> OAuthClientStatus {
-    let present = status::by_our_clock(input.object.status.clone().unwrap_or_default(), input.now);
+    let present = input.object.status.clone().unwrap_or_default();
+    let present = if input.clock.may_delete() { status::by_our_clock(present, input.now) } else { present };
     let generation = generation(input.object);
     let conditions = present.conditions.clone().unwrap_or_default();
     let retiring = status::retiring(input, present.retiring.as_deref().unwrap_or_default());

@@ -11,6 +11,7 @@ use super::observed::{
 use crate::decide::id::{ClientId, ClusterId, CredentialDigest, Token, Uid, Version};
 use crate::decide::marker::{Owner, Policy};
 use crate::decide::settings::Settings;
+use crate::decide::time::ClockState;
 
 pub(super) fn uid() -> Uid {
     Uid::new("u")
@@ -98,6 +99,7 @@ pub(super) fn beginning(object: Object, secret: Secret) -> Beginning {
         pending: Pending::Nothing,
         cooldown: Cooldown::None,
         project: ProjectFacts { id: None, state: usable(false) },
+        clock: ClockState::Right,
     }
 }
 

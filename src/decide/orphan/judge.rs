@@ -9,7 +9,7 @@ use crate::decide::client::observed::{Object, Secret};
 use crate::decide::id::{ClientId, ClusterId};
 use crate::decide::marker::{Marker, Origin, Owner, Policy};
 use crate::decide::project::spec::{OrphanPolicy, Orphans};
-use crate::decide::time::not_ahead;
+use crate::decide::time::{ClockState, not_ahead};
 
 /// What this operator may judge.
 #[derive(Clone, Copy, Debug)]
@@ -106,13 +106,13 @@ pub struct Age {
 
 impl Age {
     /// Of a client that was first found to be an orphan at `known`, if it was found before. A time that a wrong clock
-    /// wrote ahead of ours counts as now.
+    /// wrote ahead of ours counts as now, and none is of age by a clock that is wrong.
     #[must_use]
-    pub fn of(known: Option<Timestamp>, rule: Orphans, now: Timestamp) -> Self {
-        let since = known.map_or(now, |known| not_ahead(known, now));
+    pub fn of(known: Option<Timestamp>, rule: Orphans, clock: ClockState, now: Timestamp) -> Self {
+        let since = known.map_or(now, |known| if clock.may_delete() { not_ahead(known, now) } else { known });
         let age = Duration::try_from(now.duration_since(since)).unwrap_or_default();
         let left = match rule.policy {
-            OrphanPolicy::Delete => Some(rule.min_age.saturating_sub(age)),
+            OrphanPolicy::Delete => Some(clock.wait(rule.min_age.saturating_sub(age))),
             OrphanPolicy::Report => None,
         };
         Self { since, known: known.is_some(), left }

@@ -29,6 +29,8 @@ pub struct ReportInput<'a> {
     pub orphans: &'a [Orphan],
     /// Who uses it, as `<namespace>/<name>`, if it is being deleted and therefore stays.
     pub in_use_by: Option<&'a [String]>,
+    /// What is to be said of the operator's clock.
+    pub clock: Option<&'a str>,
     pub now: Timestamp,
 }
 
@@ -39,7 +41,8 @@ pub fn report(present: &ProjectStatus, input: &ReportInput<'_>) -> ProjectStatus
     let orphans: Vec<_> = input.orphans.iter().take(limits::ORPHANS).cloned().collect();
     let omitted = input.orphans.len() - orphans.len();
     let in_use = input.in_use_by.map(in_use);
-    let findings = findings(input.failure, in_use.as_deref(), conditions, input.now);
+    let mut findings = findings(input.failure, in_use.as_deref(), conditions, input.now);
+    remark(&mut findings, input.clock);
     ProjectStatus {
         observed_generation: Some(input.generation),
         conditions: Some(condition::merge(conditions, &findings, input.generation, input.now)),
@@ -91,6 +94,13 @@ fn findings(failure: Option<&Failure>, in_use: Option<&str>, present: &[Conditio
         findings.push(finding(kind, ConditionStatus::True, reason, message));
     }
     findings
+}
+
+/// What is to be said of the clock stands beside whether the project is Ready: its clients work.
+fn remark(findings: &mut [Finding], clock: Option<&str>) {
+    for ready in findings.iter_mut().filter(|finding| finding.type_ == ConditionType::Ready) {
+        ready.message.extend(clock.map(|clock| format!(". But {clock}")));
+    }
 }
 
 /// Who stands in the way of a deletion, and what to do.

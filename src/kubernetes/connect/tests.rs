@@ -104,7 +104,8 @@ async fn a_request_is_sent_once() {
     let config = Config::new(format!("http://{address}").parse().unwrap());
     // Another test of this process may have come first.
     drop(crate::cli::install_crypto_provider());
-    let error = requests(&config, &Leadership::always()).unwrap().apiserver_version().await.unwrap_err();
+    let error =
+        requests(&config, &Leadership::always(), &Clock::new(drop)).unwrap().apiserver_version().await.unwrap_err();
     server.abort();
     assert!(matches!(error, kube::Error::Api(status) if status.code == 503));
     asked.try_recv().unwrap();

@@ -225,7 +225,7 @@ async fn sweep_with(world: &World, listing: &Listing, known: &[Orphan], cached: 
     let (requests, cluster, namespaces) = (kubernetes(address), ClusterId::new("c"), ["shop".to_owned()]);
     let users = Users::new(vec![objects], UnreadableObjects::default());
     let scope = Scope { cluster: &cluster, namespaces: &namespaces };
-    let sweep = Sweep { requests: &requests, users: &users, scope, now: at(NOW) };
+    let sweep = Sweep { requests: &requests, users: &users, scope, clock: ClockState::Right, now: at(NOW) };
     let swept = sweep.sweep(&project, listing, known, rule).await;
     let deleted: BTreeSet<String> = world.calls().into_iter().filter(|call| call.starts_with("DELETE")).collect();
     for id in listing.keys().filter(|id| deleted.contains(&delete(id.as_str()))) {
@@ -398,6 +398,6 @@ async fn a_client_that_its_own_object_has_deleted_meanwhile_is_no_orphan() {
     project.snapshot.deleted(&ClientId::new("lost"));
     let (requests, cluster) = (kubernetes(address), ClusterId::new("c"));
     let scope = Scope { cluster: &cluster, namespaces: &[] };
-    let sweep = Sweep { requests: &requests, users: &Users::default(), scope, now: at(NOW) };
+    let sweep = Sweep { requests: &requests, users: &Users::default(), scope, clock: ClockState::Right, now: at(NOW) };
     assert_eq!(sweep.sweep(&project, &clients, &[], rule(OrphanPolicy::Delete)).await, Swept::default());
 }

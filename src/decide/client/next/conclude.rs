@@ -62,11 +62,11 @@ pub(super) fn conclude(observed: &Observed, conclusion: Conclusion, published: O
 }
 
 /// The DELETE of a former client whose overlap has ended, and that the Secret does not hold. `present`: the client that is
-/// in use.
+/// in use. By a clock that is wrong no overlap ends.
 pub(super) fn due_former(observed: &Observed, present: Option<&ClientId>) -> Option<Step> {
     let is_due = |former: &&Retiring| {
         let in_use = Some(&former.client_id) == present || observed.holds(&former.client_id);
-        former.due && !in_use && !removed(observed, &former.client_id)
+        former.due && observed.clock.may_delete() && !in_use && !removed(observed, &former.client_id)
     };
     let due = observed.object.recorded.retiring.iter().find(is_due)?;
     Some(Step::Delete { client_id: due.client_id.clone(), because: Removal::Retired })

@@ -19,7 +19,7 @@ pub fn requeue(input: &ReportInput<'_>, status: &OAuthClientStatus, backoff: Dur
     let retiring = status.retiring.iter().flatten();
     let overlaps = retiring.map(|retiring| remaining(retiring.delete_after.0, input.now));
     match &input.record.conclusion {
-        Conclusion::Converged => overlaps.min(),
+        Conclusion::Converged => overlaps.min().map(|left| input.clock.wait(left)),
         Conclusion::Blocked(failure) => {
             let again = match failure.disposition {
                 Disposition::Stalled | Disposition::Wait => PATIENCE,

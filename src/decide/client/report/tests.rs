@@ -173,6 +173,7 @@ impl Pass {
             client_matches: self.client_matches,
             secret_matches: self.secret_matches,
             replaced: self.replaced,
+            clock: ClockState::Right,
             now: at(self.now),
         }
     }
@@ -687,6 +688,17 @@ fn a_client_in_order_is_woken_when_the_first_overlap_ends_and_else_by_events_onl
     let mut late = replacing(true);
     late.now += 200;
     assert_eq!(late.requeue(), Some(Duration::ZERO));
+}
+
+/// F35.
+#[test]
+fn an_overlap_that_has_ended_by_a_clock_that_is_wrong_is_looked_at_again_and_does_not_spin() {
+    let mut pass = replacing(true);
+    pass.now += 200;
+    let status = pass.report();
+    let looked = |clock| requeue(&ReportInput { clock, ..pass.input() }, &status, Duration::from_secs(8));
+    assert_eq!(looked(ClockState::Off), Some(Duration::ZERO));
+    assert_eq!(looked(ClockState::Wrong), Some(crate::decide::time::CLOCK_RECHECK));
 }
 
 #[test]

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::decide::client::observed::{Credential, Recorded, Replaced, Stored};
 use crate::decide::id::{Token, Uid, Version};
+use crate::decide::time::CLOCK_RECHECK;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -111,13 +112,26 @@ fn at(second: i64) -> Timestamp {
 fn an_orphan_is_ripe_after_its_minimal_age_and_never_where_orphans_are_only_reported() {
     let delete = Orphans { policy: OrphanPolicy::Delete, min_age: HOUR };
     let report = Orphans { policy: OrphanPolicy::Report, min_age: HOUR };
-    let age = |known: Option<i64>, rule| Age::of(known.map(at), rule, at(3600));
+    let age = |known: Option<i64>, rule| Age::of(known.map(at), rule, ClockState::Right, at(3600));
     assert_eq!(age(None, delete), Age { since: at(3600), known: false, left: Some(HOUR) });
     assert_eq!(age(Some(1), delete), Age { since: at(1), known: true, left: Some(Duration::from_secs(1)) });
     assert_eq!(age(Some(9999), delete).left, Some(HOUR), "a time to come is no age");
     assert!(!age(Some(1), delete).is_ripe() && age(Some(0), delete).is_ripe());
     assert_eq!(age(Some(0), report), Age { since: at(0), known: true, left: None });
     assert!(!age(Some(0), report).is_ripe());
+}
+
+/// F35.
+#[test]
+fn no_orphan_is_ripe_by_a_clock_that_is_wrong_and_it_is_looked_at_again() {
+    let delete = Orphans { policy: OrphanPolicy::Delete, min_age: HOUR };
+    let age = |clock| Age::of(Some(at(0)), delete, clock, at(7200));
+    assert!(age(ClockState::Right).is_ripe() && age(ClockState::Off).is_ripe());
+    let wrong = age(ClockState::Wrong);
+    assert_eq!(wrong, Age { since: at(0), known: true, left: Some(CLOCK_RECHECK) });
+    let treated = |grace| treat(Judgement::Orphan(grace), &wrong);
+    assert_eq!(treated(Grace::AfterMinAge), Treatment::List(Some(CLOCK_RECHECK)));
+    assert_eq!(treated(Grace::AtOnce), Treatment::Delete, "no time decides over what a lost answer left");
 }
 
 #[test]
@@ -140,6 +154,6 @@ fn only_orphans_are_deleted_and_what_nobody_tells_of_stays_listed() {
 fn an_orphan_that_a_wrong_clock_found_in_the_future_is_of_age_after_its_min_age_from_now() {
     let now = Timestamp::from_second(1_000_000).unwrap();
     let rule = Orphans { policy: OrphanPolicy::Delete, min_age: HOUR };
-    let age = Age::of(Some(Timestamp::MAX), rule, now);
+    let age = Age::of(Some(Timestamp::MAX), rule, ClockState::Right, now);
     assert_eq!((age.since, age.left), (now, Some(HOUR)));
 }

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 fn input(failure: Option<&Failure>) -> ReportInput<'_> {
     let now = Timestamp::from_second(1_000).unwrap();
     let project_id = Some("p".to_owned());
-    ReportInput { generation: 2, failure, project_id, clients: 3, orphans: &[], in_use_by: None, now }
+    ReportInput { generation: 2, failure, project_id, clients: 3, orphans: &[], in_use_by: None, clock: None, now }
 }
 
 #[test]
@@ -103,4 +103,15 @@ fn the_first_five_users_are_named_and_the_others_counted() {
         in_use(&users(7)),
         format!("the project cannot be deleted yet: 7 OAuthClients use it: {five} and 2 more{rest}")
     );
+}
+
+/// F35.
+#[test]
+fn a_clock_that_is_wrong_is_said_of_a_project_that_stays_ready() {
+    let clock = crate::decide::time::remark(jiff::SignedDuration::from_hours(1));
+    let status = report(&ProjectStatus::default(), &ReportInput { clock: clock.as_deref(), ..input(None) });
+    let ready = condition::find(status.conditions.as_deref().unwrap(), ConditionType::Ready).unwrap().clone();
+    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("True", "Ready"));
+    assert!(ready.message.starts_with("the API key works. But the clock of the operator's machine is 60 min ahead"));
+    assert_eq!(report(&status, &input(None)).conditions.unwrap()[0].message, "the API key works");
 }

@@ -86,7 +86,7 @@ async fn tries(ids: &[&'static str]) -> usize {
     let known: Vec<Orphan> = ids.iter().map(|id| orphan(id, 1)).collect();
     let (requests, cluster) = (kubernetes(address), ClusterId::new("c"));
     let scope = Scope { cluster: &cluster, namespaces: &[] };
-    let sweep = Sweep { requests: &requests, users: &Users::default(), scope, now: at(NOW) };
+    let sweep = Sweep { requests: &requests, users: &Users::default(), scope, clock: ClockState::Right, now: at(NOW) };
     let found = sweep.sweep(&project(address, &clients), &clients, &known, rule(OrphanPolicy::Delete)).await;
     assert_eq!(found, Swept { orphans: known, next: None });
     tries.load(Ordering::SeqCst)

@@ -3,6 +3,7 @@
 use super::*;
 use crate::decide::client::desired::lifecycle::{Adopt, CredentialRef};
 use crate::decide::client::observed::Cooldown;
+use crate::decide::time::ClockState;
 
 fn adopting(with_credential: bool) -> Wanted {
     let credential = with_credential.then(|| CredentialRef {
@@ -499,4 +500,22 @@ fn the_token_of_a_recorded_client_is_not_of_unknown_outcome_when_its_secret_is_g
     assert_eq!(lost(&[("c", wanted().client(&token("t")))]), intent("5", &[]));
     assert_eq!(lost(&[("c", wanted().client(&token("other")))]), intent("5", &["t"]));
     assert_eq!(lost(&[("twin", wanted().client(&token("t")))]), intent("5", &["t"]));
+}
+
+/// F35.
+#[test]
+fn no_former_client_is_deleted_by_a_clock_that_is_wrong() {
+    let mut seen = at_rest();
+    seen.object.recorded.retiring = vec![Retiring { client_id: id("old"), due: true }];
+    let delete = Step::Delete { client_id: id("old"), because: Removal::Retired };
+    for clock in [ClockState::Right, ClockState::Off] {
+        seen.clock = clock;
+        assert_eq!(step(&wanted(), &seen), delete);
+    }
+    seen.clock = ClockState::Wrong;
+    let Step::Record(record) = step(&wanted(), &seen) else { panic!("no record") };
+    assert_eq!((record.conclusion, record.retiring), (Conclusion::Converged, vec![id("old")]));
+    let invalid = Desired::Invalid(Failure::stalled(Reason::InvalidSpec, "no"));
+    assert_eq!(reason(&next(&invalid, &seen)), Some(Reason::InvalidSpec));
+    assert_eq!(next(&Desired::Absent(Deletion::default()), &seen), Step::CheckCrd, "a deletion waits for no clock");
 }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::decide::client::desired::lifecycle::{Adopt, CredentialRef};
 use crate::decide::client::observed::{Beginning, Cooldown, ProjectFacts};
+use crate::decide::time::ClockState;
 
 fn any_policy() -> impl Strategy<Value = Policy> {
     prop::sample::select(vec![Policy::Delete, Policy::Retain])
@@ -114,8 +115,9 @@ fn any_observed() -> impl Strategy<Value = Observed> {
         0 => ProjectState::Failed(Failure::retry(Reason::APIUnavailable, "")),
         _ => usable(may_adopt),
     });
-    (any_object(), any_secret(), any_pending(), clients, leftover, cooldown, project).prop_map(
-        |(object, secret, pending, clients, leftover, cooldown, state)| {
+    let clock = prop::sample::select(vec![ClockState::Right, ClockState::Wrong]);
+    (any_object(), any_secret(), any_pending(), clients, leftover, cooldown, project, clock).prop_map(
+        |(object, secret, pending, clients, leftover, cooldown, state, clock)| {
             let marked = |ours: bool| RemoteClient {
                 settings: Settings::default(),
                 marker: ours.then(|| wanted().marker(&token("a"))),
@@ -129,6 +131,7 @@ fn any_observed() -> impl Strategy<Value = Observed> {
                 remote: remote.collect(),
                 pending,
                 cooldown,
+                clock,
                 project: ProjectFacts { id: None, state },
             })
         },
