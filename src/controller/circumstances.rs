@@ -23,6 +23,15 @@ pub(super) struct Asked {
 }
 
 impl Asked {
+    /// Whether the same is wished for. Finalizer and token come and go by the operator's own hand as well.
+    pub(super) fn is_same_wish(&self, other: &Self) -> bool {
+        let Self { generation, requests, forced, deleting, finalizer: _, token: _ } = self;
+        generation == &other.generation
+            && requests == &other.requests
+            && forced == &other.forced
+            && deleting == &other.deleting
+    }
+
     pub(super) fn of(object: &OAuthClient) -> Self {
         let [flux, ours] = object::reconcile_requests(object);
         let annotations = object.metadata.annotations.as_ref();

@@ -129,7 +129,7 @@ impl Memory {
     pub(super) fn news(&self, uid: &Uid, asked: &Asked, failed: bool, events: Vec<Event>) -> Vec<Event> {
         let mut open = self.open();
         let remembered = open.entry(uid.clone()).or_default();
-        let before = remembered.told.take().filter(|(before, _)| before == asked);
+        let before = remembered.told.take().filter(|(before, _)| before.is_same_wish(asked));
         let mut told = before.map(|(_, told)| told).unwrap_or_default();
         let news = events.into_iter().filter(|event| {
             let text = match event.type_ {

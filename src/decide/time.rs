@@ -90,7 +90,7 @@ impl ClockState {
 #[must_use]
 pub fn remark(skew: SignedDuration) -> Option<String> {
     let direction = if skew.is_negative() { "behind" } else { "ahead of" };
-    let minutes = skew.unsigned_abs().as_secs() / 60;
+    let minutes = (skew.unsigned_abs().as_secs() + 30) / 60;
     (!ClockState::of(skew).may_delete()).then(|| {
         format!(
             "the clock of the operator's machine is {minutes} min {direction} the API server's; until it is set right, \
@@ -176,7 +176,8 @@ mod tests {
     #[test]
     fn what_a_project_says_names_the_minutes_and_the_direction() {
         assert_eq!(remark(SignedDuration::from_secs(60)), None);
-        assert!(remark(HOUR).unwrap().contains("is 60 min ahead of the API server's"));
+        let almost = HOUR - SignedDuration::from_millis(600);
+        assert!(remark(almost).unwrap().contains("is 60 min ahead of the API server's"));
         assert!(remark(-HOUR).unwrap().contains("is 60 min behind the API server's"));
     }
 }

@@ -1,5 +1,6 @@
 //! What a test stands on: a control plane with the CRDs, an operator, a simulated project of its own, and a namespace.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use harness::{
@@ -16,7 +17,8 @@ use uuid::Uuid;
 pub const SYSTEM: &str = "meshagent-system";
 /// The operator's service account, as the API server names its user.
 pub const OPERATOR: &str = "system:serviceaccount:meshagent-system:meshagent-operator";
-const OPERATOR_GROUPS: [&str; 2] = ["system:serviceaccounts", "system:serviceaccounts:meshagent-system"];
+/// And its groups.
+pub const OPERATOR_GROUPS: [&str; 2] = ["system:serviceaccounts", "system:serviceaccounts:meshagent-system"];
 /// How long anything may take on a loaded machine.
 pub const LONG: Duration = Duration::from_secs(60);
 
@@ -102,9 +104,14 @@ pub fn start_operator(plane: &ControlPlane, args: &[&str]) -> Operator {
 
 /// The same, without flags that tests usually want.
 pub fn start_operator_with(plane: &ControlPlane, args: &[&str]) -> Operator {
+    start_operator_at(plane.kubeconfig_for(OPERATOR, &OPERATOR_GROUPS).unwrap(), args)
+}
+
+/// The same, for the cluster of a kubeconfig.
+pub fn start_operator_at(kubeconfig: PathBuf, args: &[&str]) -> Operator {
     Operator::start(OperatorOptions {
         binary: env!("CARGO_BIN_EXE_meshagent-operator").into(),
-        kubeconfig: plane.kubeconfig_for(OPERATOR, &OPERATOR_GROUPS).unwrap(),
+        kubeconfig,
         args: ["--namespace", SYSTEM].iter().chain(args).map(|arg| (*arg).to_owned()).collect(),
         env: Vec::new(),
     })

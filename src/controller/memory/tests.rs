@@ -119,6 +119,11 @@ fn an_effect_that_a_failing_object_repeats_is_one_event() {
     assert_eq!(news(2, true, deleted()), deleted(), "after an edit");
     assert_eq!(news(2, false, deleted()), [], "the pass that converges repeats it too");
     assert_eq!(news(2, false, deleted()), deleted(), "after it had converged");
+    let mut held = object(3);
+    held.metadata.finalizers = Some(vec![crate::api::names::FINALIZER.to_owned()]);
+    let held = circumstances(&held).asked;
+    assert_eq!(memory.news(&uid, &held, true, deleted()), deleted());
+    assert_eq!(news(3, false, deleted()), [], "the pass that takes the finalizer off");
 }
 
 /// What a call can come to, and in which words: all kinds of failures of MeshAgent and of the Kubernetes API.
