@@ -7,6 +7,7 @@ mod client;
 mod filled;
 mod key_watch;
 mod memory;
+mod namespaces;
 mod project;
 mod triggers;
 
@@ -15,14 +16,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream::unfold;
-use k8s_openapi::api::core::v1::Namespace;
-use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::{WatchStreamExt, controller, watcher};
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::runtime::{controller, watcher};
+use kube::{Client, Resource};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
@@ -42,6 +40,7 @@ use client::Watches;
 use declared::DeclaredProjects;
 use key_watch::KeyWatches;
 use memory::Memory;
+use namespaces::Audience;
 use triggers::{Scope, Triggers};
 
 /// How often objects are counted.
@@ -151,7 +150,11 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         leadership,
     });
     let mut tasks = JoinSet::new();
-    tasks.spawn(until_shutdown(watch_namespaces(watches, namespace_writer, triggers.clone()), shutdown.clone()));
+    let (known, may_be, woken) = (shared.projects.clone(), Arc::clone(&declared), triggers.clone());
+    let watched = async move {
+        Audience { projects: &known, declared: &may_be, triggers: &woken }.watch(watches, namespace_writer).await;
+    };
+    tasks.spawn(until_shutdown(watched, shutdown.clone()));
     tasks.spawn(until_shutdown(
         take_stock(Arc::clone(&shared), triggers.clone(), Arc::clone(&declared)),
         shutdown.clone(),
@@ -251,30 +254,6 @@ async fn until_shutdown(work: impl Future<Output = ()>, mut shutdown: watch::Rec
         () = work => {}
         _ = shutdown.wait_for(|down| *down) => {}
     }
-}
-
-/// Keeps the labels of all namespaces, and wakes what is in one that changed.
-async fn watch_namespaces(
-    client: Client,
-    writer: reflector::store::Writer<PartialObjectMeta<Namespace>>,
-    triggers: Triggers,
-) {
-    let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(client);
-    watcher(namespaces, watcher::Config::default())
-        .default_backoff()
-        .modify(|namespace| namespace.managed_fields_mut().clear())
-        .reflect(writer)
-        .for_each(move |event| {
-            match event {
-                Ok(watcher::Event::Apply(namespace)) => triggers.wake_namespace(&namespace.name_any()),
-                // Those that wait for the labels of theirs, and after a gap in the watch those whose labels changed.
-                Ok(watcher::Event::InitDone) => triggers.wake_all(),
-                Ok(watcher::Event::Init | watcher::Event::InitApply(_) | watcher::Event::Delete(_)) => {}
-                Err(error) => tracing::warn!(%error, "namespaces cannot be watched; selectors by label match nothing"),
-            }
-            std::future::ready(())
-        })
-        .await;
 }
 
 /// Says that a watch failed, for instance because the definition of what is watched is gone. It is started again by itself.

@@ -43,6 +43,12 @@ impl Users {
         Some(names)
     }
 
+    /// Whether anybody uses a project; `None` while that is not known.
+    #[must_use]
+    pub fn any(&self, key: &ProjectKey) -> Option<bool> {
+        self.filled.load(Ordering::Acquire).then(|| self.of(key).next().is_some())
+    }
+
     /// How many use a project.
     #[must_use]
     pub fn count(&self, key: &ProjectKey) -> i64 {

@@ -19,6 +19,7 @@ mod misbehaving;
 mod on_call;
 mod platform;
 mod project_deletion;
+mod project_faults;
 mod projects;
 mod restored;
 mod retention;
