@@ -15,7 +15,7 @@ use pass::Pass;
 use crate::api::{OAuthClient, Reason};
 use crate::decide::client::next::{Conclusion, Record, Step, next};
 use crate::decide::client::observed::{Answer, Secret};
-use crate::decide::client::report::{report, requeue};
+use crate::decide::client::report::{addressed, report, requeue};
 use crate::decide::failure::Failure;
 use crate::decide::id::Version;
 use crate::kubernetes::events::Event;
@@ -102,7 +102,7 @@ fn ended(pass: Pass<'_>, events: Vec<Event>, recorded: Option<Box<Record>>, back
         Conclusion::Converged => None,
         Conclusion::Blocked(failure) => Some(failure),
     });
-    let failure = failed.or(blocked);
+    let failure = failed.or(blocked).map(|failure| addressed(&pass.object, &failure));
     let (awaited, secret_version) = (awaited(&pass, failure.as_ref()), pass.secret_version());
     Outcome { failure, requeue, events, object: pass.object, superseded: pass.superseded, secret_version, awaited }
 }

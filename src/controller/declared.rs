@@ -58,11 +58,8 @@ impl DeclaredProjects {
     /// Enqueues all.
     pub(super) fn enqueue_all(&self) {
         let (cluster, namespaced) = &self.queues;
-        // The receivers end at shutdown.
-        let state = self.cluster.iter().flat_map(Store::state);
-        state.for_each(|object| drop(cluster.send(ObjectRef::from_obj(&*object))));
-        let state = self.namespaced.iter().flat_map(Store::state);
-        state.for_each(|object| drop(namespaced.send(ObjectRef::from_obj(&*object))));
+        self.cluster.iter().flat_map(Store::state).for_each(|object| send(&*object, cluster));
+        self.namespaced.iter().flat_map(Store::state).for_each(|object| send(&*object, namespaced));
     }
 
     /// Enqueues those that wait to be deleted until all their users are known.
@@ -84,7 +81,11 @@ fn find<K: ProjectObject>(stores: &[Store<K>], key: &ProjectKey) -> Option<Arc<K
 
 fn enqueue_if_deleted<K: ProjectObject>(object: Option<&K>, queue: &UnboundedSender<ObjectRef<K>>) {
     if let Some(object) = object.filter(|object| object.meta().deletion_timestamp.is_some()) {
-        // The receiver ends at shutdown.
-        let _ = queue.send(ObjectRef::from_obj(object));
+        send(object, queue);
     }
+}
+
+fn send<K: ProjectObject>(object: &K, queue: &UnboundedSender<ObjectRef<K>>) {
+    // The receiver ends at shutdown.
+    let _ = queue.send(ObjectRef::from_obj(object));
 }

@@ -7,6 +7,7 @@ mod client;
 mod filled;
 mod key_watch;
 mod memory;
+mod namespaces;
 mod project;
 mod task;
 mod triggers;
@@ -16,14 +17,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::Stream;
 use futures::future::join_all;
 use futures::stream::unfold;
-use futures::{Stream, StreamExt};
-use k8s_openapi::api::core::v1::Namespace;
-use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::{WatchStreamExt, controller, watcher};
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::runtime::{controller, watcher};
+use kube::{Client, Resource};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
@@ -39,7 +38,7 @@ use crate::http::Health;
 use crate::kubernetes::clock::Clock;
 use crate::kubernetes::crd::CrdReader;
 use crate::kubernetes::events;
-use crate::kubernetes::readable::{UnreadableObjects, watch_readable};
+use crate::kubernetes::readable::UnreadableObjects;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::project::{Checks, ProjectObject, Projects, Resolution, Slots};
@@ -47,6 +46,7 @@ use client::Watches;
 use declared::DeclaredProjects;
 use key_watch::KeyWatches;
 use memory::Memory;
+use namespaces::Audience;
 use triggers::{Scope, Triggers};
 
 /// How often objects are counted.
@@ -123,7 +123,7 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
     let scopes = scopes(&config.watch_namespaces);
     let unreadable = UnreadableObjects::default();
     let (namespaces, namespace_writer) = reflector::store();
-    let projects = Projects::new(namespaces.clone());
+    let projects = Projects::new(namespaces);
     let cluster_projects = ProjectScopes::<ClusterMeshAgentProject>::new([None]);
     let own_projects = ProjectScopes::<MeshAgentProject>::new(scopes.clone());
     let declared = Arc::new(DeclaredProjects {
@@ -168,9 +168,12 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         clock: clock.clone(),
     });
     let mut tasks = JoinSet::new();
-    let namespaces = watch_readable(Api::all(watches), watcher::Config::default(), namespaces, unreadable);
-    let namespaces = follow_namespaces(namespaces.reflect(namespace_writer), triggers.clone());
-    tasks.spawn(until_shutdown(namespaces, shutdown.clone()));
+    let (known, may_be, woken) = (shared.projects.clone(), Arc::clone(&declared), triggers.clone());
+    let watched = async move {
+        let audience = Audience { projects: &known, declared: &may_be, triggers: &woken, unreadable: &unreadable };
+        audience.watch(watches, namespace_writer).await;
+    };
+    tasks.spawn(until_shutdown(watched, shutdown.clone()));
     tasks.spawn(until_shutdown(
         take_stock(Arc::clone(&shared), triggers.clone(), Arc::clone(&declared)),
         shutdown.clone(),
@@ -275,25 +278,6 @@ async fn until_shutdown(work: impl Future<Output = ()>, mut shutdown: watch::Rec
         () = work => {}
         _ = shutdown.wait_for(|down| *down) => {}
     }
-}
-
-/// Wakes what is in a namespace that changed.
-async fn follow_namespaces(
-    namespaces: impl Stream<Item = watcher::Result<watcher::Event<PartialObjectMeta<Namespace>>>>,
-    triggers: Triggers,
-) {
-    namespaces
-        .for_each(move |event| {
-            match event {
-                Ok(watcher::Event::Apply(namespace)) => triggers.wake_namespace(&namespace.name_any()),
-                // Those that wait for the labels of theirs, and after a gap in the watch those whose labels changed.
-                Ok(watcher::Event::InitDone) => triggers.wake_all(),
-                Ok(watcher::Event::Init | watcher::Event::InitApply(_) | watcher::Event::Delete(_)) => {}
-                Err(error) => tracing::warn!(%error, "namespaces cannot be watched; selectors by label match nothing"),
-            }
-            std::future::ready(())
-        })
-        .await;
 }
 
 /// Says that a watch failed, for instance because the definition of what is watched is gone. It is started again by itself.

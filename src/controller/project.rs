@@ -55,7 +55,7 @@ pub(super) struct Shared {
 impl Shared {
     fn forget(&self, key: &ProjectKey) {
         self.checks.forget(key);
-        self.projects.gone(key, self.triggers.users().may_use(key));
+        self.projects.gone(key, self.triggers.users().any(key).unwrap_or(true));
         self.metrics.forget_project(&key.to_string());
         self.triggers.wake_users(key);
     }

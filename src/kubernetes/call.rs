@@ -76,6 +76,12 @@ impl KubernetesError {
         self.status().is_some_and(|status| status.code == 409)
     }
 
+    /// What the API server says if it refuses the call for want of a right (403). That is never absence.
+    #[must_use]
+    pub fn forbids(&self) -> Option<&str> {
+        self.status().filter(|status| status.code == 403).map(|status| status.message.as_str())
+    }
+
     /// Whether the API server itself says that the object of this kind and name does not exist. A bare 404 of a
     /// proxy, or of an API server without the CRD, proves nothing.
     #[must_use]
@@ -117,6 +123,19 @@ impl KubernetesError {
 mod tests {
     use super::*;
     use crate::decide::failure::Disposition;
+
+    /// F26.
+    #[test]
+    fn a_right_that_is_missing_is_not_absence() {
+        let answer = |code, reason: &str| {
+            let status = Status::failure("secrets \"web\" is forbidden", reason).with_code(code);
+            KubernetesError::Call { operation: "read", source: Box::new(kube::Error::Api(Box::new(status))) }
+        };
+        let forbidden = answer(403, "Forbidden");
+        assert_eq!(forbidden.forbids(), Some("secrets \"web\" is forbidden"));
+        assert!(!forbidden.proves_absence_of::<k8s_openapi::api::core::v1::Secret>("web"));
+        assert_eq!(answer(404, "NotFound").forbids(), None);
+    }
 
     #[test]
     fn a_refused_secret_says_why_and_an_immutable_one_what_to_do() {

@@ -190,6 +190,28 @@ impl CallError {
         }
     }
 
+    /// True if the server took the key, and only its answer is more than can be read: calls with small answers may work.
+    #[must_use]
+    pub fn is_too_much(&self) -> bool {
+        match &self.kind {
+            Kind::Unavailable(unavailable) => match unavailable {
+                Unavailable::TooLarge | Unavailable::EndlessListing { .. } => true,
+                Unavailable::Status(_)
+                | Unavailable::Redirect(_)
+                | Unavailable::Timeout
+                | Unavailable::ConnectionBroken
+                | Unavailable::Malformed => false,
+            },
+            Kind::NotSent(_)
+            | Kind::Rejected { .. }
+            | Kind::AuthenticationFailed
+            | Kind::PermissionDenied
+            | Kind::NotFound
+            | Kind::Disabled
+            | Kind::RateLimited { .. } => false,
+        }
+    }
+
     /// True if an idempotent call may be repeated at once: a stumble of the network or of a gateway.
     pub(super) fn is_transient(&self) -> bool {
         match &self.kind {

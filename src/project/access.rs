@@ -1,6 +1,6 @@
 //! What a project is reached with, read from the cluster at each check: its key, and certificates that it trusts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::str::FromStr;
 
@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use super::object::ProjectObject;
 use crate::api::Reason;
 use crate::decide::failure::Failure;
+use crate::decide::project::no_access::{Needed, NoAccess};
 use crate::decide::project::reference::ProjectKind;
 use crate::decide::project::spec::{ApiKeyRef, BundleKind, BundleRef, ProjectSettings};
 use crate::kubernetes::within;
@@ -71,22 +72,15 @@ struct Reader<'a> {
     namespace: &'a str,
 }
 
+/// The data of a Secret or ConfigMap.
+type Data = BTreeMap<String, Vec<u8>>;
+
 impl Reader<'_> {
     async fn key(&self, reference: &ApiKeyRef) -> Result<ApiKey, Failure> {
         let (ApiKeyRef { secret, key }, namespace) = (reference, self.namespace);
-        let missing = |what: &str| {
-            let fix = format!(
-                "kubectl create secret generic {secret} -n {namespace} --from-literal={key}=\"$MESHAGENT_API_KEY\""
-            );
-            Failure::wait(Reason::CredentialsNotFound, format!("{what}; create it: {fix}"))
-        };
-        let found: Option<Secret> = self.fetch("read the API key", secret).await?;
-        let found = found.ok_or_else(|| missing(&format!("there is no Secret {secret} in namespace {namespace}")))?;
-        let value =
-            found.data.as_ref().and_then(|data| data.get(key)).ok_or_else(|| {
-                missing(&format!("the Secret {secret} in namespace {namespace} has no data key {key}"))
-            })?;
-        ApiKey::new(&value.0).map_err(|error| {
+        let found = self.fetch("read the API key", Needed::ApiKey(reference), secret, secret_data).await?;
+        let value = self.datum(found, Needed::ApiKey(reference), key)?;
+        ApiKey::new(&value).map_err(|error| {
             Failure::stalled(
                 Reason::AuthenticationFailed,
                 format!("the data key {key} of Secret {secret} in namespace {namespace} is no API key: {error}"),
@@ -96,40 +90,52 @@ impl Reader<'_> {
 
     async fn bundle(&self, reference: &BundleRef) -> Result<Vec<u8>, Failure> {
         const DOING: &str = "read the CA bundle";
-        let (BundleRef { kind, name, key }, namespace) = (reference, self.namespace);
-        // `None`: no such object; `Some(None)`: no such key in it.
+        let (BundleRef { kind, name, key }, needed) = (reference, Needed::Bundle(reference));
         let found = match kind {
-            BundleKind::Secret => {
-                let found: Option<Secret> = self.fetch(DOING, name).await?;
-                found.map(|secret| secret.data.and_then(|mut data| data.remove(key)).map(|value| value.0))
-            }
-            BundleKind::ConfigMap => {
-                let found: Option<ConfigMap> = self.fetch(DOING, name).await?;
-                found.map(|map| {
-                    let text = map.data.and_then(|mut data| data.remove(key)).map(String::into_bytes);
-                    text.or_else(|| map.binary_data.and_then(|mut data| data.remove(key)).map(|value| value.0))
-                })
-            }
+            BundleKind::Secret => self.fetch(DOING, needed, name, secret_data).await?,
+            BundleKind::ConfigMap => self.fetch(DOING, needed, name, map_data).await?,
         };
-        match found {
-            Some(Some(bundle)) => Ok(bundle),
-            Some(None) => Err(missing_bundle(namespace, reference, true)),
-            None => Err(missing_bundle(namespace, reference, false)),
-        }
+        self.datum(found, needed, key)
     }
 
-    /// An object as the API server has it now; `None` if it says that there is none.
-    async fn fetch<T>(&self, doing: &'static str, name: &str) -> Result<Option<T>, Failure>
+    /// The datum, or what is missing of it.
+    fn datum(&self, found: Option<Data>, needed: Needed<'_>, key: &str) -> Result<Vec<u8>, Failure> {
+        let without = |why| needed.failure(self.namespace, &why);
+        let mut data = found.ok_or_else(|| without(NoAccess::Absent))?;
+        data.remove(key).ok_or_else(|| without(NoAccess::Lacking { present: data.into_keys().collect() }))
+    }
+
+    /// The data of an object as the API server has it now; `None` if it says that there is none.
+    async fn fetch<T>(
+        &self,
+        doing: &'static str,
+        needed: Needed<'_>,
+        name: &str,
+        data: impl FnOnce(T) -> Data,
+    ) -> Result<Option<Data>, Failure>
     where
         T: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
     {
         let objects: Api<T> = Api::namespaced(self.requests.clone(), self.namespace);
         match within(doing, objects.get(name)).await {
-            Ok(found) => Ok(Some(found)),
+            Ok(found) => Ok(Some(data(found))),
             Err(error) if error.proves_absence_of::<T>(name) => Ok(None),
-            Err(error) => Err(Failure { reason: Reason::ProjectNotReady, ..error.of_object() }),
+            Err(error) => Err(match error.forbids() {
+                Some(said) => needed.failure(self.namespace, &NoAccess::Withheld { said: said.to_owned() }),
+                None => Failure { reason: Reason::ProjectNotReady, ..error.of_object() },
+            }),
         }
     }
+}
+
+fn secret_data(secret: Secret) -> Data {
+    secret.data.into_iter().flatten().map(|(key, value)| (key, value.0)).collect()
+}
+
+fn map_data(map: ConfigMap) -> Data {
+    let text = map.data.into_iter().flatten().map(|(key, text)| (key, text.into_bytes()));
+    let binary = map.binary_data.into_iter().flatten().map(|(key, value)| (key, value.0));
+    text.chain(binary).collect()
 }
 
 /// The settings, unless the object may not name this server.
@@ -153,27 +159,6 @@ fn allowed_server(
         "names {host}, a server that no MeshAgentProject may name here; correct it, or have whoever runs the operator add \
          {host} to --allowed-api-hosts"
     )))
-}
-
-/// The bundle's object, or if that is `there` the key in it, is missing.
-fn missing_bundle(namespace: &str, reference: &BundleRef, there: bool) -> Failure {
-    let BundleRef { kind, name, key } = reference;
-    let (word, command) = match kind {
-        BundleKind::Secret => ("Secret", "secret generic"),
-        BundleKind::ConfigMap => ("ConfigMap", "configmap"),
-    };
-    let (problem, fix) = if there {
-        (
-            format!("the {word} {name} in namespace {namespace} has no data key {key}"),
-            "add the certificates under that key, or correct it".to_owned(),
-        )
-    } else {
-        (
-            format!("there is no {word} {name} in namespace {namespace}"),
-            format!("create it: kubectl create {command} {name} -n {namespace} --from-file={key}=<file in PEM>"),
-        )
-    };
-    Failure::wait(Reason::CredentialsNotFound, format!("spec.caBundleRef: {problem}; {fix}"))
 }
 
 #[cfg(test)]
@@ -206,20 +191,5 @@ mod tests {
         );
         assert!(refusal(MeshAgentProject, "http://api.meshagent.com").is_some());
         assert_eq!(refusal(ClusterMeshAgentProject, "https://10.0.0.1:8443/x"), None);
-    }
-
-    #[test]
-    fn a_missing_bundle_is_named_whole_and_says_how_to_make_it() {
-        let reference = |kind| BundleRef { kind, name: "roots".to_owned(), key: "ca.crt".to_owned() };
-        assert_eq!(
-            missing_bundle("shop", &reference(BundleKind::ConfigMap), false).message,
-            "spec.caBundleRef: there is no ConfigMap roots in namespace shop; create it: kubectl create configmap roots \
-             -n shop --from-file=ca.crt=<file in PEM>"
-        );
-        assert_eq!(
-            missing_bundle("shop", &reference(BundleKind::Secret), true).message,
-            "spec.caBundleRef: the Secret roots in namespace shop has no data key ca.crt; add the certificates under that \
-             key, or correct it"
-        );
     }
 }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::access::Access;
 use super::sweep::Swept;
+use crate::api::Reason;
 use crate::decide::failure::Failure;
 use crate::decide::project::reference::ProjectKey;
 use crate::decide::project::schedule::{self, SpecVersion};
@@ -18,6 +19,8 @@ pub struct Check {
     pub(super) spec: SpecVersion,
     pub(super) access: Option<Access>,
     pub(super) failure: Option<Failure>,
+    /// Whether anybody used the project, as far as that was known.
+    pub(super) in_use: Option<bool>,
     /// Failures in a row.
     pub(super) failures: u32,
     pub(super) at: Instant,
@@ -28,9 +31,12 @@ pub struct Check {
 }
 
 impl Check {
-    /// How long it is good enough for a project with this spec and access.
-    pub(super) fn good_for(&self, spec: &SpecVersion, access: &Access) -> Option<Duration> {
-        let unchanged = &self.spec == spec && self.access.as_ref() == Some(access);
+    /// How long it is good enough for a project with this spec and access, and users or none.
+    pub(super) fn good_for(&self, spec: &SpecVersion, access: &Access, in_use: Option<bool>) -> Option<Duration> {
+        // Without users a project may become another one.
+        let mismatch = self.failure.as_ref().is_some_and(|failure| failure.reason == Reason::ProjectMismatch);
+        let pinned_alike = !mismatch || self.in_use == in_use;
+        let unchanged = &self.spec == spec && self.access.as_ref() == Some(access) && pinned_alike;
         schedule::good_for(unchanged, self.wait, self.at.elapsed())
     }
 }

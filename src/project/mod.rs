@@ -10,6 +10,7 @@ mod reconcile;
 mod registry;
 mod slots;
 mod snapshot;
+mod status;
 pub mod sweep;
 mod users;
 

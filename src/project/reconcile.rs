@@ -4,9 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::api::{Patch, PatchParams};
 use kube::{Client, ResourceExt};
-use serde_json::json;
 use tokio::time::Instant;
 
 use super::access::{self, Access};
@@ -20,16 +18,12 @@ use super::snapshot::Listing;
 use super::sweep::{Sweep, Swept};
 use super::users::Users;
 use crate::api::Reason;
-use crate::api::names::MANAGER;
 use crate::decide::failure::Failure;
 use crate::decide::orphan::judge::Scope;
-use crate::decide::project::report::{ReportInput, is_urgent, report};
+use crate::decide::project::identity::check_pin;
 use crate::decide::project::schedule::{self, Plan, SpecVersion};
 use crate::decide::project::spec::{Orphans, ProjectSettings};
-use crate::decide::time::remark;
 use crate::kubernetes::clock::Clock;
-use crate::kubernetes::patch::difference;
-use crate::kubernetes::within;
 use crate::meshagent::Gate;
 use crate::meshagent::failure::call_failure;
 use crate::metrics::{Metrics, Outcome};
@@ -68,6 +62,8 @@ pub struct Executor<'a> {
 struct Called {
     client: Option<Arc<ProjectClient>>,
     listing: Result<Arc<Listing>, Failure>,
+    /// Whether it takes calls, and only its listing is more than can be read.
+    answers: bool,
 }
 
 impl Executor<'_> {
@@ -87,8 +83,9 @@ impl Executor<'_> {
             Ok(settings) => access::read(self.requests, self.namespace, settings).await,
             Err(invalid) => Err(invalid.clone()),
         };
-        let spec = SpecVersion::of(object.meta());
-        let good_for = before.as_ref().zip(access.as_ref().ok()).and_then(|(before, now)| before.good_for(&spec, now));
+        let (spec, in_use) = (SpecVersion::of(object.meta()), self.in_use(object));
+        let last = before.as_ref().zip(access.as_ref().ok());
+        let good_for = last.and_then(|(before, now)| before.good_for(&spec, now, in_use));
         match schedule::plan(good_for, access.as_ref().err(), self.works(object)) {
             Plan::Rest(left) => return left.min(self.write_status(object).await),
             Plan::GoOn => {
@@ -104,6 +101,7 @@ impl Executor<'_> {
         let state = ProjectState {
             project: called.client.clone(),
             failure: failure.clone(),
+            answers: called.answers,
             allowed: object.allowed(),
             adoption: object.adoption(),
         };
@@ -120,7 +118,7 @@ impl Executor<'_> {
         let wait = schedule::next_check(failure.as_ref(), failures, self.resync_interval, swept.next);
         let status_written = before.and_then(|before| before.status_written);
         let (access, at) = (access.ok(), Instant::now());
-        self.checks.put(key, Check { spec, access, failure, failures, at, wait, swept, status_written });
+        self.checks.put(key, Check { spec, access, failure, in_use, failures, at, wait, swept, status_written });
         wait.min(self.write_status(object).await)
     }
 
@@ -137,21 +135,43 @@ impl Executor<'_> {
         access: &Result<Access, Failure>,
     ) -> Called {
         let before = self.projects.get(&object.key()).and_then(|known| known.project);
-        let connected = match (settings, access) {
-            (Ok(settings), Ok(access)) => {
-                let (observer, gate) = (self.metrics.observer(), self.gate.clone());
-                connect(settings, access, before.as_ref(), observer, gate)
+        let client = match self.connect(object, settings, access, before.as_ref()) {
+            Ok(client) => client,
+            Err(failure) => return Called { client: before, listing: Err(failure), answers: false },
+        };
+        match client.snapshot.list(&client.api).await {
+            Ok(listing) => Called { client: Some(client), listing: Ok(listing), answers: true },
+            Err(error) => {
+                let answers = error.is_too_much();
+                let client = if answers { Some(client) } else { before };
+                Called { client, listing: Err(call_failure(&error)), answers }
             }
-            (Err(failure), _) | (_, Err(failure)) => Err(past_mending(object, before.is_some(), failure)),
+        }
+    }
+
+    /// Connects; makes no call.
+    fn connect<K: ProjectObject>(
+        &self,
+        object: &K,
+        settings: &Result<ProjectSettings, Failure>,
+        access: &Result<Access, Failure>,
+        before: Option<&Arc<ProjectClient>>,
+    ) -> Result<Arc<ProjectClient>, Failure> {
+        let (settings, access) = match (settings, access) {
+            (Ok(settings), Ok(access)) => (settings, access),
+            (Err(failure), _) | (_, Err(failure)) => return Err(past_mending(object, before.is_some(), failure)),
         };
-        let listed = match connected {
-            Ok(client) => match client.snapshot.list(&client.api).await {
-                Ok(listing) => return Called { client: Some(client), listing: Ok(listing) },
-                Err(error) => Err(call_failure(&error)),
-            },
-            Err(failure) => Err(failure),
-        };
-        Called { client: before, listing: listed }
+        let client = connect(settings, access, before, self.metrics.observer(), self.gate.clone())?;
+        let recorded = object.present_status().project_id;
+        let pinned = recorded.as_deref().or(before.map(|before| before.project_id.as_str()));
+        check_pin(pinned, &client.project_id, self.in_use(object))?;
+        Ok(client)
+    }
+
+    /// Whether anybody uses the project. Until the caches are filled the status tells.
+    fn in_use<K: ProjectObject>(&self, object: &K) -> Option<bool> {
+        let recorded = || object.present_status().clients.map(|clients| clients > 0);
+        self.users.any(&object.key()).or_else(recorded)
     }
 
     /// Sweeps what a fresh listing shows.
@@ -176,58 +196,6 @@ impl Executor<'_> {
         let swept = sweep.sweep(client, listing, known, rule).await;
         self.metrics.set_orphans(&key, i64::try_from(swept.orphans.len()).unwrap_or(i64::MAX));
         swept
-    }
-
-    /// Writes the status, if it differs. Returns how long until that is to be tried again.
-    async fn write_status<K: ProjectObject>(&self, object: &K) -> Duration {
-        let key = object.key();
-        let abandoned = self.projects.take_abandoned(&key);
-        let Some(check) = self.checks.change(&key, |check| check.swept.add(abandoned)) else {
-            return Duration::MAX;
-        };
-        let in_use_by = self
-            .users
-            .names(&key)
-            .filter(|users| !users.is_empty() && finalizer::is_deleted(object) && finalizer::is_on(object));
-        let present = object.present_status();
-        let status = report(
-            &present,
-            &ReportInput {
-                generation: object.meta().generation.unwrap_or_default(),
-                failure: check.failure.as_ref(),
-                project_id: self.projects.get(&key).and_then(|known| known.project).map(|p| p.project_id.clone()),
-                clients: self.users.count(&key),
-                orphans: &check.swept.orphans,
-                in_use_by: in_use_by.as_deref(),
-                clock: remark(self.clock.skew()).as_deref(),
-                now: self.clock.now(),
-            },
-        );
-        if status == present {
-            return Duration::MAX;
-        }
-        let pause = schedule::status_pause(check.status_written.map(|written| written.elapsed()));
-        if !pause.is_zero() && !is_urgent(&present, &status) {
-            return pause;
-        }
-        let patch = json!({
-            "metadata": { "resourceVersion": object.resource_version() },
-            "status": difference(&json!(present), &json!(status)),
-        });
-        let api = K::api(self.requests.clone(), object.namespace().as_deref());
-        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-        match within("write the project's status", api.patch_status(&key.name, &params, &Patch::Merge(patch))).await {
-            Ok(_) => {
-                self.checks.change(&key, |check| check.status_written = Some(Instant::now()));
-                Duration::MAX
-            }
-            // The newer version enqueues this project again.
-            Err(error) if error.is_conflict() => Duration::MAX,
-            Err(error) => {
-                tracing::warn!(project = %key, "{}", error.of_object().message);
-                WRITE_RETRY
-            }
-        }
     }
 }
 

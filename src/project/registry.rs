@@ -22,6 +22,8 @@ pub struct ProjectState {
     pub project: Option<Arc<ProjectClient>>,
     /// Why it is not Ready.
     pub failure: Option<Failure>,
+    /// Whether it takes calls all the same, of which only a listing is more than can be read.
+    pub answers: bool,
     /// Who may use it.
     pub allowed: Allowed,
     /// Who may take over clients that it holds already.
@@ -54,13 +56,29 @@ pub struct Projects {
     known: Arc<RwLock<HashMap<ProjectKey, ProjectState>>>,
     abandoned: Arc<RwLock<HashMap<ProjectKey, Vec<Orphan>>>>,
     namespaces: Store<PartialObjectMeta<Namespace>>,
+    withheld: Arc<RwLock<Option<String>>>,
 }
 
 impl Projects {
     /// Knows no project yet. The store holds the labels of all namespaces.
     #[must_use]
     pub fn new(namespaces: Store<PartialObjectMeta<Namespace>>) -> Self {
-        Self { known: Arc::default(), abandoned: Arc::default(), namespaces }
+        Self { known: Arc::default(), abandoned: Arc::default(), namespaces, withheld: Arc::default() }
+    }
+
+    /// Puts down what the API server says if it does not let the operator see namespaces; `None`: it does. Returns
+    /// whether that is news.
+    pub fn withhold_namespaces(&self, said: Option<String>) -> bool {
+        let mut withheld = self.withheld.write().unwrap_or_else(PoisonError::into_inner);
+        let news = withheld.is_some() != said.is_some();
+        *withheld = said;
+        news
+    }
+
+    /// What the API server says if it does not let the operator see namespaces.
+    #[must_use]
+    pub fn namespaces_withheld(&self) -> Option<String> {
+        self.withheld.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Somebody gave up on these clients: they are orphans from now on.
@@ -121,8 +139,8 @@ impl Projects {
         let project = all.remove(key).and_then(|known| known.project).filter(|_| in_use);
         if project.is_some() {
             let none = Allowed::read(None);
-            let state =
-                ProjectState { project, failure: Some(access::not_found(key)), allowed: none.clone(), adoption: none };
+            let failure = Some(access::not_found(key));
+            let state = ProjectState { project, failure, answers: false, allowed: none.clone(), adoption: none };
             all.insert(key.clone(), state);
         }
     }
@@ -133,16 +151,18 @@ impl Projects {
     pub fn resolve(&self, object: &OAuthClient, deleting: bool, exists: bool) -> Option<Resolution> {
         let key = ProjectKey::of(object);
         let state = self.get(&key);
-        let offer = state.as_ref().map(|ProjectState { project, failure, allowed, adoption }| Offer {
+        let offer = state.as_ref().map(|ProjectState { project, failure, answers, allowed, adoption }| Offer {
             connected: project.is_some(),
             failure: failure.as_ref(),
+            answers: *answers,
             allowed,
             adoption,
         });
         let namespace = object.namespace().unwrap_or_default();
         let seen = self.namespaces.get(&ObjectRef::new(&namespace));
         let labels = seen.as_ref().map(|namespace| namespace.labels());
-        let user = User { namespace: &namespace, labels, deleting };
+        let withheld = self.namespaces_withheld();
+        let user = User { namespace: &namespace, labels, withheld: withheld.as_deref(), deleting };
         let Access { failure, may_adopt } = access::resolve(&key, offer, exists, user)?;
         Some(Resolution { project: state.and_then(|state| state.project), failure, may_adopt })
     }

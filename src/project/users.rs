@@ -48,10 +48,11 @@ impl Users {
         Some(names)
     }
 
-    /// Whether somebody uses a project, or may.
+    /// Whether anybody uses a project, or may; `None` while that is not known.
     #[must_use]
-    pub fn may_use(&self, key: &ProjectKey) -> bool {
-        self.names(key).is_none_or(|names| !names.is_empty())
+    pub fn any(&self, key: &ProjectKey) -> Option<bool> {
+        let may = || self.unreadable.of::<OAuthClient>().iter().any(|object| !self.is_cached(object));
+        self.filled.load(Ordering::Acquire).then(|| self.of(key).next().is_some() || may())
     }
 
     /// How many use a project.

@@ -206,7 +206,8 @@ async fn an_object_whose_client_cannot_be_deleted_goes_by_the_command_that_its_m
         fixture.kubectl(&["delete", "maoc", name, "--wait=false"]).await;
     }
     let uid = before["metadata"]["uid"].as_str().unwrap();
-    let command = format!("kubectl annotate maoc web -n {} meshagent.com/force-release={uid}", fixture.ns());
+    let command =
+        format!("kubectl annotate --overwrite maoc web -n {} meshagent.com/force-release={uid}", fixture.ns());
     let stuck = fixture
         .until("maoc", "web", "it says why it is there", |o| message(o, "Ready").starts_with("cannot be deleted yet: "))
         .await;

@@ -21,6 +21,7 @@ mod on_call;
 mod pace;
 mod platform;
 mod project_deletion;
+mod project_faults;
 mod projects;
 mod restored;
 mod retention;

@@ -8,13 +8,13 @@ use simulator::state::Role;
 use super::fixture::{Fixture, SYSTEM, condition, message};
 use super::tls::{Terminator, authority};
 
-async fn until_project(fixture: &Fixture, wanted: &str) -> Value {
+pub async fn until_project(fixture: &Fixture, wanted: &str) -> Value {
     let what = format!("the project is {wanted}");
     fixture.until("cmaproj", &fixture.project_name, &what, |object| condition(object, "Ready") == wanted).await
 }
 
 /// Asks for a look, which the operator answers by listing.
-async fn change_key(fixture: &Fixture, roles: &[Role]) -> uuid::Uuid {
+pub async fn change_key(fixture: &Fixture, roles: &[Role]) -> uuid::Uuid {
     let access = fixture.admin.create_key(fixture.project, roles).await.unwrap();
     fixture.put_key(access.api_key.expose()).await;
     access.key.key_id

@@ -36,7 +36,9 @@ impl Reason {
             Self::Deleting => "The object is being deleted.",
             Self::Rotating => "The client is being replaced, on request or because its credential was lost.",
             Self::ProjectNotFound => "No object is there for `projectRef`, or no cluster project `default`.",
-            Self::ProjectNotReady => "The project's key has not worked yet.",
+            Self::ProjectNotReady => {
+                "The project's key has not worked yet, or the operator may not read what the project needs."
+            }
             Self::ProjectDisabled => "MeshAgent has disabled the project (423).",
             Self::CredentialsNotFound => {
                 "A Secret or ConfigMap that holds the API key, the CA bundle or the credential of a client to be adopted, or \
@@ -81,7 +83,9 @@ impl Reason {
             }
             Self::Rotating => "Wait: at most one replacement in ten minutes.",
             Self::ProjectNotFound => "Create the project, or correct `projectRef`. Whatever waits goes on by itself.",
-            Self::ProjectNotReady => "`kubectl describe cmaproj default`: its condition names the cause.",
+            Self::ProjectNotReady => {
+                "`kubectl describe cmaproj default`: its condition names the cause, or the right that the operator lacks."
+            }
             Self::ProjectDisabled => "Enable the project in MeshAgent Studio.",
             Self::CredentialsNotFound => {
                 "Create what the message names; it says how. For the API key: [a new one](#the-api-key-is-refused)."
@@ -114,8 +118,8 @@ impl Reason {
             }
             Self::AuthenticationFailed => "Make [a new API key](#the-api-key-is-refused).",
             Self::ProjectMismatch => {
-                "Put the former key or `projectId` back. A client cannot move to another project: for that, delete the \
-                 OAuthClient and create it anew."
+                "Put the former key or `projectId` back. A project that is in use stays the same one: \
+                 [how to use another](#a-project-is-to-become-another-one)."
             }
             Self::CredentialLost => {
                 "Find who deletes or rewrites the Secret, then ask for a new client: [rotate.md](rotate.md). The client id \

@@ -19,6 +19,9 @@ use crate::decide::marker::Origin;
 use crate::kubernetes::{KubernetesError, within};
 use crate::secret::ClientSecret;
 
+/// How many data keys a message names.
+const NAMED: usize = 5;
+
 impl Executor<'_> {
     pub(in crate::client) async fn get_secret(&self, name: &str) -> Result<Option<Secret>, KubernetesError> {
         match within("read the Secret", self.secrets.get(name)).await {
@@ -279,8 +282,12 @@ fn given_credential(
     };
     let datum = |key: &str| {
         let found = given.data.as_ref().and_then(|data| data.get(key));
-        found
-            .ok_or_else(|| missing(format!("the Secret {secret} has no data key {key}; add it, or name the right key")))
+        found.ok_or_else(|| {
+            let present: Vec<&str> = given.data.iter().flatten().map(|(key, _)| key.as_str()).take(NAMED).collect();
+            let present = if present.is_empty() { "no data".to_owned() } else { present.join(", ") };
+            let fix = "name the right key in the field's clientIdKey or clientSecretKey, or add it";
+            missing(format!("the Secret {secret} has no data key {key}; it has {present}: {fix}"))
+        })
     };
     let wrong = |what: &str| Failure::stalled(Reason::InvalidSpec, format!("{field}: {what}"));
     if datum(client_id_key)?.0.trim_ascii_end() != client_id.as_str().as_bytes() {

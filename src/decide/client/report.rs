@@ -1,5 +1,6 @@
 //! What an OAuthClient's status says of a pass, and when the object is looked at again.
 
+mod address;
 mod conditions;
 mod requeue;
 mod status;
@@ -14,6 +15,7 @@ use crate::api::condition::merge;
 use crate::api::oauth_client::{OAuthClient, OAuthClientStatus};
 use crate::decide::time::ClockState;
 
+pub use address::addressed;
 pub use requeue::requeue;
 pub use status::overlap_ends;
 

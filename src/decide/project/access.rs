@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::no_access::namespaces_withheld;
 use super::reference::{ProjectKey, ProjectKind};
 use super::selector::Selector;
 use crate::api::Reason;
@@ -29,6 +30,15 @@ impl Allowed {
         Self::Some { names: names.unwrap_or_default(), selector: selector.as_ref().and_then(Selector::read) }
     }
 
+    /// Whether labels of namespaces decide.
+    #[must_use]
+    pub fn goes_by_labels(&self) -> bool {
+        match self {
+            Self::Own => false,
+            Self::Some { names: _, selector } => selector.as_ref().is_some_and(|selector| !selector.selects_all()),
+        }
+    }
+
     /// `None` if that depends on labels that are not known.
     fn allows(&self, namespace: &str, labels: Option<&Labels>) -> Option<bool> {
         match self {
@@ -54,6 +64,8 @@ pub struct Offer<'a> {
     pub connected: bool,
     /// Why the project is not Ready.
     pub failure: Option<&'a Failure>,
+    /// Whether it takes calls all the same, of which only a listing is more than can be read.
+    pub answers: bool,
     /// Who may use it.
     pub allowed: &'a Allowed,
     /// Who may take over clients that it holds already.
@@ -66,6 +78,8 @@ pub struct User<'a> {
     pub namespace: &'a str,
     /// The namespace's labels; `None`: not seen yet. A namespace that an object is in exists.
     pub labels: Option<&'a Labels>,
+    /// What the API server says if it does not let the operator see namespaces.
+    pub withheld: Option<&'a str>,
     pub deleting: bool,
 }
 
@@ -83,23 +97,24 @@ pub struct Access {
 /// or the labels that decide were not seen yet, so nothing may be said.
 #[must_use]
 pub fn resolve(key: &ProjectKey, project: Option<Offer<'_>>, exists: bool, user: User<'_>) -> Option<Access> {
-    let Some(Offer { connected, failure, allowed, adoption }) = project else {
+    let Some(Offer { connected, failure, answers, allowed, adoption }) = project else {
         return (!exists).then(|| Access { failure: Some(not_found(key)), may_adopt: false });
     };
-    let User { namespace, labels, deleting } = user;
+    let User { namespace, labels, withheld, deleting } = user;
     // A watch that was interrupted does not say what was deleted meanwhile.
     let failure = if exists { failure.cloned() } else { Some(not_found(key)) };
     let failure = match failure {
-        // The key that worked last is good enough to clean up with.
-        Some(failure) if deleting && connected && is_about_the_object(failure.reason) => None,
+        // The key that worked last is good enough to clean up with, and a client of known id is deleted without a listing.
+        Some(failure) if deleting && connected && (answers || is_about_the_object(failure.reason)) => None,
         Some(failure) if failure.reason == Reason::ProjectNotFound => Some(failure),
-        failure => {
-            if deleting || allowed.allows(namespace, labels)? {
-                failure.map(|failure| for_users(key, failure))
-            } else {
+        failure => match (deleting || allowed.allows(namespace, labels) == Some(true), withheld) {
+            (true, _) => failure.map(|failure| for_users(key, failure)),
+            (false, Some(said)) if labels.is_none() && allowed.goes_by_labels() => Some(namespaces_withheld(key, said)),
+            (false, _) => {
+                allowed.allows(namespace, labels)?;
                 Some(not_allowed(key, namespace))
             }
-        }
+        },
     };
     Some(Access { failure, may_adopt: adoption.allows(namespace, labels).unwrap_or(false) })
 }
@@ -113,8 +128,13 @@ fn for_users(key: &ProjectKey, failure: Failure) -> Failure {
     failure
 }
 
+/// Whether only the object, or what it refers to, is not as it was when the connection worked. (Of a project,
+/// `ProjectNotReady` is a key that the Kubernetes API does not give out.)
 fn is_about_the_object(reason: Reason) -> bool {
-    matches!(reason, Reason::ProjectNotFound | Reason::CredentialsNotFound)
+    matches!(
+        reason,
+        Reason::ProjectNotFound | Reason::CredentialsNotFound | Reason::ProjectNotReady | Reason::ProjectMismatch
+    )
 }
 
 /// There is no such project.

@@ -1,6 +1,8 @@
 //! MeshAgent projects: what is declared of one, who may use it, what is said of it, and when it is checked.
 
 pub mod access;
+pub mod identity;
+pub mod no_access;
 pub mod reference;
 pub mod report;
 pub mod schedule;

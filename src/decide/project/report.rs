@@ -27,6 +27,8 @@ pub struct ReportInput<'a> {
     pub clients: i64,
     /// Clients without an OAuthClient, the oldest first.
     pub orphans: &'a [Orphan],
+    /// What does not keep it from being used, but should be known.
+    pub note: Option<&'a str>,
     /// Who uses it, as `<namespace>/<name>`, if it is being deleted and therefore stays.
     pub in_use_by: Option<&'a [String]>,
     /// What is to be said of the operator's clock.
@@ -41,8 +43,8 @@ pub fn report(present: &ProjectStatus, input: &ReportInput<'_>) -> ProjectStatus
     let orphans: Vec<_> = input.orphans.iter().take(limits::ORPHANS).cloned().collect();
     let omitted = input.orphans.len() - orphans.len();
     let in_use = input.in_use_by.map(in_use);
-    let mut findings = findings(input.failure, in_use.as_deref(), conditions, input.now);
-    remark(&mut findings, input.clock);
+    let also: Vec<&str> = [input.note, input.clock, in_use.as_deref()].into_iter().flatten().collect();
+    let findings = findings(input.failure, in_use.as_deref(), &also, conditions, input.now);
     ProjectStatus {
         observed_generation: Some(input.generation),
         conditions: Some(condition::merge(conditions, &findings, input.generation, input.now)),
@@ -73,7 +75,14 @@ fn waited_long(present: &[Condition], reason: Reason, now: Timestamp) -> bool {
     waiting.is_some_and(|waited| waited >= PATIENCE) || stalled.is_some_and(|found| found.reason == reason.as_str())
 }
 
-fn findings(failure: Option<&Failure>, in_use: Option<&str>, present: &[Condition], now: Timestamp) -> Vec<Finding> {
+/// `also`: what Ready says besides.
+fn findings(
+    failure: Option<&Failure>,
+    in_use: Option<&str>,
+    also: &[&str],
+    present: &[Condition],
+    now: Timestamp,
+) -> Vec<Finding> {
     let finding = |type_, status, reason, message: &str| Finding { type_, status, reason, message: message.to_owned() };
     let kind = failure.map(|failure| match failure.disposition {
         Disposition::Stalled | Disposition::StalledHourly => ConditionType::Stalled,
@@ -84,8 +93,8 @@ fn findings(failure: Option<&Failure>, in_use: Option<&str>, present: &[Conditio
         None => (ConditionStatus::True, Reason::Ready, "the API key works"),
         Some(failure) => (ConditionStatus::False, failure.reason, failure.message.as_str()),
     };
-    let whole = in_use.map(|in_use| format!("{message}. But {in_use}"));
-    let mut findings = vec![finding(ConditionType::Ready, status, reason, whole.as_deref().unwrap_or(message))];
+    let whole = also.iter().fold(message.to_owned(), |whole, also| format!("{whole}. But {also}"));
+    let mut findings = vec![finding(ConditionType::Ready, status, reason, &whole)];
     if let Some(in_use) = in_use {
         findings.push(finding(ConditionType::Reconciling, ConditionStatus::True, Reason::Deleting, in_use));
     }
@@ -94,13 +103,6 @@ fn findings(failure: Option<&Failure>, in_use: Option<&str>, present: &[Conditio
         findings.push(finding(kind, ConditionStatus::True, reason, message));
     }
     findings
-}
-
-/// What is to be said of the clock stands beside whether the project is Ready: its clients work.
-fn remark(findings: &mut [Finding], clock: Option<&str>) {
-    for ready in findings.iter_mut().filter(|finding| finding.type_ == ConditionType::Ready) {
-        ready.message.extend(clock.map(|clock| format!(". But {clock}")));
-    }
 }
 
 /// Who stands in the way of a deletion, and what to do.

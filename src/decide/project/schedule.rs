@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use crate::api::Reason;
 use crate::decide::failure::{Disposition, Failure};
 
 /// How often something stalled is tried again, besides on every change.
 const STALLED_RETRY: Duration = Duration::from_secs(600);
 /// The shortest wait between two listings.
 const SHORTEST: Duration = Duration::from_secs(1);
+/// How often the operator looks whether it may read a key again: a right that is given back is no event.
+const WITHHELD_RETRY: Duration = Duration::from_secs(30);
 /// The longest wait between tries to reach a project.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 /// A status in which nothing has changed that people wait for is not written more often.
@@ -83,6 +86,9 @@ pub fn next_check(failure: Option<&Failure>, failures: u32, resync: Duration, or
         Some(Disposition::Retry(None)) => {
             SHORTEST.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))).min(LONGEST_BACKOFF)
         }
+        Some(Disposition::Wait) if failure.is_some_and(|failure| failure.reason == Reason::ProjectNotReady) => {
+            WITHHELD_RETRY
+        }
         Some(Disposition::Stalled | Disposition::StalledHourly | Disposition::Wait) => STALLED_RETRY,
     }
 }
@@ -90,7 +96,6 @@ pub fn next_check(failure: Option<&Failure>, failures: u32, resync: Duration, or
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Reason;
 
     const RESYNC: Duration = Duration::from_secs(600);
 
@@ -114,6 +119,8 @@ mod tests {
         assert_eq!(plan(None, Some(&hiccup), true), Plan::GoOn);
         assert_eq!(plan(None, Some(&hiccup), false), Plan::Check, "nothing works anyway");
         assert_eq!(plan(None, Some(&missing), true), Plan::Check, "people took the key away");
+        let withheld = Failure::wait(Reason::ProjectNotReady, "403");
+        assert_eq!(plan(None, Some(&withheld), true), Plan::Check, "F26: people took the right away");
     }
 
     #[test]
@@ -159,6 +166,8 @@ mod tests {
         assert_eq!(next_check(Some(&limited(Duration::ZERO)), 1, RESYNC, None), seconds(1));
         let missing = Failure::wait(Reason::CredentialsNotFound, "no key");
         assert_eq!(next_check(Some(&missing), 5, RESYNC, None), seconds(600));
+        let withheld = Failure::wait(Reason::ProjectNotReady, "403");
+        assert_eq!(next_check(Some(&withheld), 5, RESYNC, None), seconds(30), "F26: nobody tells of a right");
     }
 
     #[test]

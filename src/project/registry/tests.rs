@@ -72,7 +72,8 @@ fn client(namespace: &str) -> OAuthClient {
 }
 
 fn known(failure: Option<Failure>) -> ProjectState {
-    ProjectState { project: Some(project()), failure, allowed: allowed(json!({ "selector": {} })), adoption: nobody() }
+    let everybody = allowed(json!({ "selector": {} }));
+    ProjectState { project: Some(project()), failure, answers: false, allowed: everybody, adoption: nobody() }
 }
 
 /// What stands in the way of a client in this namespace; `Ok` if nothing does.

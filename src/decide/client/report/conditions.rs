@@ -16,7 +16,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::{ReportInput, generation};
+use super::{ReportInput, addressed, generation};
 use crate::api::OAuthClient;
 use crate::api::condition::{ConditionStatus, ConditionType, Finding, Reason, bounded, find};
 use crate::api::oauth_client::OAuthClientStatus;
@@ -88,6 +88,7 @@ pub(super) fn settled(status: &OAuthClientStatus) -> Vec<Finding> {
 /// What a pass says that could not go on.
 pub(super) fn halted(input: &ReportInput<'_>, present: &OAuthClientStatus, failure: &Failure) -> Vec<Finding> {
     let kind = Kind::of(failure.reason);
+    let failure = &addressed(input.object, failure);
     let in_order = in_order(input, present, kind);
     let message = if input.deleting { not_deleted_yet(input.object, failure) } else { failure.message.clone() };
     let message = as_first_said(present, failure.reason, generation(input.object), message);
@@ -149,7 +150,7 @@ fn not_deleted_yet(object: &OAuthClient, failure: &Failure) -> String {
         return format!("cannot be deleted yet: {}", failure.message);
     }
     format!(
-        "cannot be deleted yet: {}. To give up on the client at MeshAgent: kubectl annotate maoc {} -n {} \
+        "cannot be deleted yet: {}. To give up on the client at MeshAgent: kubectl annotate --overwrite maoc {} -n {} \
          meshagent.com/force-release={}",
         failure.message,
         text(&metadata.name),

@@ -471,7 +471,7 @@ fn an_object_that_cannot_be_deleted_yet_says_why() {
     pass.deleting = true;
     pass.object.metadata.namespace = Some("shop".into());
     pass.object.metadata.uid = Some("0b5c".into());
-    let message = "cannot be deleted yet: mend it. To give up on the client at MeshAgent: kubectl annotate maoc web -n \
+    let message = "cannot be deleted yet: mend it. To give up on the client at MeshAgent: kubectl annotate --overwrite maoc web -n \
                    shop meshagent.com/force-release=0b5c";
     let wanted = [
         says("Ready", "False", "ProjectNotFound", message, 1, NOW),

@@ -15,7 +15,7 @@ fn key() -> ProjectKey {
 
 /// A project that was connected once, for these namespaces.
 fn offer<'a>(failure: Option<&'a Failure>, allowed: &'a Allowed) -> Offer<'a> {
-    Offer { connected: true, failure, allowed, adoption: &Allowed::Own }
+    Offer { connected: true, failure, answers: false, allowed, adoption: &Allowed::Own }
 }
 
 fn red() -> Labels {
@@ -24,7 +24,7 @@ fn red() -> Labels {
 
 /// Why a client of namespace `shop`, whose labels are these, may not use a project; `None`: nothing may be said.
 fn refusal(offer: Offer<'_>, labels: Option<&Labels>, deleting: bool) -> Option<Option<Reason>> {
-    let user = User { namespace: "shop", labels, deleting };
+    let user = User { namespace: "shop", labels, withheld: None, deleting };
     resolve(&key(), Some(offer), true, user).map(|access| access.failure.map(|failure| failure.reason))
 }
 
@@ -32,7 +32,7 @@ fn refusal(offer: Offer<'_>, labels: Option<&Labels>, deleting: bool) -> Option<
 fn a_project_that_does_not_exist_is_named_with_what_to_do() {
     let own =
         ProjectKey { kind: ProjectKind::MeshAgentProject, namespace: Some("shop".to_owned()), name: "mine".to_owned() };
-    let user = User { namespace: "shop", labels: None, deleting: false };
+    let user = User { namespace: "shop", labels: None, withheld: None, deleting: false };
     for (key, named) in [(key(), "ClusterMeshAgentProject default"), (own, "MeshAgentProject shop/mine")] {
         let access = resolve(&key, None, false, user).unwrap();
         let failure = access.failure.unwrap();
@@ -46,7 +46,7 @@ fn a_project_that_does_not_exist_is_named_with_what_to_do() {
 #[test]
 fn a_project_that_went_unnoticed_is_not_used_any_more() {
     let everywhere = allowed(json!({ "selector": {} }));
-    let user = User { namespace: "shop", labels: None, deleting: false };
+    let user = User { namespace: "shop", labels: None, withheld: None, deleting: false };
     let gone = resolve(&key(), Some(offer(None, &everywhere)), false, user).unwrap();
     assert_eq!(gone.failure.map(|failure| failure.reason), Some(Reason::ProjectNotFound));
 }
@@ -74,7 +74,7 @@ fn namespaces_are_allowed_by_name_or_label_and_left_out_means_none() {
 fn a_refused_namespace_is_told_how_it_is_allowed_and_may_still_delete() {
     let nobody = allowed(json!(null));
     let access = |deleting| {
-        let user = User { namespace: "shop", labels: None, deleting };
+        let user = User { namespace: "shop", labels: None, withheld: None, deleting };
         resolve(&key(), Some(offer(None, &nobody)), true, user).unwrap()
     };
     let failure = access(false).failure.unwrap();
@@ -89,7 +89,7 @@ fn a_refused_namespace_is_told_how_it_is_allowed_and_may_still_delete() {
 fn who_may_adopt_is_asked_of_the_project_apart_from_who_may_use_it() {
     let everywhere = allowed(json!({ "selector": {} }));
     let may_adopt = |adoption: &Allowed, labels: Option<&Labels>| {
-        let user = User { namespace: "shop", labels, deleting: false };
+        let user = User { namespace: "shop", labels, withheld: None, deleting: false };
         resolve(&key(), Some(Offer { adoption, ..offer(None, &everywhere) }), true, user).unwrap().may_adopt
     };
     let by_label = allowed(json!({ "selector": { "matchLabels": { "team": "red" } } }));
@@ -125,7 +125,7 @@ fn each_failure_of_a_project_reaches_its_users_as_it_is_unless_it_is_about_its_s
     ];
     let everywhere = allowed(json!({ "selector": {} }));
     let told = |failure: &Failure| {
-        let user = User { namespace: "shop", labels: None, deleting: false };
+        let user = User { namespace: "shop", labels: None, withheld: None, deleting: false };
         resolve(&key(), Some(offer(Some(failure), &everywhere)), true, user).unwrap().failure
     };
     for failure in failures {
@@ -150,4 +150,45 @@ fn the_last_connection_cleans_up_while_key_or_object_is_away_but_not_with_a_key_
     assert_eq!(deleting(never), Some(Some(Reason::CredentialsNotFound)));
     assert_eq!(deleting(offer(Some(&refused), &everywhere)), Some(Some(Reason::AuthenticationFailed)));
     assert_eq!(refusal(offer(Some(&missing), &everywhere), None, false), Some(Some(Reason::CredentialsNotFound)));
+}
+
+/// F26, F31.
+#[test]
+fn the_last_connection_cleans_up_while_its_key_is_withheld_or_another_projects_has_taken_its_place() {
+    let everywhere = allowed(json!({ "selector": {} }));
+    for failure in [Failure::wait(Reason::ProjectNotReady, "m"), Failure::stalled(Reason::ProjectMismatch, "m")] {
+        let offer = offer(Some(&failure), &everywhere);
+        assert_eq!(refusal(offer, None, true), Some(None));
+        assert_eq!(refusal(offer, None, false), Some(Some(failure.reason)), "nothing is made meanwhile");
+        assert_eq!(refusal(Offer { connected: false, ..offer }, None, true), Some(Some(failure.reason)));
+    }
+}
+
+/// F2.
+#[test]
+fn what_has_a_known_id_is_deleted_while_the_listing_is_too_large_and_nothing_is_made() {
+    let everywhere = allowed(json!({ "selector": {} }));
+    let too_large = Failure::retry(Reason::APIUnavailable, "more than 256 MiB");
+    let offer = |answers| Offer { answers, ..offer(Some(&too_large), &everywhere) };
+    assert_eq!(refusal(offer(true), None, true), Some(None));
+    assert_eq!(refusal(offer(true), None, false), Some(Some(Reason::APIUnavailable)));
+    assert_eq!(refusal(offer(false), None, true), Some(Some(Reason::APIUnavailable)), "it does not answer");
+}
+
+/// F26.
+#[test]
+fn a_namespace_that_may_not_be_seen_is_neither_refused_nor_waited_for_in_silence() {
+    let by_label = allowed(json!({ "selector": { "matchLabels": { "team": "red" } } }));
+    let labels = red();
+    let told = |labels, deleting| {
+        let user = User { namespace: "shop", labels, withheld: Some("namespaces is forbidden"), deleting };
+        resolve(&key(), Some(offer(None, &by_label)), true, user).unwrap().failure
+    };
+    let failure = told(None, false).unwrap();
+    assert_eq!(failure.reason, Reason::ProjectNotReady);
+    for part in ["right to list and watch namespaces", "ClusterMeshAgentProject default", "namespaces is forbidden"] {
+        assert!(failure.message.contains(part), "{}", failure.message);
+    }
+    assert_eq!(told(Some(&labels), false), None, "its labels as last seen still count");
+    assert_eq!(told(None, true), None);
 }

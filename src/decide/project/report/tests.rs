@@ -4,7 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 fn input(failure: Option<&Failure>) -> ReportInput<'_> {
     let now = Timestamp::from_second(1_000).unwrap();
     let project_id = Some("p".to_owned());
-    ReportInput { generation: 2, failure, project_id, clients: 3, orphans: &[], in_use_by: None, clock: None, now }
+    let (in_use_by, clock, note) = (None, None, None);
+    ReportInput { generation: 2, failure, project_id, clients: 3, orphans: &[], note, in_use_by, clock, now }
 }
 
 #[test]
@@ -32,7 +33,7 @@ fn a_long_list_of_orphans_is_cut_and_says_so() {
 #[test]
 fn what_only_a_change_can_mend_is_stalled_and_an_outage_is_not() {
     let types = |failure: &Failure| -> Vec<_> {
-        findings(Some(failure), None, &[], Timestamp::UNIX_EPOCH).into_iter().map(|f| f.type_).collect()
+        findings(Some(failure), None, &[], &[], Timestamp::UNIX_EPOCH).into_iter().map(|f| f.type_).collect()
     };
     assert_eq!(types(&Failure::stalled(Reason::ProjectMismatch, "")), [ConditionType::Ready, ConditionType::Stalled]);
     assert_eq!(types(&Failure::retry(Reason::APIUnavailable, "")), [ConditionType::Ready, ConditionType::Reconciling]);
@@ -77,7 +78,8 @@ fn numbers_and_wording_can_wait_and_readiness_cannot() {
 #[test]
 fn a_project_in_use_says_so_beside_whether_it_works() {
     let told = |failure: Option<&Failure>| -> Vec<_> {
-        let found = findings(failure, Some("the project cannot be deleted yet"), &[], Timestamp::UNIX_EPOCH);
+        let in_use = "the project cannot be deleted yet";
+        let found = findings(failure, Some(in_use), &[in_use], &[], Timestamp::UNIX_EPOCH);
         let shown =
             |f: Finding| format!("{}={}/{}: {}", f.type_.as_str(), f.status.as_str(), f.reason.as_str(), f.message);
         found.into_iter().map(shown).collect()
@@ -114,4 +116,13 @@ fn a_clock_that_is_wrong_is_said_of_a_project_that_stays_ready() {
     assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("True", "Ready"));
     assert!(ready.message.starts_with("the API key works. But the clock of the operator's machine is 60 min ahead"));
     assert_eq!(report(&status, &input(None)).conditions.unwrap()[0].message, "the API key works");
+}
+
+/// F26.
+#[test]
+fn a_note_is_said_beside_and_changes_nothing_else() {
+    let status = report(&ProjectStatus::default(), &ReportInput { note: Some("labels are not seen"), ..input(None) });
+    let conditions = status.conditions.unwrap();
+    let said: Vec<_> = conditions.iter().map(|found| (found.status.as_str(), found.message.as_str())).collect();
+    assert_eq!(said, [("True", "the API key works. But labels are not seen")]);
 }

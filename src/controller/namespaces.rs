@@ -1,0 +1,113 @@
+//! The labels of all namespaces, by which projects allow their use.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::watcher;
+use kube::{Api, Client, ResourceExt};
+
+use super::declared::DeclaredProjects;
+use super::triggers::Triggers;
+use crate::kubernetes::readable::{UnreadableObjects, watch_readable};
+use crate::project::Projects;
+
+/// How often the operator looks whether it may see namespaces again.
+const WITHHELD_RETRY: Duration = Duration::from_secs(15);
+
+type Store = Writer<PartialObjectMeta<Namespace>>;
+
+/// Who is told of namespaces.
+pub(super) struct Audience<'a> {
+    pub(super) projects: &'a Projects,
+    pub(super) declared: &'a DeclaredProjects,
+    pub(super) triggers: &'a Triggers,
+    pub(super) unreadable: &'a UnreadableObjects,
+}
+
+impl Audience<'_> {
+    /// Keeps the labels of all namespaces, and wakes what is in one that changed.
+    pub(super) async fn watch(&self, client: Client, mut writer: Store) {
+        loop {
+            self.watch_until_withheld(client.clone(), &mut writer).await;
+            // A watch that goes on with its last version would say nothing when the right is back: it begins anew.
+            tokio::time::sleep(WITHHELD_RETRY).await;
+        }
+    }
+
+    async fn watch_until_withheld(&self, client: Client, writer: &mut Store) {
+        let (cached, unreadable) = (writer.as_reader(), self.unreadable.clone());
+        let mut events = pin!(watch_readable(Api::all(client), watcher::Config::default(), cached, unreadable));
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => {
+                    writer.apply_watcher_event(&event);
+                    self.tell(&event);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "namespaces cannot be watched; their labels count as they were last seen");
+                    if let Some(said) = forbidden(&error) {
+                        self.withhold(Some(said.to_owned()));
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell(&self, event: &watcher::Event<PartialObjectMeta<Namespace>>) {
+        match event {
+            watcher::Event::Apply(namespace) => self.triggers.wake_namespace(&namespace.name_any()),
+            // Those that wait for the labels of theirs, and after a gap in the watch those whose labels changed.
+            watcher::Event::InitDone => {
+                self.withhold(None);
+                self.triggers.wake_all();
+            }
+            watcher::Event::Init | watcher::Event::InitApply(_) | watcher::Event::Delete(_) => {}
+        }
+    }
+
+    /// Projects say what is withheld, and so do the OAuthClients that wait for it.
+    fn withhold(&self, said: Option<String>) {
+        if self.projects.withhold_namespaces(said) {
+            self.declared.enqueue_all();
+            self.triggers.wake_all();
+        }
+    }
+}
+
+/// What the API server says if it refuses the watch for want of a right.
+fn forbidden(error: &watcher::Error) -> Option<&str> {
+    let status = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status)
+        | watcher::Error::WatchFailed(kube::Error::Api(status)) => status,
+        watcher::Error::InitialListFailed(_)
+        | watcher::Error::WatchStartFailed(_)
+        | watcher::Error::WatchFailed(_)
+        | watcher::Error::NoResourceVersion => return None,
+    };
+    (status.code == 403).then_some(status.message.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kube::core::Status;
+
+    /// F26.
+    #[test]
+    fn only_a_missing_right_is_told_as_one() {
+        let listed = |code, reason| {
+            let status = Status::failure("namespaces is forbidden", reason).with_code(code);
+            watcher::Error::InitialListFailed(kube::Error::Api(Box::new(status)))
+        };
+        assert_eq!(forbidden(&listed(403, "Forbidden")), Some("namespaces is forbidden"));
+        assert_eq!(forbidden(&listed(410, "Expired")), None);
+        assert_eq!(forbidden(&watcher::Error::NoResourceVersion), None);
+    }
+}

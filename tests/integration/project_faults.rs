@@ -1,0 +1,179 @@
+//! Projects whose key, right or server is not what it was.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+use simulator::admin::Route;
+use simulator::fault::{Fault, FaultRule};
+use simulator::state::Role;
+
+use super::fixture::{Fixture, SYSTEM, condition, message};
+use super::projects::{change_key, until_project};
+use super::tls::authority;
+
+/// Whether the project's Ready message is as wanted.
+async fn until_said(fixture: &Fixture, what: &str, is: impl Fn(&str) -> bool) -> String {
+    let object = fixture.until("cmaproj", &fixture.project_name, what, |o| is(&message(o, "Ready"))).await;
+    message(&object, "Ready")
+}
+
+/// Runs the kubectl command that a message ends with, as somebody who pastes it.
+fn paste(fixture: &Fixture, message: &str, key: &str) {
+    let command = message.get(message.rfind("kubectl ").expect("a command")..).unwrap();
+    let tools = harness::tool("kubectl").unwrap();
+    let path = format!("{}:{}", tools.parent().unwrap().display(), std::env::var("PATH").unwrap_or_default());
+    let output = Command::new("sh")
+        .args(["-c", command])
+        .env("KUBECONFIG", fixture.control_plane.get().admin_kubeconfig().unwrap())
+        .env("PATH", path)
+        .env("MESHAGENT_API_KEY", key)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// F31.
+#[tokio::test]
+async fn a_project_with_clients_stays_the_one_that_they_were_made_in_and_moves_once_nobody_uses_it() {
+    let fixture = Fixture::shared("pin").await;
+    fixture.apply(&fixture.client("web", &json!({}))).await;
+    fixture.wait_ready("web").await;
+    let other = fixture.admin.create_project(None).await.unwrap();
+    fixture.put_key(other.api_key.expose()).await;
+    let project = until_project(&fixture, "False/ProjectMismatch").await;
+    assert_eq!(condition(&project, "Stalled"), "True/ProjectMismatch");
+    assert_eq!(project["status"]["projectId"], fixture.project.to_string());
+    let said = message(&project, "Ready");
+    assert!(said.contains(&fixture.project.to_string()) && said.contains(&other.project_id.to_string()), "{said}");
+    fixture.apply(&fixture.client("new", &json!({}))).await;
+    fixture.until("maoc", "new", "it is told", |o| condition(o, "Stalled") == "True/ProjectMismatch").await;
+    assert!(condition(&fixture.get("maoc", "web").await, "Ready").starts_with("True/"));
+    let calls = fixture.admin.calls().await.unwrap();
+    assert!(calls.iter().all(|call| call.project != Some(other.project_id)), "the other project was called");
+    assert_eq!(fixture.count("POST").await, 1);
+    change_key(&fixture, &Role::ALL).await;
+    fixture.wait_ready("new").await;
+    fixture.until_remote("both are in the project", |ids| ids.len() == 2).await;
+    fixture.kubectl(&["delete", "maoc", "web", "new", "--timeout=60s"]).await;
+    fixture.until_remote("none is left", <[String]>::is_empty).await;
+    fixture.put_key(other.api_key.expose()).await;
+    let moved = |object: &Value| object["status"]["projectId"] == other.project_id.to_string();
+    fixture.until("cmaproj", &fixture.project_name, "it has moved", moved).await;
+    fixture.apply(&fixture.client("web", &json!({}))).await;
+    fixture.wait_ready("web").await;
+    assert_eq!(fixture.admin.state().await.unwrap().clients_of(other.project_id).len(), 1);
+}
+
+/// The operator's ClusterRole, without some verbs on a resource of the core group.
+fn role_without(resource: &str, verbs: &[&str]) -> Value {
+    let role = include_str!("../../charts/meshagent-operator/files/cluster-role.yaml");
+    let mut role: Value = serde_saphyr::from_str(role).unwrap();
+    for rule in role["rules"].as_array_mut().unwrap() {
+        if rule["resources"] == json!([resource]) {
+            rule["verbs"].as_array_mut().unwrap().retain(|verb| !verbs.contains(&verb.as_str().unwrap()));
+        }
+    }
+    role
+}
+
+/// F26.
+#[tokio::test]
+async fn a_right_to_read_what_a_project_needs_that_is_taken_away_is_said_and_clients_stay() {
+    let fixture = Fixture::own("withheld", &["--resync-interval", "2s"]).await;
+    let bundle = json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": { "name": "ca", "namespace": SYSTEM },
+        "data": { "ca.crt": authority().pem() },
+    });
+    fixture.apply(&bundle).await;
+    let reference = json!({ "caBundleRef": { "kind": "ConfigMap", "name": "ca" } });
+    fixture.apply(&fixture.project_manifest(&reference)).await;
+    for name in ["web", "gone"] {
+        fixture.apply(&fixture.client(name, &json!({}))).await;
+        fixture.wait_ready(name).await;
+    }
+    let all = role_without("", &[]);
+    for (resource, field) in [("secrets", "spec.apiKeySecretRef"), ("configmaps", "spec.caBundleRef")] {
+        fixture.apply(&role_without(resource, &["get"])).await;
+        let project = until_project(&fixture, "False/ProjectNotReady").await;
+        let said = message(&project, "Ready");
+        assert!(said.contains(&format!("the right to get {resource}")) && said.contains(field), "{said}");
+        let web =
+            fixture.until("maoc", "web", "it is told", |o| condition(o, "Synced") == "False/ProjectNotReady").await;
+        assert_eq!(condition(&web, "Ready"), "True/ProjectNotReady");
+        if resource == "secrets" {
+            // The key in memory is good enough to clean up with.
+            fixture.kubectl(&["delete", "maoc", "gone", "--timeout=60s"]).await;
+            fixture.until_remote("one is left", |ids| ids.len() == 1).await;
+        }
+        fixture.apply(&all).await;
+        until_project(&fixture, "True/Ready").await;
+        fixture.until("maoc", "web", "all is well", |o| condition(o, "Ready") == "True/Ready").await;
+    }
+    assert_eq!(fixture.count("POST").await, 2);
+}
+
+/// F26.
+#[tokio::test]
+async fn namespaces_that_may_not_be_seen_are_said_to_be_withheld_and_not_waited_for_in_silence() {
+    let fixture = Fixture::own("unseen", &[]).await;
+    fixture.kubectl.run(&["label", "namespace", fixture.ns(), "team=red"]).await.unwrap();
+    fixture.apply(&role_without("namespaces", &["list", "watch"])).await;
+    let process = fixture.operator.as_ref().unwrap().process();
+    process.kill().unwrap();
+    process.restart().unwrap();
+    let by_label = json!({ "allowedNamespaces": { "selector": { "matchLabels": { "team": "red" } } } });
+    fixture.apply(&fixture.project_manifest(&by_label)).await;
+    let lacks = |said: &str| said.contains("the right to list and watch namespaces");
+    until_said(&fixture, "the project says it", lacks).await;
+    assert_eq!(condition(&fixture.get("cmaproj", &fixture.project_name).await, "Ready"), "True/Ready");
+    fixture.apply(&fixture.client("web", &json!({}))).await;
+    let told = fixture.until("maoc", "web", "it is told", |o| condition(o, "Ready") == "False/ProjectNotReady").await;
+    assert!(lacks(&message(&told, "Ready")), "{}", message(&told, "Ready"));
+    fixture.apply(&role_without("", &[])).await;
+    fixture.wait_ready("web").await;
+    until_said(&fixture, "the project has no complaint", |said| said == "the API key works").await;
+}
+
+/// F8.
+#[tokio::test]
+async fn a_key_under_another_name_is_pointed_at_and_what_is_printed_can_be_pasted() {
+    let fixture = Fixture::shared("datakey").await;
+    let name = fixture.project_name.as_str();
+    let key = fixture.admin.create_key(fixture.project, &Role::ALL).await.unwrap();
+    let key = key.api_key.expose();
+    fixture.kubectl.run(&["delete", "secret", "-n", SYSTEM, name]).await.unwrap();
+    let said = until_said(&fixture, "the Secret is missing", |said| said.contains("there is no Secret")).await;
+    paste(&fixture, &said, key);
+    until_project(&fixture, "True/Ready").await;
+    fixture.kubectl.run(&["delete", "secret", "-n", SYSTEM, name]).await.unwrap();
+    fixture.kubectl.run(&["create", "secret", "generic", "-n", SYSTEM, name]).await.unwrap();
+    let said = until_said(&fixture, "the Secret is empty", |said| said.contains("has no data;")).await;
+    paste(&fixture, &said, key);
+    until_project(&fixture, "True/Ready").await;
+    let reference = |data_key: Value| json!({ "apiKeySecretRef": { "name": name, "key": data_key } });
+    fixture.apply(&fixture.project_manifest(&reference(Value::Null))).await;
+    let said = until_said(&fixture, "the data keys are named", |said| said.contains("it has key.")).await;
+    assert!(said.contains("spec.apiKeySecretRef.key") && !said.contains("kubectl"), "{said}");
+    fixture.apply(&fixture.project_manifest(&reference(json!("key")))).await;
+    until_project(&fixture, "True/Ready").await;
+}
+
+/// F2.
+#[tokio::test]
+async fn what_has_a_known_id_is_deleted_while_the_projects_listing_is_too_large() {
+    let fixture = Fixture::shared("toolarge").await;
+    fixture.apply(&fixture.client("web", &json!({}))).await;
+    fixture.wait_ready("web").await;
+    let flood = FaultRule::on(Route::ClientsList, Fault::Flood { bytes: 9 << 20 }).in_project(fixture.project);
+    let flood = fixture.admin.fault(&flood).await.unwrap();
+    // A new connection, which has never seen a listing.
+    change_key(&fixture, &Role::ALL).await;
+    let said = message(&until_project(&fixture, "False/APIUnavailable").await, "Ready");
+    assert!(said.contains("too large"), "{said}");
+    fixture.kubectl(&["delete", "maoc", "web", "--timeout=60s"]).await;
+    fixture.until_remote("it is deleted", <[String]>::is_empty).await;
+    fixture.admin.remove_fault(flood.id).await.unwrap();
+    until_project(&fixture, "True/Ready").await;
+}
