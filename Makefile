@@ -89,8 +89,9 @@ model: ## explore the model to deeper bounds than the tests do; takes many minut
 	$(call say,model: the deciding core under every interleaving; what is explored is in docs/model.md)
 	@cargo test -q --locked -p meshagent-operator --test model -- --include-ignored --nocapture
 
-crds: ## write crds/ anew from the Rust types
+crds: ## write crds/ and the chart's CRDs anew from the Rust types
 	@cargo run -q --locked --bin meshagent-operator -- crds > crds/meshagent.com.yaml
+	@cargo run -q --locked -p documents
 
-reference: ## write docs/reference.md, and the table of reasons, anew from the types, flags and metrics
+reference: ## write docs/reference.md, the table of reasons and the chart's table of values anew from types, flags, metrics, values
 	@cargo run -q --locked -p documents

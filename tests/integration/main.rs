@@ -6,6 +6,7 @@ mod adoption;
 mod bad_input;
 mod calls;
 mod chaos;
+mod chart;
 mod copied_yaml;
 mod crd_deletion;
 mod developer;
