@@ -91,7 +91,7 @@ limits: {memory: {{ index $row 2 }}}
 {{- end }}
 {{- if or $proxy.http $proxy.https }}
 - name: NO_PROXY
-  value: {{ prepend (compact (list $proxy.no)) "$(KUBERNETES_SERVICE_HOST),kubernetes.default.svc" | join "," | quote }}
+  value: {{ prepend (compact (list $proxy.exclude)) "$(KUBERNETES_SERVICE_HOST),kubernetes.default.svc" | join "," | quote }}
 {{- end }}
 {{- end -}}
 

@@ -130,7 +130,8 @@ mod tests {
 
     #[test]
     fn what_was_applied_before_is_applied_again_whatever_else_the_operator_wrote() {
-        let project = present(&[(MANAGER, "Apply", BOTH), (MANAGER, "Update", &[]), ("kubectl-edit", "Update", &["apiUrl"])]);
+        let project =
+            present(&[(MANAGER, "Apply", BOTH), (MANAGER, "Update", &[]), ("kubectl-edit", "Update", &["apiUrl"])]);
         assert_eq!(spec(Some(&project)), spec(None));
     }
 

@@ -64,7 +64,16 @@ async fn one_install_ends_with_a_client_and_an_uninstall_leaves_all_that_users_h
 
     cluster.helm.run(&["uninstall", "meshagent-operator", "-n", SYSTEM, "--wait"]).await;
     cluster.stop(operator).await;
-    let left = cluster.kubectl.run(&["get", "all,sa,role,pdb", "-n", SYSTEM, "-l", "app.kubernetes.io/name=meshagent-operator", "-o", "name"]);
+    let left = cluster.kubectl.run(&[
+        "get",
+        "all,sa,role,pdb",
+        "-n",
+        SYSTEM,
+        "-l",
+        "app.kubernetes.io/name=meshagent-operator",
+        "-o",
+        "name",
+    ]);
     assert_eq!(left.await.unwrap(), "");
     assert_eq!(cluster.get("shop", "maoc", "web").await, before);
     assert_eq!(cluster.get("shop", "secret", "web-oauth").await, secret);
@@ -75,7 +84,11 @@ async fn one_install_ends_with_a_client_and_an_uninstall_leaves_all_that_users_h
     // Under another name the definitions belong to another release, which Helm takes over only if it is told to.
     let refused = ["install", "auth", "{chart}", "-n", SYSTEM, "--set", WITH_PROJECT];
     let refused = cluster.helm.try_run(&refused).await;
-    assert!(!refused.status.success() && refused.stderr.contains("cannot be imported into the current release"), "{}", refused.stderr);
+    assert!(
+        !refused.status.success() && refused.stderr.contains("cannot be imported into the current release"),
+        "{}",
+        refused.stderr
+    );
     cluster.install("auth", SYSTEM, &["--set", WITH_PROJECT, "--take-ownership"]).await;
     let operator = cluster.run_operator(SYSTEM, "auth-meshagent-operator").await;
     let asked = ["annotate", "maoc", "web", "-n", "shop", "meshagent.com/reconcile-requested-at=again"];
@@ -98,26 +111,53 @@ async fn what_the_chart_renders_is_accepted_without_a_warning() {
     for namespace in ["shop", "billing"] {
         cluster.kubectl.run(&["create", "namespace", namespace]).await.unwrap();
     }
-    for values in ["crds.enabled=true", "networkPolicy.enabled=true,dashboard.enabled=true,watchNamespaces={shop,billing}"] {
+    for values in
+        ["crds.enabled=true", "networkPolicy.enabled=true,dashboard.enabled=true,watchNamespaces={shop,billing}"]
+    {
         let rendered = cluster.helm.template(&["--set", values]).await;
         let args = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-f", "-"];
         let output = cluster.kubectl.try_run(&args, &rendered).await.unwrap();
         assert!(output.status.success() && output.stderr.is_empty(), "{values}: {}{}", output.stdout, output.stderr);
     }
     cluster.install("meshagent-operator", SYSTEM, &["--take-ownership"]).await;
-    for (role, verb, may) in [("view", "get", "yes"), ("view", "create", "no"), ("edit", "create", "yes"), ("admin", "delete", "yes")] {
+    for (role, verb, may) in
+        [("view", "get", "yes"), ("view", "create", "no"), ("edit", "create", "yes"), ("admin", "delete", "yes")]
+    {
         let user = format!("{role}-{verb}");
-        let bind = ["create", "rolebinding", &user, "-n", "shop", &format!("--clusterrole={role}"), &format!("--user={user}")];
+        let bind =
+            ["create", "rolebinding", &user, "-n", "shop", &format!("--clusterrole={role}"), &format!("--user={user}")];
         cluster.kubectl.run(&bind).await.unwrap();
         eventually(LONG, "roles are aggregated", async || {
-            let asked = cluster.kubectl.try_run(&["auth", "can-i", verb, "maoc", "-n", "shop", "--as", &user], "").await.unwrap();
+            let asked = cluster
+                .kubectl
+                .try_run(&["auth", "can-i", verb, "maoc", "-n", "shop", "--as", &user], "")
+                .await
+                .unwrap();
             if asked.stdout.trim() == may { Ok(()) } else { Err(format!("{role} {verb}: {}", asked.stdout)) }
         })
         .await
         .unwrap();
-        let key = cluster.kubectl.try_run(&["auth", "can-i", "get", "secret", "-n", SYSTEM, "--as", &user], "").await.unwrap();
+        let key = cluster
+            .kubectl
+            .try_run(&["auth", "can-i", "get", "secret", "-n", SYSTEM, "--as", &user], "")
+            .await
+            .unwrap();
         assert_eq!(key.stdout.trim(), "no", "{role} reads the project's key");
     }
+}
+
+/// Without Helm: kubectl alone, and the operator under the same rights.
+#[tokio::test]
+async fn the_plain_manifests_install_it_too() {
+    let cluster = Cluster::start(Options::default()).await;
+    let folder = chart().join("../../deploy").display().to_string();
+    let apply = ["apply", "--server-side", "--force-conflicts", "-k", &folder];
+    cluster.kubectl.run(&apply).await.unwrap();
+    let rollout = ["rollout", "status", "deployment/meshagent-operator", "-n", SYSTEM, "--timeout=60s"];
+    cluster.kubectl.run(&rollout).await.unwrap();
+    let operator = cluster.run_operator(SYSTEM, "meshagent-operator").await;
+    cluster.stop(operator).await;
+    assert!(!cluster.kubectl.run(&["get", "crd", "-o", "yaml"]).await.unwrap().contains("managed-by: Helm"));
 }
 
 /// Clusters 5.
@@ -130,7 +170,11 @@ async fn two_scoped_releases_see_their_own_namespace_and_no_other() {
         cluster.put_key(team, "key").await;
         let system = format!("operator-of-{team}");
         cluster.create_namespace(&system).await;
-        let values = format!("watchNamespaces={{{team}}},crds.enabled={},allowedApiHosts={{{}}}", index == 0, cluster.simulator.api());
+        let values = format!(
+            "watchNamespaces={{{team}}},crds.enabled={},allowedApiHosts={{{}}}",
+            index == 0,
+            cluster.simulator.api()
+        );
         cluster.install("meshagent-operator", &system, &["--set", &values]).await;
         operators.push((cluster.run_operator(&system, "meshagent-operator").await, system, team));
     }
@@ -169,7 +213,8 @@ fn former_chart(helm: &Helm) -> String {
     copy(&chart(), &folder);
     let path = folder.join("files/crds.yaml");
     let mut definitions: Vec<Value> = serde_saphyr::from_multiple(&fs::read_to_string(&path).unwrap()).unwrap();
-    let properties = &mut definitions[0]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
+    let properties =
+        &mut definitions[0]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
     assert!(properties.as_object_mut().unwrap().remove("suspend").is_some());
     let text: Vec<String> = definitions.iter().map(Value::to_string).collect();
     fs::write(path, text.join("\n---\n")).unwrap();
@@ -191,10 +236,12 @@ async fn an_upgrade_brings_new_fields_and_a_rollback_takes_no_object_away() {
     // Somebody applied the definitions before.
     cluster.kubectl.run_with_input(&["apply", "--server-side", "-f", "-"], &crds()).await.unwrap();
     let former = former_chart(&cluster.helm);
-    let install = ["install", "meshagent-operator", &former, "-n", SYSTEM, "--wait", "--timeout=90s", "--take-ownership"];
+    let install =
+        ["install", "meshagent-operator", &former, "-n", SYSTEM, "--wait", "--timeout=90s", "--take-ownership"];
     let forced = ["--set", WITH_PROJECT, "--force-conflicts"];
     cluster.helm.run(&[&install[..], &forced].concat()).await;
-    let upgrade = ["upgrade", "meshagent-operator", "{chart}", "-n", SYSTEM, "--wait", "--timeout=90s", "--reuse-values"];
+    let upgrade =
+        ["upgrade", "meshagent-operator", "{chart}", "-n", SYSTEM, "--wait", "--timeout=90s", "--reuse-values"];
     cluster.helm.run(&upgrade).await;
     let operator = cluster.run_operator(SYSTEM, "meshagent-operator").await;
     cluster.point_at_simulator().await;
@@ -236,13 +283,22 @@ async fn the_default_project_waits_for_its_definition_and_leaves_a_persons_field
     });
     assert_eq!(project["spec"], wanted);
     // A person allows one namespace instead, and another leader comes.
-    let only = json!({ "spec": { "allowedNamespaces": { "names": ["shop"] }, "apiKeySecretRef": { "key": "other" } } }).to_string();
-    cluster.kubectl.run(&["patch", "cmaproj", "default", "--type=merge", "--field-manager=person", "-p", &only]).await.unwrap();
+    let only = json!({ "spec": { "allowedNamespaces": { "names": ["shop"] }, "apiKeySecretRef": { "key": "other" } } })
+        .to_string();
+    cluster
+        .kubectl
+        .run(&["patch", "cmaproj", "default", "--type=merge", "--field-manager=person", "-p", &only])
+        .await
+        .unwrap();
     cluster.stop(operator).await;
     let operator = cluster.run_operator(SYSTEM, "meshagent-operator").await;
     let project = eventually(LONG, "the selector goes", async || {
         let project = cluster.get(SYSTEM, "cmaproj", "default").await;
-        if project["spec"]["allowedNamespaces"]["selector"].is_null() { Ok(project) } else { Err(project["spec"].to_string()) }
+        if project["spec"]["allowedNamespaces"]["selector"].is_null() {
+            Ok(project)
+        } else {
+            Err(project["spec"].to_string())
+        }
     })
     .await
     .unwrap();
@@ -254,7 +310,11 @@ async fn the_default_project_waits_for_its_definition_and_leaves_a_persons_field
     assert_eq!(project["spec"], wanted);
     cluster.stop(operator).await;
     // A project that a person wrote is theirs.
-    cluster.kubectl.run(&["patch", "cmaproj", "default", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#]).await.unwrap();
+    cluster
+        .kubectl
+        .run(&["patch", "cmaproj", "default", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#])
+        .await
+        .unwrap();
     cluster.kubectl.run(&["delete", "cmaproj", "default", "--timeout=60s"]).await.unwrap();
     let theirs = json!({
         "apiVersion": "meshagent.com/v1alpha1", "kind": "ClusterMeshAgentProject", "metadata": { "name": "default" },

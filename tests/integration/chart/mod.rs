@@ -36,7 +36,9 @@ impl Helm {
         for arg in args {
             command.arg(if *arg == "{chart}" { chart().into_os_string() } else { arg.into() });
         }
-        for (variable, folder) in [("HELM_CACHE_HOME", "cache"), ("HELM_CONFIG_HOME", "config"), ("HELM_DATA_HOME", "data")] {
+        for (variable, folder) in
+            [("HELM_CACHE_HOME", "cache"), ("HELM_CONFIG_HOME", "config"), ("HELM_DATA_HOME", "data")]
+        {
             command.env(variable, self.home.path().join(folder));
         }
         // No cluster is reached by accident.

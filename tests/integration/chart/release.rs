@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use harness::{
-    ControlPlane, Kubectl, Operator, OperatorOptions, Options, Simulator, SimulatorOptions, built_binary, eventually, free_port,
+    ControlPlane, Kubectl, Operator, OperatorOptions, Options, Simulator, SimulatorOptions, built_binary, eventually,
+    free_port,
 };
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, Patch, PatchParams};

@@ -19,7 +19,12 @@ const CASES: &[&[&str]] = &[
     &["--set", "image.digest=sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"],
     &["--set", "image.pullPolicy=Always"],
     &["--set", "image.pullSecrets={pull}"],
-    &["--set", "global.imageRegistry=registry.example.com", "--set-json", r#"global.imagePullSecrets=[{"name":"pull"}]"#],
+    &[
+        "--set",
+        "global.imageRegistry=registry.example.com",
+        "--set-json",
+        r#"global.imagePullSecrets=[{"name":"pull"}]"#,
+    ],
     &["--set", "crds.enabled=false"],
     &["--set", "rbac.create=false"],
     &["--set", "rbac.aggregate=false"],
@@ -37,13 +42,19 @@ const CASES: &[&[&str]] = &[
     &["--set", "log.format=text"],
     &["--set", "proxy.http=http://proxy:3128"],
     &["--set", "proxy.https=http://proxy:3128"],
-    &["--set", "proxy.https=http://proxy:3128", "--set", r"proxy.no=.svc\,10.0.0.0/8"],
+    &["--set", "proxy.https=http://proxy:3128", "--set", r"proxy.exclude=.svc\,10.0.0.0/8"],
     &["--set", "fullnameOverride=maop"],
     &["--set", "labels.team=platform"],
     &["--set", "podLabels.mesh=out"],
     &["--set", "podAnnotations.scrape=yes"],
-    &["--set-json", r#"pod={"priorityClassName":"high","nodeSelector":{"pool":"system"},"tolerations":[{"operator":"Exists"}]}"#],
-    &["--set-json", r#"pod={"containers":[{"name":"operator","env":[{"name":"MESHAGENT_OPERATOR_MAX_CONCURRENT","value":"8"}]},{"name":"sidecar","image":"example.com/sidecar"}]}"#],
+    &[
+        "--set-json",
+        r#"pod={"priorityClassName":"high","nodeSelector":{"pool":"system"},"tolerations":[{"operator":"Exists"}]}"#,
+    ],
+    &[
+        "--set-json",
+        r#"pod={"containers":[{"name":"operator","env":[{"name":"MESHAGENT_OPERATOR_MAX_CONCURRENT","value":"8"}]},{"name":"sidecar","image":"example.com/sidecar"}]}"#,
+    ],
     &["--set", "podDisruptionBudget.enabled=false"],
     &["--set", "networkPolicy.enabled=true"],
     &["--set", "networkPolicy.enabled=true", "--set-json", r#"networkPolicy.metricsFrom=[{"namespaceSelector":{}}]"#],
@@ -56,7 +67,10 @@ const CASES: &[&[&str]] = &[
     &["--set", "dashboard.enabled=true"],
     &["--set", "dashboard.enabled=true", "--set-json", r#"dashboard.labels={"grafana_dashboard":"yes"}"#],
     &["--set", "dashboard.enabled=true", "--set", "dashboard.annotations.folder=Identity"],
-    &["--set-json", r#"extraObjects=[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"more"}},"kind: {{ .Release.Name }}"]"#],
+    &[
+        "--set-json",
+        r#"extraObjects=[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"more"}},"kind: {{ .Release.Name }}"]"#,
+    ],
 ];
 
 const SNAPSHOT: &str = "tests/integration/chart/values.snapshot";
@@ -98,7 +112,8 @@ fn lines(manifest: &str) -> Vec<String> {
     for document in manifest.split("\n---\n") {
         let field = |name: &str| document.lines().find_map(|line| line.trim().strip_prefix(name));
         let kind = field("kind: ").unwrap_or_default();
-        let long = ["CustomResourceDefinition", "PrometheusRule"].contains(&kind) || document.contains("dashboard.json: \"{");
+        let long =
+            ["CustomResourceDefinition", "PrometheusRule"].contains(&kind) || document.contains("dashboard.json: \"{");
         let all = document.lines().filter(|line| !line.starts_with("# Source") && !line.trim().is_empty());
         let all = all.take_while(|line| !(long && (line.starts_with("spec:") || line.starts_with("data:"))));
         kept.extend(all.map(str::to_owned));
@@ -134,6 +149,25 @@ async fn each_value_changes_the_manifests_as_it_did() {
     assert!(kept == rendered, "the chart renders something else; look, then run: make snapshots\n{differs:#?}");
 }
 
+/// The plain manifests, which nobody is to take for a release.
+async fn manifests() -> String {
+    let header = "# Written by `make snapshots` from the chart; a test fails when this file is stale.\n";
+    let rendered = Helm::without_cluster().template(&[]).await;
+    let of_helm = ["helm.sh/chart: ", "app.kubernetes.io/managed-by: Helm", "# Source: "];
+    let lines = rendered.lines().filter(|line| !of_helm.iter().any(|start| line.trim().starts_with(start)));
+    [header.to_owned(), lines.map(|line| format!("{line}\n")).collect()].concat()
+}
+
+#[tokio::test]
+async fn the_plain_manifests_are_what_the_chart_renders() {
+    let rendered = manifests().await;
+    if std::env::var_os("WRITE_SNAPSHOTS").is_some() {
+        fs::write(in_repository("deploy/operator.yaml"), &rendered).unwrap();
+    }
+    let kept = fs::read_to_string(in_repository("deploy/operator.yaml")).unwrap_or_default();
+    assert!(kept == rendered, "deploy/operator.yaml is stale; run: make snapshots");
+}
+
 #[test]
 fn each_value_has_a_case() {
     fn paths(prefix: &str, value: &Value, found: &mut BTreeSet<String>) {
@@ -157,9 +191,12 @@ fn each_value_has_a_case() {
 async fn helm_lint_has_nothing_to_say() {
     let helm = Helm::without_cluster();
     let everything = [
-        "--set", "defaultProject.secretName=key,networkPolicy.enabled=true,serviceMonitor.enabled=true",
-        "--set", "prometheusRule.enabled=true,dashboard.enabled=true,watchNamespaces={shop},clusterId=a",
-        "--set", "proxy.https=http://proxy:3128,image.pullSecrets={pull}",
+        "--set",
+        "defaultProject.secretName=key,networkPolicy.enabled=true,serviceMonitor.enabled=true",
+        "--set",
+        "prometheusRule.enabled=true,dashboard.enabled=true,watchNamespaces={shop},clusterId=a",
+        "--set",
+        "proxy.https=http://proxy:3128,image.pullSecrets={pull}",
     ];
     for more in [&[][..], &everything] {
         let said = helm.run(&[&["lint", "--strict", "{chart}"], more].concat()).await;
@@ -190,7 +227,11 @@ async fn a_wrong_value_is_refused_by_its_path() {
     ] {
         let output = helm.try_run(&["template", "a", "{chart}", "--set", value]).await;
         assert!(!output.status.success(), "{value} is accepted");
-        assert!(output.stderr.contains(&format!("at '{path}'")) && output.stderr.contains(problem), "{value}: {}", output.stderr);
+        assert!(
+            output.stderr.contains(&format!("at '{path}'")) && output.stderr.contains(problem),
+            "{value}: {}",
+            output.stderr
+        );
     }
 }
 
@@ -206,7 +247,8 @@ async fn an_umbrella_chart_may_share_values_and_switch_it_off() {
     std::os::unix::fs::symlink(chart(), umbrella.join("charts/meshagent-operator")).unwrap();
     let path = umbrella.display().to_string();
     let render = async |values: &str| helm.run(&["template", "all", &path, "--set", values]).await;
-    let on = render("global.imageRegistry=registry.example.com,global.anything.else=1,meshagent-operator.enabled=true").await;
+    let on = render("global.imageRegistry=registry.example.com,global.anything.else=1,meshagent-operator.enabled=true")
+        .await;
     assert!(on.contains("image: registry.example.com/meshagent/meshagent-operator:"), "{on}");
     assert!(!render("meshagent-operator.enabled=false").await.contains("kind: Deployment"));
 }
@@ -226,7 +268,8 @@ async fn the_rights_hold_no_wildcard_and_no_workload() {
 
 #[tokio::test]
 async fn a_scoped_install_has_no_right_to_secrets_of_the_whole_cluster() {
-    let rendered = Helm::without_cluster().template(&["--set", "crds.enabled=false,watchNamespaces={shop,billing}"]).await;
+    let rendered =
+        Helm::without_cluster().template(&["--set", "crds.enabled=false,watchNamespaces={shop,billing}"]).await;
     let objects: Vec<Value> = serde_saphyr::from_multiple(&rendered).unwrap();
     let mut with_secrets = BTreeSet::new();
     for object in &objects {

@@ -31,14 +31,28 @@ fn audited(workdir: &Workdir) -> (Options, std::path::PathBuf) {
 /// What the release's roles give.
 async fn given(cluster: &Cluster) -> BTreeSet<Right> {
     let mut rights = BTreeSet::new();
-    let list = ["get", "clusterroles,roles", "-n", SYSTEM, "-l", "app.kubernetes.io/instance=meshagent-operator", "-o", "json"];
+    let list = [
+        "get",
+        "clusterroles,roles",
+        "-n",
+        SYSTEM,
+        "-l",
+        "app.kubernetes.io/instance=meshagent-operator",
+        "-o",
+        "json",
+    ];
     let roles: Value = serde_json::from_str(&cluster.kubectl.run(&list).await.unwrap()).unwrap();
-    let operators = roles["items"].as_array().unwrap().iter().filter(|role| role["metadata"]["name"] == "meshagent-operator");
+    let operators =
+        roles["items"].as_array().unwrap().iter().filter(|role| role["metadata"]["name"] == "meshagent-operator");
     for rule in operators.flat_map(|role| role["rules"].as_array().unwrap()) {
         let all = |field: &str| -> Vec<String> { rule[field].as_array().into_iter().flatten().map(text).collect() };
         let names = if all("resourceNames").is_empty() { vec![String::new()] } else { all("resourceNames") };
-        for (verb, group) in all("verbs").iter().flat_map(|verb| all("apiGroups").into_iter().map(move |group| (verb.clone(), group))) {
-            for (resource, name) in all("resources").iter().flat_map(|one| names.iter().map(move |name| (one.clone(), name.clone()))) {
+        for (verb, group) in
+            all("verbs").iter().flat_map(|verb| all("apiGroups").into_iter().map(move |group| (verb.clone(), group)))
+        {
+            for (resource, name) in
+                all("resources").iter().flat_map(|one| names.iter().map(move |name| (one.clone(), name.clone())))
+            {
                 rights.insert((verb.clone(), group.clone(), resource, name));
             }
         }
@@ -80,7 +94,8 @@ async fn a_whole_life(cluster: &Cluster) {
             "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "ca", "namespace": SYSTEM }, "data": { "ca.crt": ca },
         }))
         .await;
-    let here = json!({ "spec": { "apiUrl": cluster.simulator.api(), "caBundleRef": { "kind": "ConfigMap", "name": "ca" } } });
+    let here =
+        json!({ "spec": { "apiUrl": cluster.simulator.api(), "caBundleRef": { "kind": "ConfigMap", "name": "ca" } } });
     let patch = ["patch", "cmaproj", "default", "--type=merge", "-p", &here.to_string()];
     cluster.kubectl.run(&patch).await.unwrap();
     until_ready(cluster, "shop", "cmaproj", "default").await;
@@ -145,7 +160,11 @@ async fn give_up(cluster: &Cluster, name: &str, turn_away: &[&str]) {
     let release = format!("meshagent.com/force-release={uid}");
     let annotate = ["annotate", "--overwrite", "maoc", name, "-n", "shop", &release];
     cluster.kubectl.try_run(&annotate, "").await.unwrap();
-    cluster.kubectl.run(&["wait", &format!("maoc/{name}"), "-n", "shop", "--for=delete", "--timeout=90s"]).await.unwrap();
+    cluster
+        .kubectl
+        .run(&["wait", &format!("maoc/{name}"), "-n", "shop", "--for=delete", "--timeout=90s"])
+        .await
+        .unwrap();
 }
 
 fn rcgen_authority() -> String {
@@ -175,7 +194,8 @@ async fn every_right_of_an_installed_chart_is_needed_and_none_is_missing() {
         // The right to finalizers is asked about by the API server itself, which no audit log shows.
         let mut unused = unused(&given, &asked);
         unused.retain(|right| right.2 != "oauthclients/finalizers");
-        let forbidden: Vec<_> = asked.iter().filter(|(_, codes)| codes.contains(&403)).map(|(right, _)| right.clone()).collect();
+        let forbidden: Vec<_> =
+            asked.iter().filter(|(_, codes)| codes.contains(&403)).map(|(right, _)| right.clone()).collect();
         if unused.is_empty() { Ok((asked, forbidden)) } else { Err(format!("unused: {unused:?}")) }
     })
     .await

@@ -25,7 +25,10 @@ pub(crate) fn config_map() -> Result<String, Box<dyn Error>> {
         text.push_str(&format!("  resource.customizations.health.meshagent.com_{kind}: |\n{}", indented(&health, 4)));
         let actions = folder.join("actions");
         if actions.is_dir() {
-            text.push_str(&format!("  resource.customizations.actions.meshagent.com_{kind}: |\n{}", self::actions(&actions)?));
+            text.push_str(&format!(
+                "  resource.customizations.actions.meshagent.com_{kind}: |\n{}",
+                self::actions(&actions)?
+            ));
         }
     }
     Ok(text)
@@ -50,5 +53,7 @@ fn actions(folder: &Path) -> Result<String, Box<dyn Error>> {
 }
 
 fn indented(text: &str, spaces: usize) -> String {
-    text.lines().map(|line| if line.is_empty() { "\n".to_owned() } else { format!("{}{line}\n", " ".repeat(spaces)) }).collect()
+    text.lines()
+        .map(|line| if line.is_empty() { "\n".to_owned() } else { format!("{}{line}\n", " ".repeat(spaces)) })
+        .collect()
 }

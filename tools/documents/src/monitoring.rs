@@ -97,7 +97,9 @@ fn alerts_speak_of_reasons_as_conditions_do() {
         assert!(known.contains(reason.as_str()), "{reason} is no reason of a condition");
     }
     // Those under way, those that a metric of the calls tells of, and those that are as somebody wanted them.
-    let others = ["Ready", "Creating", "Updating", "Deleting", "Rotating", "RateLimited", "APIUnavailable", "Suspended"];
-    let missing: Vec<_> = known.iter().filter(|reason| !selected.contains(**reason) && !others.contains(reason)).collect();
+    let others =
+        ["Ready", "Creating", "Updating", "Deleting", "Rotating", "RateLimited", "APIUnavailable", "Suspended"];
+    let missing: Vec<_> =
+        known.iter().filter(|reason| !selected.contains(**reason) && !others.contains(reason)).collect();
     assert!(missing.is_empty(), "no alert tells of {missing:?}");
 }
