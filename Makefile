@@ -44,7 +44,7 @@ $(DENY):
 fmt: ## Rust and Go are formatted
 	$(call say,fmt: Rust and Go sources are formatted)
 	@cargo fmt --all --check
-	@unformatted=$$(gofmt -l tests/controlplane) || exit 1; \
+	@unformatted=$$(gofmt -l tests) || exit 1; \
 		[ -z "$$unformatted" ] || { echo "run gofmt -w on: $$unformatted"; exit 1; }
 
 clippy: ## clippy finds nothing, warnings included
@@ -63,9 +63,10 @@ docs: ## the API documentation builds without a warning
 	$(call say,docs: the API documentation builds without a warning)
 	@RUSTDOCFLAGS="-D warnings" cargo doc -q --locked --workspace --no-deps --document-private-items
 
-go: ## the Go sources pass vet and their tests
+go: ## the Go sources, and the Lua for Argo CD, pass vet and their tests
 	$(call say,go: the control plane's Go sources pass vet and their tests (the first time takes minutes))
 	@cd tests/helm && $(GO) mod verify
+	@cd tests/argocd && $(GO) mod verify && $(GO) vet -trimpath ./... && $(GO) test -trimpath ./...
 	@cd tests/controlplane && $(GO) mod verify && $(GO) vet -trimpath ./... && $(GO) test -trimpath ./signin/
 
 controlplane: ## build the tests' control plane and Helm, unless this machine has them

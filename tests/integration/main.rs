@@ -14,6 +14,7 @@ mod drift;
 mod fixture;
 mod forms;
 mod howto;
+mod image;
 mod leader;
 mod lost_credential;
 mod misbehaving;

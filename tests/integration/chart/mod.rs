@@ -1,7 +1,7 @@
 //! The chart: what it renders and refuses, and what becomes of it on a real control plane. Helm is Helm's own code.
 
 mod install;
-mod release;
+pub(crate) mod release;
 mod render;
 mod rights;
 

@@ -43,12 +43,11 @@ impl Cluster {
             args: Vec::new(),
         });
         let simulator = simulator.await.unwrap();
-        let pods: Api<Pod> = Api::all(plane.admin().await.unwrap());
         let cluster = Self {
             helm: Helm::of(&plane.admin_kubeconfig().unwrap()),
             kubectl: plane.kubectl().unwrap(),
             simulator,
-            kubelet: tokio::spawn(say_that_pods_are_ready(pods)),
+            kubelet: kubelet(&plane).await,
             plane,
         };
         cluster.create_namespace(SYSTEM).await;
@@ -88,44 +87,7 @@ impl Cluster {
 
     /// The operator as the release's Deployment would run it.
     pub(super) async fn run_operator(&self, namespace: &str, deployment: &str) -> Operator {
-        let deployment = self.get(namespace, "deployment", deployment).await;
-        let pod = &deployment["spec"]["template"]["spec"];
-        let container = &pod["containers"][0];
-        let address = format!("127.0.0.1:{}", free_port().unwrap());
-        let mut args: Vec<String> = container["args"].as_array().unwrap().iter().map(text).collect();
-        assert_eq!(args.remove(0), "run");
-        args.push(format!("--http-address={address}"));
-        let env = container["env"].as_array().unwrap().iter().map(|entry| match text(&entry["name"]).as_str() {
-            "MESHAGENT_OPERATOR_NAMESPACE" => (text(&entry["name"]), namespace.to_owned()),
-            other => (other.to_owned(), text(&entry["value"])),
-        });
-        let operator = Operator::start(OperatorOptions {
-            binary: env!("CARGO_BIN_EXE_meshagent-operator").into(),
-            kubeconfig: self.kubeconfig_of(namespace, &text(&pod["serviceAccountName"])).await,
-            args,
-            env: env.collect(),
-        })
-        .unwrap();
-        let ready = format!("http://{address}/readyz");
-        operator
-            .process()
-            .eventually(LONG, "the operator is ready", async || {
-                let answer = reqwest::get(&ready).await.map_err(|error| error.to_string())?;
-                let (status, text) = (answer.status(), answer.text().await.unwrap_or_default());
-                if status.is_success() { Ok(()) } else { Err(text) }
-            })
-            .await
-            .unwrap();
-        operator
-    }
-
-    /// A kubeconfig with a token of the service account, asked for as a kubelet would.
-    async fn kubeconfig_of(&self, namespace: &str, account: &str) -> PathBuf {
-        let token = self.kubectl.run(&["create", "token", account, "-n", namespace, "--duration=1h"]).await.unwrap();
-        let admin = std::fs::read_to_string(self.plane.admin_kubeconfig().unwrap()).unwrap();
-        let mut config: Value = serde_json::from_str(&admin).unwrap();
-        config["users"][0]["user"] = json!({ "token": token.trim() });
-        self.plane.workdir().write(&format!("{namespace}-{account}.kubeconfig"), &config.to_string()).unwrap()
+        run_operator(&self.plane, namespace, deployment).await
     }
 
     /// The simulator's calls that changed something, by method.
@@ -136,11 +98,60 @@ impl Cluster {
     }
 }
 
+/// The operator as a release's Deployment would run it.
+pub(crate) async fn run_operator(plane: &ControlPlane, namespace: &str, deployment: &str) -> Operator {
+    let kubectl = plane.kubectl().unwrap();
+    let deployment = kubectl.run(&["get", "-n", namespace, "deployment", deployment, "-o", "json"]).await.unwrap();
+    let deployment: Value = serde_json::from_str(&deployment).unwrap();
+    let pod = &deployment["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    let address = format!("127.0.0.1:{}", free_port().unwrap());
+    let mut args: Vec<String> = container["args"].as_array().unwrap().iter().map(text).collect();
+    assert_eq!(args.remove(0), "run");
+    args.push(format!("--http-address={address}"));
+    let env = container["env"].as_array().unwrap().iter().map(|entry| match text(&entry["name"]).as_str() {
+        "MESHAGENT_OPERATOR_NAMESPACE" => (text(&entry["name"]), namespace.to_owned()),
+        other => (other.to_owned(), text(&entry["value"])),
+    });
+    let operator = Operator::start(OperatorOptions {
+        binary: env!("CARGO_BIN_EXE_meshagent-operator").into(),
+        kubeconfig: kubeconfig_of(plane, namespace, &text(&pod["serviceAccountName"])).await,
+        args,
+        env: env.collect(),
+    })
+    .unwrap();
+    let ready = format!("http://{address}/readyz");
+    operator
+        .process()
+        .eventually(LONG, "the operator is ready", async || {
+            let answer = reqwest::get(&ready).await.map_err(|error| error.to_string())?;
+            let (status, text) = (answer.status(), answer.text().await.unwrap_or_default());
+            if status.is_success() { Ok(()) } else { Err(text) }
+        })
+        .await
+        .unwrap();
+    operator
+}
+
+/// A kubeconfig with a token of the service account, asked for as a kubelet would.
+async fn kubeconfig_of(plane: &ControlPlane, namespace: &str, account: &str) -> PathBuf {
+    let ask = ["create", "token", account, "-n", namespace, "--duration=1h"];
+    let token = plane.kubectl().unwrap().run(&ask).await.unwrap();
+    let admin = std::fs::read_to_string(plane.admin_kubeconfig().unwrap()).unwrap();
+    let mut config: Value = serde_json::from_str(&admin).unwrap();
+    config["users"][0]["user"] = json!({ "token": token.trim() });
+    plane.workdir().write(&format!("{namespace}-{account}.kubeconfig"), &config.to_string()).unwrap()
+}
+
+/// Stands in for a kubelet, as far as Deployments see it, until it is aborted.
+pub(crate) async fn kubelet(plane: &ControlPlane) -> JoinHandle<()> {
+    tokio::spawn(say_that_pods_are_ready(Api::all(plane.admin().await.unwrap())))
+}
+
 pub(super) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// A kubelet's part, as far as Deployments see it.
 async fn say_that_pods_are_ready(pods: Api<Pod>) {
     loop {
         for pod in pods.list(&ListParams::default()).await.map(|list| list.items).unwrap_or_default() {
