@@ -13,6 +13,7 @@ mod developer;
 mod drift;
 mod fixture;
 mod forms;
+mod gitops;
 mod howto;
 mod image;
 mod leader;
