@@ -11,7 +11,7 @@ GO := CGO_ENABLED=0 go
 
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help demo dev test tools fmt clippy deny advisories crds reference docs controlplane go build unit integration model
+.PHONY: help demo dev test tools fmt clippy deny advisories alerts crds reference snapshots docs controlplane go build unit integration model image
 
 help: ## print this
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1|\2/' | \
@@ -27,7 +27,7 @@ dev: build ## a control plane, the CRDs and a simulated MeshAgent to change the 
 
 # One after the other, and the quick ones first; cargo test's own lines come last.
 test: ## everything that CI runs
-	@set -e; for part in tools fmt clippy deny docs go build controlplane unit integration; do $(MAKE) $$part; done
+	@set -e; for part in tools fmt clippy deny alerts docs go build controlplane unit integration; do $(MAKE) $$part; done
 
 tools:
 	$(call say,tools: rustfmt and clippy and cargo-deny are there)
@@ -44,7 +44,7 @@ $(DENY):
 fmt: ## Rust and Go are formatted
 	$(call say,fmt: Rust and Go sources are formatted)
 	@cargo fmt --all --check
-	@unformatted=$$(gofmt -l tests/controlplane) || exit 1; \
+	@unformatted=$$(gofmt -l tests) || exit 1; \
 		[ -z "$$unformatted" ] || { echo "run gofmt -w on: $$unformatted"; exit 1; }
 
 clippy: ## clippy finds nothing, warnings included
@@ -63,13 +63,15 @@ docs: ## the API documentation builds without a warning
 	$(call say,docs: the API documentation builds without a warning)
 	@RUSTDOCFLAGS="-D warnings" cargo doc -q --locked --workspace --no-deps --document-private-items
 
-go: ## the Go sources pass vet and their tests
+go: ## the Go sources, and the Lua for Argo CD, pass vet and their tests
 	$(call say,go: the control plane's Go sources pass vet and their tests (the first time takes minutes))
+	@cd tests/helm && $(GO) mod verify
+	@cd tests/argocd && $(GO) mod verify && $(GO) vet -trimpath ./... && $(GO) test -trimpath ./...
 	@cd tests/controlplane && $(GO) mod verify && $(GO) vet -trimpath ./... && $(GO) test -trimpath ./signin/
 
-controlplane: ## build the tests' control plane, unless this machine has it
-	$(call say,controlplane: etcd with kube-apiserver and kube-controller-manager and kubectl for the tests)
-	@cargo run -q -p harness --bin controlplane
+controlplane: ## build the tests' control plane and Helm, unless this machine has them
+	$(call say,controlplane: etcd with kube-apiserver and kube-controller-manager and kubectl and helm for the tests)
+	@cargo run -q -p harness --bin controlplane -- helm
 
 build: ## build the operator and the simulator
 	$(call say,build: the operator and the simulator)
@@ -85,12 +87,27 @@ integration: build ## tests against the real control plane, the how-tos as writt
 	$(call say,integration: the operator on a real control plane; the how-tos as written; generated files are fresh)
 	@cargo test --locked --workspace --test '*' -- --test-threads=6
 
+alerts: ## each alert fires and resolves, says promtool
+	$(call say,alerts: each alert fires and resolves)
+	@scripts/promtool check rules charts/meshagent-operator/files/alerts.yaml
+	@scripts/promtool test rules tests/alerts.test.yaml
+
+image: ## lay out the image without a container tool, and run its binary in a chroot that holds nothing else (about 8 minutes; as root)
+	$(call say,image: what the image holds is small and static and starts by itself)
+	@scripts/image-root meshagent-operator target/image
+	@scripts/image-check target/image
+	@IMAGE_ROOT=$(CURDIR)/target/image cargo test -q --locked --test integration image:: -- --ignored
+
 model: ## explore the model to deeper bounds than the tests do; takes many minutes
 	$(call say,model: the deciding core under every interleaving; what is explored is in docs/model.md)
 	@cargo test -q --locked -p meshagent-operator --test model -- --include-ignored --nocapture
 
-crds: ## write crds/ anew from the Rust types
+crds: ## write crds/ and the chart's CRDs anew from the Rust types
 	@cargo run -q --locked --bin meshagent-operator -- crds > crds/meshagent.com.yaml
+	@cargo run -q --locked -p documents
 
-reference: ## write docs/reference.md, and the table of reasons, anew from the types, flags and metrics
+snapshots: ## write the chart's snapshot and the plain manifests in deploy/ anew
+	@WRITE_SNAPSHOTS=1 cargo test -q --locked --test integration chart::render
+
+reference: ## write docs/reference.md, the table of reasons and the chart's table of values anew from types, flags, metrics, values
 	@cargo run -q --locked -p documents

@@ -14,6 +14,7 @@ pub use flags::Flags;
 use crate::api::duration;
 use crate::decide::id::ClusterId;
 use crate::decide::marker::Policy;
+use crate::decide::project::default::KeySecret;
 use crate::meshagent::AllowedHosts;
 use crate::meshagent::allowed_hosts::NotAHost;
 
@@ -39,6 +40,8 @@ pub struct Config {
     pub default_deletion_policy: Policy,
     /// The only namespaces that are looked at, sorted; empty means all.
     pub watch_namespaces: Vec<String>,
+    /// Where the key of the cluster project is that the operator itself applies, if it does.
+    pub default_project_secret: Option<KeySecret>,
     /// The servers that a MeshAgentProject may name.
     pub allowed_api_hosts: AllowedHosts,
     /// How many objects of one kind are worked on at a time; at least one.
@@ -91,6 +94,7 @@ impl Config {
             cluster_id,
             default_deletion_policy,
             watch_namespaces,
+            default_project_secret,
             allowed_api_hosts,
             max_concurrent,
             namespace,
@@ -106,6 +110,7 @@ impl Config {
             cluster_id: given(cluster_id.as_ref()).map(read_cluster_id).transpose()?,
             default_deletion_policy: read_deletion_policy(default_deletion_policy)?,
             watch_namespaces: given(watch_namespaces.as_ref()).map_or(Ok(vec![]), read_watch_namespaces)?,
+            default_project_secret: given(default_project_secret.as_ref()).map(read_key_secret).transpose()?,
             allowed_api_hosts: read_allowed_api_hosts(
                 given(Some(allowed_api_hosts)).unwrap_or(Flags::DEFAULT_API_HOST),
             )?,
@@ -196,6 +201,24 @@ fn read_watch_namespaces(text: &str) -> Result<Vec<String>, ConfigError> {
     let names: BTreeSet<String> =
         text.split(',').map(|name| read_namespace("watch-namespaces", name.trim())).collect::<Result<_, _>>()?;
     Ok(names.into_iter().collect())
+}
+
+fn read_key_secret(text: &str) -> Result<KeySecret, ConfigError> {
+    let is = |part: &str, more: &str, most: usize| {
+        let inner = |byte: u8| byte.is_ascii_alphanumeric() || more.as_bytes().contains(&byte);
+        (1..=most).contains(&part.len()) && part.bytes().all(inner)
+    };
+    match text.split_once('/') {
+        Some((name, key)) if is(name, "-.", 253) && name.to_lowercase() == name && is(key, "-._", 253) => {
+            Ok(KeySecret { name: name.to_owned(), key: key.to_owned() })
+        }
+        Some(_) | None => Err(wrong(
+            "default-project-secret",
+            text,
+            "is not the name of a Secret and a data key",
+            "write both with a slash between, like meshagent-api-key/apiKey",
+        )),
+    }
 }
 
 fn read_allowed_api_hosts(text: &str) -> Result<AllowedHosts, ConfigError> {

@@ -34,6 +34,12 @@ pub struct Flags {
     #[arg(long, value_name = "NAMESPACES", env = "MESHAGENT_OPERATOR_WATCH_NAMESPACES", hide_env_values = true)]
     pub watch_namespaces: Option<String>,
 
+    /// Keep a ClusterMeshAgentProject called default, for all namespaces, whose API key is in this Secret of the operator's
+    /// own namespace: its name and the data key, like meshagent-api-key/apiKey; never over fields that somebody else has
+    /// set [default: none]
+    #[arg(long, value_name = "NAME/KEY", env = "MESHAGENT_OPERATOR_DEFAULT_PROJECT_SECRET", hide_env_values = true)]
+    pub default_project_secret: Option<String>,
+
     /// Servers that a MeshAgentProject may name in apiUrl, separated by commas: host or host:port for https,
     /// http://host:port for a simulator; a ClusterMeshAgentProject may name any
     #[arg(

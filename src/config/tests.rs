@@ -17,6 +17,7 @@ fn defaults() -> Config {
         cluster_id: None,
         default_deletion_policy: Policy::Delete,
         watch_namespaces: vec![],
+        default_project_secret: None,
         allowed_api_hosts: "api.meshagent.com".parse().unwrap(),
         max_concurrent: 32,
         namespace: None,
@@ -41,6 +42,7 @@ fn each_flag_is_read() {
         "--cluster-id=arn:aws:eks:eu-1:1:cluster/a",
         "--default-deletion-policy=Retain",
         "--watch-namespaces=shop, billing,shop",
+        "--default-project-secret=meshagent-api-key/apiKey",
         "--allowed-api-hosts=api.example.com:8443, http://127.0.0.1:8080",
         "--max-concurrent=1",
         "--namespace=meshagent",
@@ -56,6 +58,7 @@ fn each_flag_is_read() {
         cluster_id: Some(ClusterId::new("arn:aws:eks:eu-1:1:cluster/a")),
         default_deletion_policy: Policy::Retain,
         watch_namespaces: vec!["billing".to_owned(), "shop".to_owned()],
+        default_project_secret: Some(KeySecret { name: "meshagent-api-key".to_owned(), key: "apiKey".to_owned() }),
         allowed_api_hosts: "http://127.0.0.1:8080,https://api.example.com:8443".parse().unwrap(),
         max_concurrent: 1,
         namespace: Some("meshagent".to_owned()),
@@ -71,8 +74,14 @@ fn each_flag_is_read() {
 
 #[test]
 fn an_optional_flag_that_is_empty_counts_as_absent() {
-    let read =
-        read(&["--cluster-id=", "--watch-namespaces= ", "--allowed-api-hosts=", "--namespace=", "--kubeconfig="]);
+    let read = read(&[
+        "--cluster-id=",
+        "--watch-namespaces= ",
+        "--default-project-secret=",
+        "--allowed-api-hosts=",
+        "--namespace=",
+        "--kubeconfig=",
+    ]);
     assert_eq!(read, Ok(defaults()));
 }
 
@@ -90,6 +99,7 @@ fn each_value_that_cannot_be_used_is_refused_by_its_flag() {
         ("resync-interval", &["", "0s", "10", "10 m", "1h30m", "4000d", "-1s"]),
         ("cluster-id", &["two words", "ümlaut", "a\nb", &too_long]),
         ("watch-namespaces", &["a,,b", ",", "Shop", "a;b", "shop,-b", &long_name]),
+        ("default-project-secret", &["key", "/key", "key/", "a/b/c", "Key/a", "a b/c", "a/b c", "a,b/c"]),
         ("allowed-api-hosts", &["a,,b", "*.meshagent.com", "a/b", "https://a/", "ftp://a", "u@a", "http://a:*"]),
         ("max-concurrent", &["", "0", "1001", "-1", "many", "99999"]),
         ("namespace", &["a,b", "UPPER", "-a", "a-", "a.b", &long_name]),
@@ -127,7 +137,7 @@ fn each_flag_is_also_the_environment_variable_of_its_name() {
             (variable(flag), argument.get_env().unwrap().to_str().unwrap().to_owned())
         })
         .collect();
-    assert_eq!(pairs.len(), 13);
+    assert_eq!(pairs.len(), 14);
     for (wanted, is) in pairs {
         assert_eq!(is, wanted);
     }

@@ -4,6 +4,7 @@ mod declared;
 
 mod circumstances;
 mod client;
+mod default_project;
 mod filled;
 mod key_watch;
 mod memory;
@@ -133,6 +134,7 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         filled: AtomicBool::new(false),
         unreadable: unreadable.clone(),
     });
+    let default_project = config.default_project_secret.map(|secret| default_project::apply(requests.clone(), secret));
     let (clients, triggers) = client_scopes(&watches, scopes, &unreadable);
     let (events, queue) = events::queue();
     let writer = JoinSet::from_iter([queue.write(requests.clone())]);
@@ -179,6 +181,9 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         shutdown.clone(),
     ));
     tasks.spawn(until_shutdown(heed_clock(clock, triggers.clone(), Arc::clone(&declared)), shutdown.clone()));
+    if let Some(default_project) = default_project {
+        tasks.spawn(until_shutdown(default_project, shutdown.clone()));
+    }
     let mut filling = Filling::default();
     filling.projects.extend(start_projects(&mut tasks, cluster_projects, &project_shared, &shutdown));
     filling.projects.extend(start_projects(&mut tasks, own_projects, &project_shared, &shutdown));

@@ -12,7 +12,9 @@ use harness::{
 };
 use serde_json::{Value, json};
 use simulator::admin::{Admin, ClientFields};
+use tokio::task::JoinHandle;
 
+use super::chart::release::{kubelet, run_operator};
 use super::fixture::crds;
 
 /// The operator's own namespace, as documents call it.
@@ -25,8 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// - `project`: the cluster project `default`, Ready, in each;
 /// - `client`: a client that was made by hand, its credential in `CLIENT_ID` and `CLIENT_SECRET`;
 /// - `cluster-id=…`: operators that were started with that `--cluster-id`;
-/// - `operator=one`: an operator in the first cluster only.
-const NEEDS: [&str; 5] = ["clusters", "project", "client", "cluster-id", "operator"];
+/// - `operator=one`: an operator in the first cluster only;
+/// - `cluster=empty`: neither definitions nor namespace nor operator, but pods that become Ready; the operator is then started as
+///   the release's Deployment would, under the release's rights.
+const NEEDS: [&str; 6] = ["clusters", "project", "client", "cluster-id", "operator", "cluster"];
 
 struct Stage {
     shell: Shell,
@@ -40,7 +44,15 @@ struct Cluster {
     name: &'static str,
     operator: Option<Operator>,
     args: Vec<String>,
+    /// Of a cluster that was empty.
+    kubelet: Option<JoinHandle<()>>,
     plane: ControlPlane,
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.kubelet.iter().for_each(JoinHandle::abort);
+    }
 }
 
 impl Cluster {
@@ -48,10 +60,19 @@ impl Cluster {
         let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": SYSTEM } });
         let manifests = format!("{}\n---\n{namespace}\n", crds());
         let plane = ControlPlane::start(Options { manifests, ..Options::default() }).await.unwrap();
-        Self { name, operator: None, args, plane }
+        Self { name, operator: None, args, kubelet: None, plane }
     }
 
-    fn start_operator(&mut self) {
+    async fn set_up_empty(name: &'static str) -> Self {
+        let plane = ControlPlane::start(Options::default()).await.unwrap();
+        Self { name, operator: None, args: Vec::new(), kubelet: Some(kubelet(&plane).await), plane }
+    }
+
+    async fn start_operator(&mut self) {
+        if self.kubelet.is_some() {
+            self.operator = Some(run_operator(&self.plane, SYSTEM, "meshagent-operator").await);
+            return;
+        }
         let address = format!("127.0.0.1:{}", free_port().unwrap());
         let common =
             ["--namespace", SYSTEM, "--http-address", &address, "--log-level", "meshagent_operator=debug,info"];
@@ -101,13 +122,15 @@ impl Stage {
         }
         let args: Vec<String> = needs("cluster-id").iter().map(|id| format!("--cluster-id={id}")).collect();
         let simulator = Simulator::start(SimulatorOptions::default()).await.unwrap();
-        let mut clusters = vec![Cluster::set_up("old", args.clone()).await];
+        let empty = needs("cluster") == Some("empty");
+        let mut clusters =
+            vec![if empty { Cluster::set_up_empty("old").await } else { Cluster::set_up("old", args.clone()).await }];
         if needs("clusters") == Some("2") {
             clusters.push(Cluster::set_up("new", args).await);
         }
         for (index, cluster) in clusters.iter_mut().enumerate() {
-            if index == 0 || needs("operator") != Some("one") {
-                cluster.start_operator();
+            if !empty && (index == 0 || needs("operator") != Some("one")) {
+                cluster.start_operator().await;
             }
             if needs("project").is_some() {
                 cluster.give_project(&simulator).await;
@@ -136,7 +159,7 @@ impl Stage {
                 let cluster = self.clusters.iter_mut().find(|cluster| cluster.name == name).unwrap();
                 assert!(matches!(told[..], ["start" | "stop", "operator", ..]), "nobody knows how to {words}");
                 if told[0] == "start" {
-                    cluster.start_operator();
+                    cluster.start_operator().await;
                 } else {
                     let operator = cluster.operator.take().unwrap();
                     operator.process().terminate(PATIENCE).await.unwrap();
@@ -175,6 +198,7 @@ fn environment(simulator: &Simulator, kubeconfig: &Path) -> Vec<(&'static str, O
     let programs = [
         harness::tool("kubectl").unwrap(),
         harness::tool("signin").unwrap(),
+        harness::tool("helm").unwrap(),
         built_binary("meshagent-operator").unwrap(),
     ];
     let directories = programs.iter().filter_map(|program| program.parent().map(Path::to_owned));
@@ -184,6 +208,9 @@ fn environment(simulator: &Simulator, kubeconfig: &Path) -> Vec<(&'static str, O
         ("KUBECONFIG", kubeconfig.into()),
         // kubectl remembers a server's resource types by address, and a later control plane may get the same port.
         ("KUBECACHEDIR", kubeconfig.with_extension("cache").into()),
+        ("HELM_CACHE_HOME", kubeconfig.with_extension("helm-cache").into()),
+        ("HELM_CONFIG_HOME", kubeconfig.with_extension("helm-config").into()),
+        ("HELM_DATA_HOME", kubeconfig.with_extension("helm-data").into()),
         ("TMPDIR", kubeconfig.parent().unwrap_or(Path::new(".")).into()),
         ("MESHAGENT_API_URL", simulator.api().into()),
         ("MESHAGENT_API_KEY", simulator.projects()[0].api_key.clone().into()),
@@ -236,6 +263,7 @@ tried! {
     adopt_is_as_written: "adopt",
     back_up_and_restore_is_as_written: "back-up-and-restore",
     first_client_is_as_written: "first-client",
+    install_is_as_written: "install",
     move_between_clusters_is_as_written: "move-between-clusters",
     rotate_is_as_written: "rotate",
     troubleshoot_is_as_written: "troubleshoot",

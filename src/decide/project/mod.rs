@@ -1,6 +1,7 @@
 //! MeshAgent projects: what is declared of one, who may use it, what is said of it, and when it is checked.
 
 pub mod access;
+pub mod default;
 pub mod identity;
 pub mod no_access;
 pub mod reference;

@@ -38,6 +38,9 @@ impl ProjectKind {
     }
 }
 
+/// The cluster project that OAuthClients without a reference use.
+pub const DEFAULT_PROJECT: &str = "default";
+
 /// Which object a client's project is declared by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProjectRef {
@@ -48,7 +51,7 @@ pub struct ProjectRef {
 
 impl Default for ProjectRef {
     fn default() -> Self {
-        Self { kind: ProjectKind::ClusterMeshAgentProject, name: "default".to_owned() }
+        Self { kind: ProjectKind::ClusterMeshAgentProject, name: DEFAULT_PROJECT.to_owned() }
     }
 }
 

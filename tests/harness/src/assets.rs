@@ -18,10 +18,30 @@ use sha2::{Digest, Sha256};
 
 use crate::{Error, Result};
 
-const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../controlplane");
+/// A Go module whose one binary is built and kept.
+struct Module {
+    /// Its name, and its folder beside this one.
+    name: &'static str,
+    package: &'static str,
+    /// What the binary answers to.
+    tools: &'static [&'static str],
+    about: &'static str,
+}
 
-/// What the one binary answers to.
-const COMPONENTS: [&str; 6] = ["etcd", "kube-apiserver", "kube-controller-manager", "kubectl", "kstatus", "signin"];
+const CONTROL_PLANE: Module = Module {
+    name: "controlplane",
+    package: ".",
+    tools: &["etcd", "kube-apiserver", "kube-controller-manager", "kubectl", "kstatus", "signin"],
+    about: "etcd, kube-apiserver, kube-controller-manager and kubectl from source (once; about 6 minutes on two cores)",
+};
+
+/// Apart, since only the chart's tests need it.
+const HELM: Module = Module {
+    name: "helm",
+    package: "helm.sh/helm/v4/cmd/helm",
+    tools: &["helm"],
+    about: "Helm from source (once; half a minute on two cores after the control plane, else two)",
+};
 
 /// Clients and Helm ask a control plane for its version; without these it has none.
 const LDFLAGS: &str = "-s -w \
@@ -29,12 +49,15 @@ const LDFLAGS: &str = "-s -w \
     -X k8s.io/component-base/version.gitMajor=1 \
     -X k8s.io/component-base/version.gitMinor=37";
 
-/// Finds `etcd`, `kube-apiserver`, `kube-controller-manager`, `kubectl`, `kstatus` or `signin`: the first four in
-/// `KUBEBUILDER_ASSETS` if that is set, else in [`built_directory`].
+/// Finds `etcd`, `kube-apiserver`, `kube-controller-manager`, `kubectl`, `kstatus`, `signin` or `helm`: the first four in
+/// `KUBEBUILDER_ASSETS` if that is set, else in the user's cache, where it is built first if it is not there.
 ///
 /// # Errors
 /// `KUBEBUILDER_ASSETS` lacks it, or it cannot be built.
 pub fn tool(name: &str) -> Result<PathBuf> {
+    if HELM.tools.contains(&name) {
+        return Ok(built(&HELM)?.join(name));
+    }
     let of_kubernetes = !matches!(name, "kstatus" | "signin");
     match env::var_os("KUBEBUILDER_ASSETS").filter(|assets| of_kubernetes && !assets.is_empty()) {
         Some(assets) => {
@@ -57,12 +80,16 @@ pub fn tool(name: &str) -> Result<PathBuf> {
 /// # Errors
 /// Go is missing, or the build fails.
 pub fn built_directory() -> Result<PathBuf> {
+    built(&CONTROL_PLANE)
+}
+
+fn built(module: &Module) -> Result<PathBuf> {
     // One build a process; another process may build at the same time, and the first to finish wins.
     static BUILDING: Mutex<()> = Mutex::new(());
     let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
-    let directory = cache()?.join(format!("controlplane-{}", hash()?));
+    let directory = cache()?.join(format!("{}-{}", module.name, hash(module)?));
     if !directory.is_dir() {
-        build(&directory)?;
+        build(module, &directory)?;
     }
     Ok(directory)
 }
@@ -79,9 +106,13 @@ fn cache() -> Result<PathBuf> {
         })
 }
 
-fn hash() -> Result<String> {
-    let mut files = vec![];
-    collect_sources(Path::new(SOURCES), &mut files)?;
+fn sources(module: &Module) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(module.name)
+}
+
+fn hash(module: &Module) -> Result<String> {
+    let (sources, mut files) = (sources(module), vec![]);
+    collect_sources(&sources, &mut files)?;
     files.sort();
     let mut hash = Sha256::new();
     for part in [OS, ARCH, LDFLAGS] {
@@ -89,7 +120,7 @@ fn hash() -> Result<String> {
     }
     for file in files {
         let content = fs::read(&file).map_err(Error::io(format!("reading {}", file.display())))?;
-        let name = file.strip_prefix(SOURCES).unwrap_or(&file).display();
+        let name = file.strip_prefix(&sources).unwrap_or(&file).display();
         hash.update(format!("{name} {}\n", content.len()));
         hash.update(content);
     }
@@ -111,10 +142,8 @@ fn collect_sources(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 }
 
 /// Builds into a directory of another name and renames that, so that nobody meets half a binary.
-fn build(directory: &Path) -> Result<()> {
-    say(
-        "building etcd, kube-apiserver, kube-controller-manager and kubectl from source (once; about 6 minutes on two cores)",
-    );
+fn build(module: &Module, directory: &Path) -> Result<()> {
+    say(&format!("building {}", module.about));
     let began = Instant::now();
     let cache = directory.parent().unwrap_or(directory);
     fs::create_dir_all(cache).map_err(Error::io(format!("making {}", cache.display())))?;
@@ -122,22 +151,21 @@ fn build(directory: &Path) -> Result<()> {
         .prefix("unfinished-")
         .tempdir_in(cache)
         .map_err(Error::io(format!("making a directory in {}", cache.display())))?;
-    let binary = unfinished.path().join("controlplane");
+    let binary = unfinished.path().join(module.name);
     let status = Command::new("go")
         .args(["build", "-trimpath", "-buildvcs=false", "-ldflags", LDFLAGS, "-o"])
         .arg(&binary)
-        .arg(".")
-        .current_dir(SOURCES)
+        .arg(module.package)
+        .current_dir(sources(module))
         .env("CGO_ENABLED", "0")
         .status()
         .map_err(Error::io("running go (Go 1.26 or newer builds the control plane)"))?;
     if !status.success() {
-        let command = format!("go build in {SOURCES}");
+        let command = format!("go build in {}", sources(module).display());
         return Err(Error::Command { command, status, output: "see above".to_owned() });
     }
-    for component in COMPONENTS {
-        symlink("controlplane", unfinished.path().join(component))
-            .map_err(Error::io(format!("linking {component}")))?;
+    for tool in module.tools.iter().filter(|tool| **tool != module.name) {
+        symlink(module.name, unfinished.path().join(tool)).map_err(Error::io(format!("linking {tool}")))?;
     }
     match fs::rename(unfinished.path(), directory) {
         // Another process was first: the same sources, the same binary.

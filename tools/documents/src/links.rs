@@ -7,14 +7,14 @@ use crate::top;
 
 /// Every Markdown file at the top, in docs/ and in docs/adr/.
 fn documents() -> Vec<PathBuf> {
-    let folders = ["", "docs", "docs/adr", "simulator"].map(|folder| top().join(folder));
+    let folders = ["", "docs", "docs/adr", "simulator", "charts/meshagent-operator"].map(|folder| top().join(folder));
     let files = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap());
     let paths = files.map(|entry| entry.unwrap().path());
     paths.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()
 }
 
 /// The anchor that a heading gets on the usual sites.
-fn anchor(heading: &str) -> String {
+pub(crate) fn anchor(heading: &str) -> String {
     let kept = heading.trim_start_matches('#').trim().to_lowercase();
     let kept = kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
     kept.map(|c| if c == ' ' { '-' } else { c }).collect()

@@ -1,0 +1,3 @@
+-- Stops all writes, to MeshAgent and to the Secret.
+obj.spec.suspend = true
+return obj
