@@ -9,6 +9,7 @@ mod chaos;
 mod chart;
 mod clock;
 mod copied_yaml;
+mod core_faults;
 mod crd_deletion;
 mod developer;
 mod drift;

@@ -17,8 +17,9 @@ pub(super) fn rotation_still_asked(object: &OAuthClient, present: &OAuthClientSt
     handled.or_else(|| Some(object::rotation_request(object).to_owned()))
 }
 
-/// The present status with its times by our clock: what a replica wrote whose clock was further ahead than two may be
-/// apart is as if it were written now, or nobody would replace the client, or delete the former one, until then.
+/// The present status with its times by our clock. A replica whose clock was further ahead than two may be apart says
+/// nothing of when it replaced the client, and the overlaps that it began then end by as much earlier: else nobody would
+/// replace the client again, or delete the former one, until that clock's time has come.
 pub(super) fn by_our_clock(present: OAuthClientStatus, now: Timestamp) -> OAuthClientStatus {
     let Some(replaced_at) = present.last_replaced_at.as_ref().map(|at| at.0) else {
         return present;
@@ -33,7 +34,7 @@ pub(super) fn by_our_clock(present: OAuthClientStatus, now: Timestamp) -> OAuthC
         Retiring { delete_after, ..former }
     };
     let retiring = present.retiring.map(|retiring| retiring.into_iter().map(earlier).collect());
-    OAuthClientStatus { last_replaced_at: Some(stamp(now)), retiring, ..present }
+    OAuthClientStatus { last_replaced_at: None, retiring, ..present }
 }
 
 /// The present status with what a pass made sure of.
