@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use serde::{Deserialize, Serialize};
 
 use super::limits;
 use super::time::{not_ahead, stamp};
@@ -64,7 +65,7 @@ impl ConditionStatus {
 }
 
 /// Why a condition is as it is. The names are what people search for, and frozen with the first release.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Reason {
     /// All is as declared.
     Ready,

@@ -13,7 +13,7 @@ pub enum EventReason {
     Rotated,
     /// A client was replaced because it or its credential was gone.
     CredentialReplaced,
-    /// A client was left behind.
+    /// A client was retained.
     Released,
 }
 
@@ -51,7 +51,7 @@ impl EventReason {
                 "A client was replaced because it or its credential was gone: the client id changed, and sessions of the \
                  old one end with it."
             }
-            Self::Released => "A client was left behind in MeshAgent, with its Secret, and is no longer managed.",
+            Self::Released => "A client was retained in MeshAgent, with its Secret, and is no longer managed.",
         }
     }
 }

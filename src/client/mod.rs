@@ -2,6 +2,7 @@
 
 mod event;
 pub mod execute;
+pub mod journal;
 mod pass;
 pub mod pending;
 
@@ -10,6 +11,7 @@ pub use pass::{Start, Superseded, former_secret_name, secret_name};
 
 use std::time::Duration;
 
+use journal::Journal;
 use pass::Pass;
 
 use crate::api::{OAuthClient, Reason};
@@ -62,6 +64,7 @@ pub async fn reconcile(executor: &Executor<'_>, start: Start<'_>, backoff: Durat
     let mut pass = Pass::begin(start);
     let mut events = Vec::new();
     let mut recorded = None;
+    let mut journal = Journal::begin(&pass.observed);
     loop {
         let step = next(&pass.desired, &pass.observed);
         if step == Step::Rest {
@@ -74,6 +77,7 @@ pub async fn reconcile(executor: &Executor<'_>, start: Start<'_>, backoff: Durat
         events.extend(event::tell(&before, &pass, &step, &answer));
         let version = pass.secret_version();
         let is_recorded = matches!(answer, Answer::Recorded(_));
+        journal.note(&pass.desired, &step, &answer);
         pass.observed.absorb(&step, answer);
         if pass.secret_version() != version {
             pass.superseded.secrets.insert(version);
@@ -82,6 +86,7 @@ pub async fn reconcile(executor: &Executor<'_>, start: Start<'_>, backoff: Durat
             recorded = Some(record);
         }
     }
+    journal.tell(&pass.desired);
     ended(pass, events, recorded, backoff)
 }
 

@@ -1,4 +1,4 @@
-//! Applies the cluster project `default`, if a flag says where its key is: Helm cannot make an object of a definition that
+//! Applies the cluster project `default`, if a flag says where its key is: Helm cannot make an object of a CRD that
 //! the same release brings.
 
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::decide::project::reference::DEFAULT_PROJECT;
 use crate::kubernetes::{KubernetesError, within};
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// The definition may come minutes after the operator.
+/// The CRD may come minutes after the operator.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Applies it once, after as many tries as it takes.

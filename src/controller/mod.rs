@@ -285,7 +285,7 @@ async fn until_shutdown(work: impl Future<Output = ()>, mut shutdown: watch::Rec
     }
 }
 
-/// Says that a watch failed, for instance because the definition of what is watched is gone. It is started again by itself.
+/// Says that a watch failed, for instance because the CRD of what is watched is gone. It is started again by itself.
 fn tell_of_failed_watch<E>(kind: &str, error: &controller::Error<E, watcher::Error>) {
     if let controller::Error::QueueError(error) = error {
         tracing::warn!(%error, "{kind} cannot be watched; it is tried again");

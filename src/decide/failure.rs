@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::api::Reason;
 
 /// What a pass came to a halt on.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Failure {
     /// The condition reason.
     pub reason: Reason,
@@ -16,7 +18,7 @@ pub struct Failure {
 }
 
 /// When a failed pass is tried again, besides on every change of what it depends on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Disposition {
     /// Nothing will change by itself soon: every ten minutes.
     Stalled,

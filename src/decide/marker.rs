@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::id::{ClusterId, Token, Uid};
 
 /// All keys of the marker start with this; `extraMetadata` may not use it.
@@ -18,7 +20,7 @@ const RETAINED: &str = "meshagent.com/retained";
 const KEYS: [&str; 8] = [CLUSTER, NAMESPACE, NAME, UID, TOKEN, POLICY, ORIGIN, RETAINED];
 
 /// The OAuthClient that a client at MeshAgent belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Owner {
     /// The cluster that the object lives in.
     pub cluster: ClusterId,
@@ -31,7 +33,7 @@ pub struct Owner {
 }
 
 /// What becomes of the client when its OAuthClient is deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Policy {
     /// It is deleted.
     Delete,
@@ -40,7 +42,7 @@ pub enum Policy {
 }
 
 /// How the client came to bear a marker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Origin {
     /// The operator created it.
     Created,
@@ -49,7 +51,7 @@ pub enum Origin {
 }
 
 /// What the operator writes into a client's metadata.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Marker {
     /// Whose the client is.
     pub owner: Owner,
@@ -121,7 +123,7 @@ impl Marker {
         }
     }
 
-    /// Whether this is what a former OAuthClient of the same name left behind, which an object of that name may take
+    /// Whether this is what a former OAuthClient of the same name retained, which an object of that name may take
     /// back: the uid alone differs, and the former object wanted the client to outlive it.
     #[must_use]
     pub fn is_retained_for(&self, owner: &Owner) -> bool {

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 /// The settings of an OAuth client that the operator manages. Lists whose order means nothing are sets.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Settings {
     /// Absolute URIs, exactly as they are written in the spec or on the wire.
     pub redirect_uris: BTreeSet<String>,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::api::time::CLOCK_SKEW;
 pub use crate::api::time::{ahead, not_ahead, stamp, whole_seconds};
@@ -49,7 +50,7 @@ pub fn refined(known: SignedDuration, seen: SkewBounds) -> SignedDuration {
 }
 
 /// Whether our clock can be gone by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ClockState {
     /// It agrees with the API server's.
     Right,

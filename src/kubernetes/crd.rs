@@ -1,4 +1,4 @@
-//! Whether the API server keeps OAuthClients at all: a definition that goes takes its objects along, and nobody deleted
+//! Whether the API server keeps OAuthClients at all: a CRD that goes takes its objects along, and nobody deleted
 //! them one by one.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -10,7 +10,7 @@ use crate::single_flight::SingleFlight;
 
 const CRD: &str = "oauthclients.meshagent.com";
 
-/// Asks for the definition of OAuthClients; many who ask at once cost one call.
+/// Asks for the CRD of OAuthClients; many who ask at once cost one call.
 pub struct CrdReader {
     requests: Client,
     single_flight: SingleFlight<Option<CrdState>>,
@@ -28,14 +28,14 @@ impl CrdReader {
     }
 }
 
-/// Asks for the definition of OAuthClients; `None`: the API server does not tell.
+/// Asks for the CRD of OAuthClients; `None`: the API server does not tell.
 pub async fn crd_state(requests: &Client) -> Option<CrdState> {
     let crds: Api<CustomResourceDefinition> = Api::all(requests.clone());
     let crd = match within("read the CRD", crds.get(CRD)).await {
         Ok(crd) => crd,
         Err(error) if error.proves_absence_of::<CustomResourceDefinition>(CRD) => return Some(CrdState::Away),
         Err(error) => {
-            tracing::warn!(error = error.of_object().message, "the definition of OAuthClients cannot be read");
+            tracing::warn!(error = error.of_object().message, "the CRD of OAuthClients cannot be read");
             return None;
         }
     };

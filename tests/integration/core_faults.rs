@@ -30,9 +30,13 @@ async fn replace(fixture: &Fixture, manifest: &Value) {
 }
 
 async fn until_posted(fixture: &Fixture, posts: usize) {
-    eventually(LONG, "a POST is under way", async || {
-        if fixture.count("POST").await >= posts { Ok(()) } else { Err("not yet") }
-    })
+    eventually(
+        LONG,
+        "a POST is under way",
+        async || {
+            if fixture.count("POST").await >= posts { Ok(()) } else { Err("not yet") }
+        },
+    )
     .await
     .unwrap();
 }

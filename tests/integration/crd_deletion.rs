@@ -1,4 +1,4 @@
-//! The definition of OAuthClients goes and comes back, and a namespace goes for good.
+//! The CRD of OAuthClients goes and comes back, and a namespace goes for good.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ async fn secrets(fixture: &Fixture) -> BTreeMap<String, Value> {
     list["items"].as_array().unwrap().iter().map(|secret| (name(secret), secret.clone())).collect()
 }
 
-/// That all Secrets are there, with their credentials, and say that they were left behind.
+/// That all Secrets are there, with their credentials, and say that they were retained.
 fn assert_left_behind(after: &BTreeMap<String, Value>, before: &BTreeMap<String, Value>) {
     assert!(after.keys().eq(before.keys()), "{} Secrets of {}", after.len(), before.len());
     for (name, secret) in after {

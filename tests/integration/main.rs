@@ -27,6 +27,7 @@ mod platform;
 mod project_deletion;
 mod project_faults;
 mod projects;
+mod replay;
 mod restored;
 mod retention;
 mod rotation;

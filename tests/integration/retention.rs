@@ -13,7 +13,7 @@ fn owners(secret: &Value) -> &Value {
     &secret["metadata"]["ownerReferences"]
 }
 
-/// Whether a Secret says that it was left behind.
+/// Whether a Secret says that it was retained.
 fn retained(secret: &Value) -> &Value {
     &secret["metadata"]["annotations"]["meshagent.com/retained"]
 }

@@ -208,9 +208,8 @@ fn with_the_old_token_put_back_after_a_withdrawal_a_property_falls() {
 
 #[test]
 fn without_the_sweeps_look_at_what_secrets_say_was_left_a_property_falls() {
-    let budget = Budget { lost_answers: 1, sweeps: 1, ..QUIET }
-        .with(UserAction::DeleteDefinition, 1)
-        .with(UserAction::Create, 1);
+    let budget =
+        Budget { lost_answers: 1, sweeps: 1, ..QUIET }.with(UserAction::DeleteCrd, 1).with(UserAction::Create, 1);
     assert_falls_without(Fence::RetainedSecret, &[RESTS, FORBIDDEN], From::AtRest, PLAIN, budget);
 }
 
@@ -227,13 +226,13 @@ fn with_a_client_used_that_only_the_secret_vouches_for_a_property_falls() {
 
 #[test]
 fn with_the_finalizer_gone_before_the_secrets_owner_a_property_falls() {
-    let budget = QUIET.with(UserAction::DeleteDefinition, 1);
+    let budget = QUIET.with(UserAction::DeleteCrd, 1);
     assert_falls_without(Fence::OwnerOffFirst, &[RESTS], From::AtRest, PLAIN, budget);
 }
 
 #[test]
-fn without_asking_for_the_definition_before_a_deletion_a_property_falls() {
-    let budget = QUIET.with(UserAction::DeleteDefinition, 1);
+fn without_asking_for_the_crd_before_a_deletion_a_property_falls() {
+    let budget = QUIET.with(UserAction::DeleteCrd, 1);
     assert_falls_without(Fence::CheckCrd, &[RESTS, FORBIDDEN], From::AtRest, PLAIN, budget);
 }
 
@@ -266,9 +265,9 @@ fn with_every_client_that_the_sweep_judges_an_orphan_a_property_falls() {
 }
 
 /// The limit of what is promised: two operators that take back at once may each give the Secret a token that is not the
-/// object's any more, and then replace what was left behind.
+/// object's any more, and then replace what was retained.
 #[test]
-fn two_operators_that_take_back_at_once_may_replace_what_was_left_behind() {
+fn two_operators_that_take_back_at_once_may_replace_what_was_retained() {
     let budget = THREE.with(UserAction::Delete, 1).with(UserAction::Create, 1);
     let fallen = explore(Scenario { name: "taken back at once", from: From::AtRest, spec: RETAIN, budget }, None);
     println!("{fallen:?}");

@@ -11,7 +11,7 @@ pub enum From {
     New,
     /// Its client exists and is recorded; both operators' caches show it so.
     AtRest,
-    /// The object is new, and a Secret of its name bears annotations as if the foreign client had been left behind.
+    /// The object is new, and a Secret of its name bears annotations as if the foreign client had been retained.
     Forged,
 }
 
@@ -59,9 +59,9 @@ const fn scenario(name: &'static str, from: From, spec: Spec, budget: Budget) ->
 
 use self::From::{AtRest, Forged, New};
 use UserAction::{
-    AlterAnnotation, AlterBoth, AlterSecret, AskForRotation, ChangePolicy, Create, Delete, DeleteAndOrphan,
-    DeleteDefinition, DeleteInForeground, DeleteInStudio, DeleteSecret, Edit, EditInStudio, EraseInStudio,
-    RenameSecret, Replace, Suspend,
+    AlterAnnotation, AlterBoth, AlterSecret, AskForRotation, ChangePolicy, Create, Delete, DeleteAndOrphan, DeleteCrd,
+    DeleteInForeground, DeleteInStudio, DeleteSecret, Edit, EditInStudio, EraseInStudio, RenameSecret, Replace,
+    Suspend,
 };
 
 /// What every run explores.
@@ -122,10 +122,10 @@ pub const USUAL: &[Scenario] = &[
         LOST.with(DeleteAndOrphan, 1).with(Create, 1),
     ),
     scenario(
-        "at rest; definition deleted, created, a sweep",
+        "at rest; CRD deleted, created, a sweep",
         AtRest,
         PLAIN,
-        Budget { sweeps: 1, lost_answers: 1, ..QUIET }.with(DeleteDefinition, 1).with(Create, 1),
+        Budget { sweeps: 1, lost_answers: 1, ..QUIET }.with(DeleteCrd, 1).with(Create, 1),
     ),
     scenario("at rest; suspended twice, deleted", AtRest, PLAIN, CRASH.with(Suspend, 2).with(Delete, 1)),
     scenario("at rest; Secret renamed, a crash", AtRest, PLAIN, Budget { crashes: 1, ..THREE }.with(RenameSecret, 1)),
@@ -266,4 +266,4 @@ pub fn acts_during_phases() -> Vec<Scenario> {
 
 /// What docs/model.md names as beyond the promise while a client is being made: the CRD goes, the policy becomes Retain, the
 /// Secret is renamed, or its credential is altered before it was ever recorded.
-const BEYOND_THE_PROMISE: &[UserAction] = &[DeleteDefinition, ChangePolicy, RenameSecret, AlterSecret];
+const BEYOND_THE_PROMISE: &[UserAction] = &[DeleteCrd, ChangePolicy, RenameSecret, AlterSecret];

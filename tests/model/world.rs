@@ -51,9 +51,9 @@ pub enum Fence {
     CreateNotApply,
     /// A withdrawn intent gets a fresh token; without the fence the object gets the Secret's token back.
     FreshToken,
-    /// The sweep looks for a Secret that says that the client was left behind.
+    /// The sweep looks for a Secret that says that the client was retained.
     RetainedSecret,
-    /// What was left behind is taken back only if the client's own marker says so.
+    /// What was retained is taken back only if the client's own marker says so.
     Consent,
     /// A client that only the Secret names is used only if its marker is the object's.
     SecretVouches,
@@ -167,7 +167,7 @@ pub struct World {
     pub policy_changed: bool,
     /// Clients whose marker somebody erased.
     pub erased: BTreeSet<ClientId>,
-    /// What a released object left behind last.
+    /// What a released object retained last.
     pub left: Option<Left>,
     /// The adopted client was deleted, as its object explicitly asked for.
     pub deleted_on_purpose: bool,

@@ -13,7 +13,7 @@ use crate::api::{limits, schema};
 pub struct SecretSpec {
     /// Name of the Secret. Default: `<name>-oauth`. Rule: the name of a Kubernetes object. If it changes, the credential
     /// is written under the new name before the former Secret goes. A Secret of this name that is not the operator's is
-    /// never written, unless it holds the client that is adopted or was left behind by an OAuthClient of this name.
+    /// never written, unless it holds the client that is adopted or was retained by an OAuthClient of this name.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = limits::OBJECT_NAME))]
     #[x_kube(validation = schema::object_name("secret.name"))]

@@ -121,7 +121,7 @@ impl Executor<'_> {
         stored(pass, written)
     }
 
-    /// The Secret whose credential is replaced, if the spec wants other keys than it has: a key that was left behind would
+    /// The Secret whose credential is replaced, if the spec wants other keys than it has: a key that was retained would
     /// hold the former secret for ever, since nothing would name it any more.
     async fn get_if_reshaped(
         &self,

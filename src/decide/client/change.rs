@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::desired::lifecycle::{Adopt, OnLoss};
 use super::desired::{Lifecycle, Present};
 use super::observed::RemoteClient;
@@ -11,7 +13,7 @@ use crate::decide::settings::Settings;
 use crate::secret::digest_of;
 
 /// A client as an OAuthClient wants it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Wanted {
     /// Its settings; the metadata without the marker.
     pub settings: Settings,
@@ -106,7 +108,7 @@ fn differing(now: &BTreeSet<String>, wanted: &BTreeSet<String>) -> Option<BTreeS
 }
 
 /// The fields that a PUT carries: only those that differ.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Change {
     /// The redirect URIs from now on.
     pub redirect_uris: Option<BTreeSet<String>>,

@@ -44,6 +44,8 @@ mod unpublished;
 pub use deleted::Deletion;
 pub use step::{Conclusion, Published, Record, Removal, SecretWrite, Step, StoredCredential};
 
+use serde::{Deserialize, Serialize};
+
 use super::change::Wanted;
 use super::observed::{Observed, Ownership, Pending, StepFailure};
 use crate::decide::failure::Failure;
@@ -51,7 +53,7 @@ use crate::decide::marker::Origin;
 use cooldown::Because;
 
 /// What the object asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Desired {
     /// A client.
     Present(Box<Wanted>),

@@ -6,6 +6,8 @@ mod ownership;
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::next::{SecretWrite, Step};
 use crate::api::Reason;
 use crate::decide::failure::Failure;
@@ -27,7 +29,7 @@ pub type Tick = u32;
 const MOST_CONFLICTS: u8 = 3;
 
 /// All that a pass knows.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Observed {
     /// Now, in steps.
     pub tick: Tick,

@@ -271,7 +271,7 @@ impl Shape {
     }
 }
 
-/// A merge patch that takes the object's ownership off a Secret, and says that it was left behind, if it still has this
+/// A merge patch that takes the object's ownership off a Secret, and says that it was retained, if it still has this
 /// version.
 #[must_use]
 pub fn leaving(version: &Version, uid: &Uid, retained: bool, present: Option<&Secret>) -> Value {

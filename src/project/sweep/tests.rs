@@ -26,7 +26,7 @@ const MIN_AGE: Duration = Duration::from_secs(100);
 const OBJECT: &str = "GET /apis/meshagent.com/v1alpha1/namespaces/shop/oauthclients/web";
 const SECRET: &str = "GET /api/v1/namespaces/shop/secrets/web-oauth";
 const SECRETS: &str = "GET /api/v1/namespaces/shop/secrets";
-const DEFINITION: &str = "GET /apis/apiextensions.k8s.io/v1/customresourcedefinitions/oauthclients.meshagent.com";
+const CRD: &str = "GET /apis/apiextensions.k8s.io/v1/customresourcedefinitions/oauthclients.meshagent.com";
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -101,7 +101,7 @@ fn crd(conditions: &[(&str, &str)]) -> Value {
 fn without_object() -> World {
     World::default()
         .says(OBJECT, 404, not_found("oauthclients", "meshagent.com", "web"))
-        .says(DEFINITION, 200, crd(&[("Established", "True")]))
+        .says(CRD, 200, crd(&[("Established", "True")]))
         .says(SECRETS, 200, secrets(&[]))
 }
 
@@ -244,7 +244,7 @@ async fn a_client_whose_object_is_gone_is_listed_first_and_deleted_when_it_is_of
     let (world, listing) = (without_object(), listing([("lost", marker("r"))]));
     let found = sweep(&world, &listing, &[]).await;
     assert_eq!(found, Swept { orphans: vec![orphan("lost", NOW)], next: Some(MIN_AGE) });
-    assert_eq!(world.calls(), [OBJECT, DEFINITION, SECRETS]);
+    assert_eq!(world.calls(), [OBJECT, CRD, SECRETS]);
 
     let (world, young) = (without_object(), orphan("lost", NOW - 99));
     let found = sweep(&world, &listing, std::slice::from_ref(&young)).await;
@@ -252,7 +252,7 @@ async fn a_client_whose_object_is_gone_is_listed_first_and_deleted_when_it_is_of
 
     let world = without_object();
     assert_eq!(sweep(&world, &listing, &[orphan("lost", NOW - 100)]).await, Swept::default());
-    assert_eq!(world.calls(), [OBJECT, DEFINITION, SECRETS, &delete("lost")]);
+    assert_eq!(world.calls(), [OBJECT, CRD, SECRETS, &delete("lost")]);
 }
 
 #[tokio::test]
@@ -261,7 +261,7 @@ async fn before_each_deletion_the_definition_is_asked_for_anew() {
     let world = without_object();
     let found = sweep(&world, &listing, &[orphan("one", 0), orphan("two", 0)]).await;
     assert_eq!(found, Swept::default());
-    let each = |id| [OBJECT, DEFINITION, SECRETS].map(str::to_owned).into_iter().chain([delete(id)]);
+    let each = |id| [OBJECT, CRD, SECRETS].map(str::to_owned).into_iter().chain([delete(id)]);
     assert_eq!(world.calls(), each("one").chain(each("two")).collect::<Vec<_>>());
 }
 
@@ -368,7 +368,7 @@ async fn orphans_are_only_reported_if_the_project_wants_it_so() {
     let (world, clients) = (without_object(), listing([("lost", marker("r"))]));
     let found = sweep_with(&world, &clients, &[orphan("lost", 1)], None, rule(OrphanPolicy::Report)).await;
     assert_eq!(found, Swept { orphans: vec![orphan("lost", 1)], next: None });
-    assert_eq!(world.calls(), [OBJECT, DEFINITION, SECRETS]);
+    assert_eq!(world.calls(), [OBJECT, CRD, SECRETS]);
 }
 
 #[tokio::test]

@@ -207,7 +207,7 @@ async fn two_scoped_releases_see_their_own_namespace_and_no_other() {
     assert!(!operator.process().log().contains("cannot list"), "{}", operator.process().log_tail());
 }
 
-/// The chart of a version before, whose definition of OAuthClients knew no `suspend`.
+/// The chart of a version before, whose CRD knew no `suspend`.
 fn former_chart(helm: &Helm) -> String {
     let folder = helm.home.path().join("former");
     copy(&chart(), &folder);
@@ -262,7 +262,7 @@ async fn an_upgrade_brings_new_fields_and_a_rollback_takes_no_object_away() {
     cluster.stop(operator).await;
 }
 
-/// Clusters 2, by the flag alone: before the definition is there, and over a person's project.
+/// Clusters 2, by the flag alone: before the CRD is there, and over a person's project.
 #[tokio::test]
 async fn the_default_project_waits_for_its_definition_and_leaves_a_persons_fields_alone() {
     let cluster = Cluster::start(Options::default()).await;

@@ -1,4 +1,4 @@
-//! How the object goes, what the garbage collector does then, and what is left behind.
+//! How the object goes, what the garbage collector does then, and what is retained.
 
 use meshagent_operator::decide::client::observed::CrdState;
 use meshagent_operator::decide::id::{ClientId, Uid};
@@ -14,17 +14,17 @@ pub enum DeletedBy {
     Plain,
     /// By a person; the garbage collector takes what the object owns although our finalizer still holds it.
     Foreground,
-    /// With the definition of its kind.
+    /// With the CRD.
     WithDefinition,
 }
 
-/// What a released object left behind.
+/// What a released object retained.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Left {
     pub client_id: ClientId,
     /// Whether its Secret was left as well.
     pub with_secret: bool,
-    /// Whether it had to be left: whoever deletes while the definition goes as well may get either.
+    /// Whether it had to be left: whoever deletes while the CRD goes as well may get either.
     pub certain: bool,
 }
 

@@ -185,7 +185,7 @@ fn others<'a>(world: &'a World, but: &'a [Option<&ClientId>]) -> impl Iterator<I
     world.remote.keys().filter(ours).filter(move |client_id| !erased(client_id))
 }
 
-/// Without an object: what was left behind is there, and says so on both sides; nothing else is.
+/// Without an object: what was retained is there, and says so on both sides; nothing else is.
 fn left_rightly(world: &World) -> bool {
     let Some(Left { client_id, with_secret, certain }) = &world.left else {
         // An adopted client's Secret stays.
@@ -200,7 +200,7 @@ fn left_rightly(world: &World) -> bool {
     let stays = client.is_some() || world.deleted_in_studio.contains(client_id) || !certain;
     let marked = client.and_then(|client| client.marker.as_ref());
     let says_so = marked.is_none_or(|marker| marker.retained || marker.policy == Policy::Retain)
-        // While the definition is away the Secret alone may say so: the sweep waits.
+        // While the CRD is away the Secret alone may say so: the sweep waits.
         || world.crd == CrdState::Away;
     let secret = world
         .secrets
@@ -233,7 +233,7 @@ fn declared_rightly(world: &World, declared: &Declared) -> bool {
     let Some(client) = world.remote.get(client_id) else {
         return adopted && world.deleted_in_studio.contains(client_id);
     };
-    // What was left behind with its Secret is the object's own again.
+    // What was retained with its Secret is the object's own again.
     if let Some(Left { client_id: left, with_secret: true, certain: true }) = &world.left
         && left != client_id
         && world.tampered == 0

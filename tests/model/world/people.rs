@@ -18,7 +18,7 @@ pub enum UserAction {
     /// `--cascade=orphan`.
     DeleteAndOrphan,
     /// The CRD, and with it all objects. It comes back with the next object.
-    DeleteDefinition,
+    DeleteCrd,
     Create,
     /// `kubectl replace` of the YAML in git: annotations and finalizer go, status stays.
     Replace,
@@ -50,7 +50,7 @@ impl UserAction {
         Self::Delete,
         Self::DeleteInForeground,
         Self::DeleteAndOrphan,
-        Self::DeleteDefinition,
+        Self::DeleteCrd,
         Self::Create,
         Self::Replace,
         Self::AskForRotation,
@@ -80,7 +80,7 @@ impl World {
             UserAction::Delete | UserAction::DeleteInForeground | UserAction::DeleteAndOrphan => {
                 declared.deletion.is_none()
             }
-            UserAction::DeleteDefinition => self.crd == CrdState::Established,
+            UserAction::DeleteCrd => self.crd == CrdState::Established,
             // Whoever changes the policy while the object goes may get either.
             UserAction::ChangePolicy | UserAction::Suspend => declared.deletion.is_none(),
             UserAction::Replace | UserAction::Edit | UserAction::RenameSecret => true,
@@ -97,8 +97,8 @@ impl World {
         }
     }
 
-    /// Whether an operator may still ask for the definition because of an object that went with a former one. Nobody
-    /// brings the definition back so soon.
+    /// Whether an operator may still ask for the CRD because of an object that went with a former one. Nobody
+    /// brings the CRD back so soon.
     fn is_behind_the_definition(&self) -> bool {
         let gone = |uid: &Uid| self.uid() != Some(uid);
         let behind = |operator: &super::Operator| {
@@ -115,7 +115,7 @@ impl World {
             UserAction::Delete => self.delete(DeletedBy::Plain, false),
             UserAction::DeleteInForeground => self.delete(DeletedBy::Foreground, false),
             UserAction::DeleteAndOrphan => self.delete(DeletedBy::Plain, true),
-            UserAction::DeleteDefinition => self.delete(DeletedBy::WithDefinition, false),
+            UserAction::DeleteCrd => self.delete(DeletedBy::WithDefinition, false),
             UserAction::Create => self.create(),
             UserAction::Replace => self.replace(),
             UserAction::AskForRotation => {

@@ -81,7 +81,7 @@ impl World {
             && self.remote.contains_key(&left.client_id)
             && self.declared.as_ref().is_some_and(|declared| declared.object.recorded.client_id.is_none())
         {
-            self.violation = Some("a client was left behind with its Secret, and another was POSTed");
+            self.violation = Some("a client was retained with its Secret, and another was POSTed");
         }
         self.posted.change(|posted| {
             posted.insert(token.clone());
@@ -169,7 +169,7 @@ impl World {
         }
         if because == Removal::Disowned && self.left.as_ref().is_some_and(|it| it.certain && &it.client_id == client_id)
         {
-            self.violation = Some("what was left behind was deleted");
+            self.violation = Some("what was retained was deleted");
         }
         if self.remote.contains_key(client_id) {
             self.remote.change(|remote| {

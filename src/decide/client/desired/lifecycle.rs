@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::essentials::Essentials;
 use crate::api::oauth_client::{AdoptSpec, CredentialSecretRef, OAuthClientSpec, RotationSpec};
 use crate::api::{duration, words};
@@ -29,7 +31,7 @@ pub struct Lifecycle {
 }
 
 /// An existing client to take over.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Adopt {
     pub client_id: ClientId,
     /// Where its credential is, if it is to be published.
@@ -37,7 +39,7 @@ pub struct Adopt {
 }
 
 /// A Secret that holds the credential of a client to be adopted.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CredentialRef {
     pub secret: String,
     /// The data key of the client id.
@@ -47,7 +49,7 @@ pub struct CredentialRef {
 }
 
 /// What happens when the credential in the Secret is gone or was altered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum OnLoss {
     /// The client is replaced.
     Recreate,

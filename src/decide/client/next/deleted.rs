@@ -3,6 +3,8 @@
 //! First of all the pass checks whether OAuthClients are still kept at all: when their CRD is deleted, each object is
 //! released as with the policy `Retain`, since nobody deleted them one by one.
 
+use serde::{Deserialize, Serialize};
+
 use super::conclude::blocked_without_calls;
 use super::step::{Removal, Step};
 use super::unpublished::own_waste;
@@ -13,7 +15,7 @@ use crate::decide::id::ClientId;
 use crate::decide::marker::{Marker, Policy};
 
 /// How an object goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Deletion {
     /// What becomes of its client.
     pub policy: Policy,
@@ -131,7 +133,7 @@ fn mark(observed: &Observed, crd: CrdState) -> Option<Step> {
     let recorded = &observed.object.recorded;
     if let Some(client_id) = observed.pending.client_id() {
         let published = recorded.names(client_id) || observed.holds(client_id);
-        // Nothing is deleted while the definition is away: what was never published is found by the sweep later.
+        // Nothing is deleted while the CRD is away: the sweep finds later what was never published.
         let waste = !published && crd == CrdState::Established;
         return Some(if waste { own_waste(client_id) } else { Step::Forget });
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::api::Reason;
 use crate::decide::client::change::Change;
 use crate::decide::client::observed::RemoteClient;
@@ -9,7 +11,7 @@ use crate::decide::failure::Failure;
 use crate::decide::id::{ClientId, CredentialDigest, DriftDigest, Token, Version};
 
 /// One effect, or one reading.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Step {
     /// Read object and Secret from etcd.
     ReadLive,
@@ -83,7 +85,7 @@ pub enum Step {
     },
     /// Take the object's ownership off the Secret, so that it stays when the object goes.
     ReleaseSecret {
-        /// Whether the object is going, and the Secret is marked as left behind.
+        /// Whether the object is going, and the Secret is marked as retained.
         retained: bool,
         /// The version that the Secret must still have.
         version: Version,
@@ -104,7 +106,7 @@ pub enum Step {
     },
     /// Delete a client.
     Delete { client_id: ClientId, because: Removal },
-    /// Ask whether OAuthClients are still kept, or their definition is being deleted.
+    /// Ask whether OAuthClients are still kept, or their CRD is being deleted.
     CheckCrd,
     /// Put clients that are given up into the project's status, or say so if there is no project.
     Abandon { client_ids: Vec<ClientId> },
@@ -179,7 +181,7 @@ impl Step {
 }
 
 /// How the Secret is written.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SecretWrite {
     /// Created, so that another one shows.
     Create,
@@ -188,7 +190,7 @@ pub enum SecretWrite {
 }
 
 /// Why a client is deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Removal {
     /// Its OAuthClient is deleted.
     ObjectDeleted,
@@ -201,7 +203,7 @@ pub enum Removal {
 }
 
 /// What the status is to say of a pass.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Record {
     /// The version that the object must still have.
     pub version: Version,
@@ -214,7 +216,7 @@ pub struct Record {
 }
 
 /// The client that is in use, and where its credential is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Published {
     pub client_id: ClientId,
     /// Its credential; `None` for a client that was adopted without one.
@@ -226,7 +228,7 @@ pub struct Published {
 }
 
 /// A credential in the Secret.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StoredCredential {
     pub version: Version,
     /// The credential's digest; `None`: as recorded.
@@ -234,7 +236,7 @@ pub struct StoredCredential {
 }
 
 /// How a pass ended.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Conclusion {
     /// All is as declared.
     Converged,

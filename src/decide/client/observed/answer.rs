@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::{CrdState, Credential, Object, RemoteClient, Secret, Stored};
 use crate::decide::failure::Failure;
 use crate::decide::id::{ClientId, CredentialDigest, Token, Version};
 
 /// What a step was answered.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Answer {
     /// The object (unless it is gone) and the Secret, read from etcd; and the version of one under a former name, if the
     /// wanted one is ours as well.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::decide::client::next::Step;
 use crate::decide::failure::Failure;
 use crate::decide::id::{ClientId, CredentialDigest, DriftDigest, Token, Uid, Version};
@@ -9,7 +11,7 @@ use crate::decide::marker::{Marker, Origin};
 use crate::decide::settings::Settings;
 
 /// The parts of an OAuthClient that decide.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Object {
     /// `metadata.uid`.
     pub uid: Uid,
@@ -32,7 +34,7 @@ pub struct Object {
 }
 
 /// The parts of a status that decide.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Recorded {
     /// `status.clientId`.
     pub client_id: Option<ClientId>,
@@ -55,7 +57,7 @@ pub struct Recorded {
 }
 
 /// A former client that lives until its overlap ends.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Retiring {
     /// The former client.
     pub client_id: ClientId,
@@ -64,7 +66,7 @@ pub struct Retiring {
 }
 
 /// How long ago the credential was replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Replaced {
     /// Never, or longer ago than the overlap.
     LongAgo,
@@ -75,7 +77,7 @@ pub enum Replaced {
 }
 
 /// Whether this process' POSTs for the object, after its first success, let it POST again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Cooldown {
     /// They do.
     #[default]
@@ -87,7 +89,7 @@ pub enum Cooldown {
 }
 
 /// The project that an object uses.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ProjectFacts {
     /// Its id at MeshAgent, if a client of it can be reached.
     pub id: Option<String>,
@@ -96,7 +98,7 @@ pub struct ProjectFacts {
 }
 
 /// Whether a project can be used.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ProjectState {
     /// It can.
     Usable {
@@ -108,7 +110,7 @@ pub enum ProjectState {
 }
 
 /// A step of a pass that failed.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StepFailure {
     /// Why, and when it is tried again.
     pub failure: Failure,
@@ -117,7 +119,7 @@ pub struct StepFailure {
 }
 
 /// Where a step failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum FailedAt {
     /// In a read or write of the Kubernetes API.
     Kubernetes,
@@ -128,15 +130,15 @@ pub enum FailedAt {
 }
 
 /// Whether the API server keeps OAuthClients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum CrdState {
     Established,
-    /// Their definition is being deleted, or is gone: their objects go with it, and nobody deleted them one by one.
+    /// Their CRD is being deleted, or is gone: their objects go with it, and nobody deleted them one by one.
     Away,
 }
 
 /// The Secret that the spec names.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Secret {
     /// There is none.
     Absent,
@@ -147,7 +149,7 @@ pub enum Secret {
 }
 
 /// A Secret that is not ours.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Foreign {
     /// `metadata.resourceVersion`.
     pub version: Version,
@@ -158,7 +160,7 @@ pub struct Foreign {
 }
 
 /// What is known of the data of a Secret that is not ours.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Content {
     /// It was not read.
     Unread,
@@ -169,7 +171,7 @@ pub enum Content {
 }
 
 /// A Secret of ours.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Stored {
     /// `metadata.resourceVersion`.
     pub version: Version,
@@ -185,12 +187,12 @@ pub struct Stored {
     pub misplaced: bool,
     /// Whether the object is its owner, so that it goes with the object.
     pub owned: bool,
-    /// Whether it says that it was left behind.
+    /// Whether it says that it was retained.
     pub retained: bool,
 }
 
 /// What is known of the credential in the Secret's data.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Credential {
     /// The data was not read, and the Secret has another version than status recorded.
     Unread,
@@ -203,7 +205,7 @@ pub enum Credential {
 }
 
 /// What is known of one client at MeshAgent.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Remote {
     /// Seen in a listing: good enough to compare with, not to replace its metadata.
     Listed(RemoteClient),
@@ -220,7 +222,7 @@ pub enum Remote {
 }
 
 /// A client at MeshAgent.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RemoteClient {
     /// Its settings; the metadata without the marker.
     pub settings: Settings,
@@ -229,7 +231,7 @@ pub struct RemoteClient {
 }
 
 /// What this process holds for the object, and no other process can.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Pending {
     /// Nothing.
     Nothing,

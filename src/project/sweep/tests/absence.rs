@@ -32,7 +32,7 @@ async fn an_answer_that_is_not_about_this_object_leaves_all_as_it_is() {
         let world = without_object().says(OBJECT, status, body);
         assert_eq!(left(&world, case).await, [orphan("lost", 1)], "{case}");
     }
-    let bare = World::default().says(DEFINITION, 200, crd(&[("Established", "True")]));
+    let bare = World::default().says(CRD, 200, crd(&[("Established", "True")]));
     assert_eq!(left(&bare, "a bare 404").await, [orphan("lost", 1)]);
 }
 
@@ -48,7 +48,7 @@ async fn no_orphan_ages_while_the_definition_is_away() {
         ("new", 200, crd(&[])),
     ];
     for (case, status, body) in answers {
-        let world = without_object().says(DEFINITION, status, body);
+        let world = without_object().says(CRD, status, body);
         assert_eq!(left(&world, case).await, [], "{case}");
     }
 }
@@ -56,7 +56,7 @@ async fn no_orphan_ages_while_the_definition_is_away() {
 #[tokio::test]
 async fn a_definition_that_cannot_be_asked_for_proves_nothing_and_forgets_nothing() {
     for (case, status, body) in [("forbidden", 403, json!({})), ("a gateway's 404", 404, json!({}))] {
-        let world = without_object().says(DEFINITION, status, body);
+        let world = without_object().says(CRD, status, body);
         assert_eq!(left(&world, case).await, [orphan("lost", 1)], "{case}");
     }
 }

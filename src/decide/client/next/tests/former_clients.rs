@@ -156,7 +156,7 @@ fn a_secret_in_the_way_is_taken_over_only_if_it_holds_the_client_to_be_adopted()
     assert_eq!(step(&wanted, &seen), take);
 }
 
-/// What the object's former self left behind: its Secret and its client.
+/// What the object's former self retained: its Secret and its client.
 fn superseded(marker: Marker) -> (Secret, RemoteClient) {
     let owner = Owner { uid: Uid::new("former"), ..wanted().owner };
     let marker = Marker { owner, token: Token::mint(&Uid::new("former"), "r"), ..marker };

@@ -1,0 +1,70 @@
+//! A pass as it went, logged at level `trace`, so that it can be replayed: it is the fold of its answers and nothing else.
+
+use serde::{Deserialize, Serialize};
+
+use crate::decide::client::next::{Desired, Step, next};
+use crate::decide::client::observed::{Answer, Observed};
+
+/// A pass from its beginning to its rest. It holds digests of credentials, never the credentials.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PassRecord {
+    /// What was known before the first step.
+    pub beginning: Observed,
+    pub turns: Vec<Turn>,
+    /// What the object asked for at the end.
+    pub desired: Desired,
+}
+
+/// One step of a pass.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Turn {
+    /// What the object asked for, as last read.
+    pub desired: Desired,
+    pub step: Step,
+    pub answer: Answer,
+}
+
+impl PassRecord {
+    /// Decides anew by what was answered. Returns what was known at the end.
+    ///
+    /// # Errors
+    /// When another step would be taken than was: its number, and both.
+    pub fn replay(&self) -> Result<Observed, String> {
+        let mut observed = self.beginning.clone();
+        for (number, Turn { desired, step, answer }) in self.turns.iter().enumerate() {
+            let decided = next(desired, &observed);
+            if &decided != step {
+                return Err(format!("step {number}: {decided:?} and not {step:?}"));
+            }
+            observed.absorb(step, answer.clone());
+        }
+        match next(&self.desired, &observed) {
+            Step::Rest => Ok(observed),
+            more => Err(format!("it rested, but {more:?} is next")),
+        }
+    }
+}
+
+/// What is kept of a pass under way, if anybody listens.
+pub(super) struct Journal(Option<(Observed, Vec<Turn>)>);
+
+impl Journal {
+    pub(super) fn begin(observed: &Observed) -> Self {
+        Self(tracing::enabled!(tracing::Level::TRACE).then(|| (observed.clone(), Vec::new())))
+    }
+
+    pub(super) fn note(&mut self, desired: &Desired, step: &Step, answer: &Answer) {
+        if let Some((_, turns)) = &mut self.0 {
+            turns.push(Turn { desired: desired.clone(), step: step.clone(), answer: answer.clone() });
+        }
+    }
+
+    pub(super) fn tell(self, desired: &Desired) {
+        let Some((beginning, turns)) = self.0 else { return };
+        let record = PassRecord { beginning, turns, desired: desired.clone() };
+        match serde_json::to_string(&record) {
+            Ok(text) => tracing::trace!("{text}"),
+            Err(error) => tracing::warn!(%error, "a pass cannot be written down"),
+        }
+    }
+}
