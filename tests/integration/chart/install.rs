@@ -225,7 +225,11 @@ fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let (source, target) = entry.map(|entry| (entry.path(), to.join(entry.file_name()))).unwrap();
-        if source.is_dir() { copy(&source, &target) } else { drop(fs::copy(&source, &target).unwrap()) }
+        if source.is_dir() {
+            copy(&source, &target);
+        } else {
+            fs::copy(&source, &target).unwrap();
+        }
     }
 }
 
