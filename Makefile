@@ -6,6 +6,9 @@ MAKEFLAGS += --no-print-directory
 DENY_VERSION := 0.20.2
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/meshagent-operator
 DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
+# The same as in the Dockerfile.
+AUDITABLE_VERSION := 0.7.7
+AUDITABLE := $(CACHE)/cargo-auditable-$(AUDITABLE_VERSION)/bin
 # The same as for the control plane's build, whose compiled packages vet then uses.
 GO := CGO_ENABLED=0 go
 
@@ -92,9 +95,14 @@ alerts: ## each alert fires and resolves, says promtool
 	@scripts/promtool check rules charts/meshagent-operator/files/alerts.yaml
 	@scripts/promtool test rules tests/alerts.test.yaml
 
-image: ## lay out the image without a container tool, and run its binary in a chroot that holds nothing else (about 8 minutes; as root)
+$(AUDITABLE):
+	@echo "building cargo-auditable $(AUDITABLE_VERSION) (once)"
+	@CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+		cargo install -q cargo-auditable --locked --version $(AUDITABLE_VERSION) --root $(AUDITABLE)/..
+
+image: $(AUDITABLE) build ## lay out the image without a container tool, and run its binary in a chroot that holds nothing else (about 8 minutes; as root)
 	$(call say,image: what the image holds is small and static and starts by itself)
-	@scripts/image-root meshagent-operator target/image
+	@PATH="$(AUDITABLE):$$PATH" scripts/image-root meshagent-operator target/image
 	@scripts/image-check target/image
 	@IMAGE_ROOT=$(CURDIR)/target/image cargo test -q --locked --test integration image:: -- --ignored
 

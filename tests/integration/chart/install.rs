@@ -181,7 +181,9 @@ async fn two_scoped_releases_see_their_own_namespace_and_no_other() {
     for (_, system, team) in &operators {
         let account = format!("system:serviceaccount:{system}:meshagent-operator");
         for namespace in ["shop", "billing", "default", "kube-system"] {
-            for (verb, resource) in [("get", "secrets"), ("list", "secrets"), ("create", "secrets"), ("list", "maoc")] {
+            for (verb, resource) in
+                [("get", "secrets"), ("list", "secrets"), ("create", "secrets"), ("list", "oauthclients.meshagent.com")]
+            {
                 let asked = ["auth", "can-i", verb, resource, "-n", namespace, "--as", &account];
                 let answer = cluster.kubectl.try_run(&asked, "").await.unwrap().stdout;
                 let wanted = if namespace == *team { "yes" } else { "no" };
@@ -226,9 +228,9 @@ fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let (source, target) = entry.map(|entry| (entry.path(), to.join(entry.file_name()))).unwrap();
         if source.is_dir() {
-            copy(&source, &target)
+            copy(&source, &target);
         } else {
-            let _bytes = fs::copy(&source, &target).unwrap();
+            fs::copy(&source, &target).unwrap();
         }
     }
 }

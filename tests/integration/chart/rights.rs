@@ -71,8 +71,16 @@ fn asked(log: &str) -> BTreeMap<Right, BTreeSet<u64>> {
         }
         let resource = [text(&object["resource"]), text(&object["subresource"])];
         let resource = resource.join("/").trim_end_matches('/').to_owned();
+        let code = event["responseStatus"]["code"].as_u64().unwrap_or_default();
         let right = (text(&event["verb"]), text(&object["apiGroup"]), resource, text(&object["name"]));
-        asked.entry(right).or_default().insert(event["responseStatus"]["code"].as_u64().unwrap_or_default());
+        // A server-side apply of what was not there needs the right to create it too.
+        if right.0 == "patch" && code == 201 {
+            asked
+                .entry(("create".to_owned(), right.1.clone(), right.2.clone(), right.3.clone()))
+                .or_default()
+                .insert(code);
+        }
+        asked.entry(right).or_default().insert(code);
     }
     asked
 }
