@@ -161,10 +161,8 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
     });
     let mut tasks = JoinSet::new();
     tasks.spawn(until_shutdown(watch_namespaces(watches, namespace_writer, triggers.clone()), shutdown.clone()));
-    tasks.spawn(until_shutdown(
-        take_stock(Arc::clone(&shared), triggers.clone(), Arc::clone(&declared)),
-        shutdown.clone(),
-    ));
+    let stock = take_stock(Arc::clone(&shared), triggers.clone(), Arc::clone(&declared));
+    tasks.spawn(until_shutdown(stock, shutdown.clone()));
     tasks.spawn(until_shutdown(heed_clock(clock, triggers.clone(), Arc::clone(&declared)), shutdown.clone()));
     let mut filling = Filling::default();
     filling.projects.extend(start_projects(&mut tasks, cluster_projects, &project_shared, &shutdown));
