@@ -170,16 +170,12 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         clock: clock.clone(),
     });
     let mut tasks = JoinSet::new();
-    let (known, may_be, woken) = (shared.projects.clone(), Arc::clone(&declared), triggers.clone());
-    let watched = async move {
-        let audience = Audience { projects: &known, declared: &may_be, triggers: &woken, unreadable: &unreadable };
-        audience.watch(watches, namespace_writer).await;
-    };
-    tasks.spawn(until_shutdown(watched, shutdown.clone()));
-    tasks.spawn(until_shutdown(
-        take_stock(Arc::clone(&shared), triggers.clone(), Arc::clone(&declared)),
-        shutdown.clone(),
-    ));
+    let audience =
+        Audience { projects: shared.projects.clone(), declared: Arc::clone(&declared), triggers: triggers.clone() };
+    let namespaces = audience.watch(watches, namespace_writer, unreadable);
+    tasks.spawn(until_shutdown(namespaces, shutdown.clone()));
+    let stock = take_stock(Arc::clone(&shared), triggers.clone(), Arc::clone(&declared));
+    tasks.spawn(until_shutdown(stock, shutdown.clone()));
     tasks.spawn(until_shutdown(heed_clock(clock, triggers.clone(), Arc::clone(&declared)), shutdown.clone()));
     if let Some(default_project) = default_project {
         tasks.spawn(until_shutdown(default_project, shutdown.clone()));

@@ -1,6 +1,7 @@
 //! The labels of all namespaces, by which projects allow their use.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -21,25 +22,24 @@ const WITHHELD_RETRY: Duration = Duration::from_secs(15);
 type Store = Writer<PartialObjectMeta<Namespace>>;
 
 /// Who is told of namespaces.
-pub(super) struct Audience<'a> {
-    pub(super) projects: &'a Projects,
-    pub(super) declared: &'a DeclaredProjects,
-    pub(super) triggers: &'a Triggers,
-    pub(super) unreadable: &'a UnreadableObjects,
+pub(super) struct Audience {
+    pub(super) projects: Projects,
+    pub(super) declared: Arc<DeclaredProjects>,
+    pub(super) triggers: Triggers,
 }
 
-impl Audience<'_> {
+impl Audience {
     /// Keeps the labels of all namespaces, and wakes what is in one that changed.
-    pub(super) async fn watch(&self, client: Client, mut writer: Store) {
+    pub(super) async fn watch(self, client: Client, mut writer: Store, unreadable: UnreadableObjects) {
         loop {
-            self.watch_until_withheld(client.clone(), &mut writer).await;
+            self.watch_until_withheld(client.clone(), &mut writer, unreadable.clone()).await;
             // A watch that goes on with its last version would say nothing when the right is back: it begins anew.
             tokio::time::sleep(WITHHELD_RETRY).await;
         }
     }
 
-    async fn watch_until_withheld(&self, client: Client, writer: &mut Store) {
-        let (cached, unreadable) = (writer.as_reader(), self.unreadable.clone());
+    async fn watch_until_withheld(&self, client: Client, writer: &mut Store, unreadable: UnreadableObjects) {
+        let cached = writer.as_reader();
         let mut events = pin!(watch_readable(Api::all(client), watcher::Config::default(), cached, unreadable));
         while let Some(event) = events.next().await {
             match event {

@@ -89,8 +89,12 @@ async fn by_a_clock_an_hour_off_nothing_is_deleted_until_it_is_set_right() {
     let rotated = |object: &Value| client_id(object) != client_id(&before);
     fixture.until("maoc", "web", "it is rotated", rotated).await;
     ready(&fixture, "orphan", &json!({})).await;
+    let process = fixture.operator.as_ref().unwrap().process();
+    // Awake, it would put the finalizer back.
+    process.freeze().unwrap();
     fixture.kubectl(&["patch", "maoc", "orphan", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#]).await;
-    fixture.kubectl(&["delete", "maoc", "orphan", "--wait=false"]).await;
+    fixture.kubectl(&["delete", "maoc", "orphan"]).await;
+    process.thaw().unwrap();
     project(&fixture, "it lists the orphan", |object| !object["status"]["orphans"].is_null()).await;
     // The overlap and the orphan's age have passed by then.
     fixture.resyncs(3).await;
@@ -102,7 +106,6 @@ async fn by_a_clock_an_hour_off_nothing_is_deleted_until_it_is_set_right() {
     shifted.behind.store(0, Ordering::Relaxed);
     fixture.until_remote("former client and orphan go", |ids| ids.len() == 1).await;
     project(&fixture, "it says no more of the clock", |object| message(object, "Ready") == "the API key works").await;
-    let process = fixture.operator.as_ref().unwrap().process();
     eventually(LONG, "it is logged", async || {
         let log = process.log();
         let told =
