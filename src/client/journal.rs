@@ -38,10 +38,8 @@ impl PassRecord {
             }
             observed.absorb(step, answer.clone());
         }
-        match next(&self.desired, &observed) {
-            Step::Rest => Ok(observed),
-            more => Err(format!("it rested, but {more:?} is next")),
-        }
+        let more = next(&self.desired, &observed);
+        if more == Step::Rest { Ok(observed) } else { Err(format!("it rested, but {more:?} is next")) }
     }
 }
 
