@@ -35,7 +35,7 @@ use crate::kubernetes::crd::CrdReader;
 use crate::kubernetes::events;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
-use crate::project::{Checks, ProjectObject, Projects, Resolution, Slots};
+use crate::project::{Checks, ProjectObject, Projects, Register, Resolution, Slots};
 use client::Watches;
 use declared::DeclaredProjects;
 use key_watch::KeyWatches;
@@ -110,7 +110,7 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
     let Inputs { requests, watches, cluster, namespace, config, metrics, leadership, health, shutdown } = inputs;
     let scopes = scopes(&config.watch_namespaces);
     let (namespaces, namespace_writer) = reflector::store();
-    let projects = Projects::new(namespaces);
+    let projects = Projects::new(namespaces, Register::new(config.resync_interval));
     let cluster_projects = ProjectScopes::<ClusterMeshAgentProject>::new([None]);
     let own_projects = ProjectScopes::<MeshAgentProject>::new(scopes.clone());
     let declared = Arc::new(DeclaredProjects {
@@ -123,7 +123,8 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
     let (events, queue) = events::queue();
     let writer = JoinSet::from_iter([queue.write(requests.clone())]);
     let shared = Arc::new(client::Shared {
-        events,
+        events: events.clone(),
+        users: triggers.users().clone(),
         requests: requests.clone(),
         cluster: cluster.clone(),
         projects: projects.clone(),
@@ -147,6 +148,7 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         triggers: triggers.clone(),
         resync_interval: config.resync_interval,
         metrics,
+        events,
         leadership,
     });
     let mut tasks = JoinSet::new();
@@ -166,7 +168,7 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
     tasks.spawn(until_shutdown(announce_readiness(filling, triggers, declared, health), shutdown));
     joined(tasks).await?;
     // The passes have ended; what they told is still on its way.
-    drop(shared);
+    drop((shared, project_shared));
     joined(writer).await
 }
 

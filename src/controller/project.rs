@@ -21,6 +21,7 @@ use crate::decide::id::ClusterId;
 use crate::decide::orphan::judge::Scope;
 use crate::decide::project::reference::ProjectKey;
 use crate::kubernetes::KubernetesError;
+use crate::kubernetes::events::Events;
 use crate::leader::Leadership;
 use crate::meshagent::AllowedHosts;
 use crate::metrics::Metrics;
@@ -43,6 +44,7 @@ pub(super) struct Shared {
     pub(super) triggers: Triggers,
     pub(super) resync_interval: Duration,
     pub(super) metrics: Metrics,
+    pub(super) events: Events,
     pub(super) leadership: Leadership,
 }
 
@@ -144,7 +146,8 @@ impl<K: ProjectObject> Context<K> {
     }
 
     async fn reconcile(&self, object: &K) -> Duration {
-        let Shared { requests, watches, projects, checks, triggers, resync_interval, metrics, .. } = &*self.shared;
+        let Shared { requests, watches, projects, checks, triggers, resync_interval, metrics, events, .. } =
+            &*self.shared;
         let (key, gate) = (object.key(), self.shared.leadership.gate());
         let namespace = object.namespace().unwrap_or_else(|| self.shared.namespace.clone());
         let settings = access::settings(object, &self.shared.allowed_api_hosts);
@@ -161,6 +164,7 @@ impl<K: ProjectObject> Context<K> {
             scope: Scope { cluster: &self.shared.cluster, namespaces: &self.shared.watch_namespaces },
             resync_interval: *resync_interval,
             metrics,
+            events,
             gate: &gate,
         };
         executor.reconcile(object, &settings).await

@@ -31,13 +31,19 @@ pub struct Check {
 }
 
 impl Check {
-    /// How long it is good enough for a project with this spec and access, and users or none.
-    pub(super) fn good_for(&self, spec: &SpecVersion, access: &Access, in_use: Option<bool>) -> Option<Duration> {
+    /// How long it is good enough for a project with this spec and access, users or none, and losses or none that wait.
+    pub(super) fn good_for(
+        &self,
+        spec: &SpecVersion,
+        access: &Access,
+        in_use: Option<bool>,
+        settled: bool,
+    ) -> Option<Duration> {
         // Without users a project may become another one.
         let mismatch = self.failure.as_ref().is_some_and(|failure| failure.reason == Reason::ProjectMismatch);
         let pinned_alike = !mismatch || self.in_use == in_use;
         let unchanged = &self.spec == spec && self.access.as_ref() == Some(access) && pinned_alike;
-        schedule::good_for(unchanged, self.wait, self.at.elapsed())
+        schedule::good_for(unchanged, schedule::until_listed(self.wait, settled), self.at.elapsed())
     }
 }
 

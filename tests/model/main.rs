@@ -219,6 +219,12 @@ fn with_the_finalizer_gone_before_the_secrets_owner_a_property_falls() {
     assert_falls_without(Fence::OwnerOffFirst, From::AtRest, PLAIN, QUIET.with(UserAction::DeleteDefinition, 1));
 }
 
+/// F24.
+#[test]
+fn without_the_brake_on_what_is_gone_with_many_others_a_property_falls() {
+    assert_falls_without(Fence::ManyGone, From::AtRest, PLAIN, QUIET.with(UserAction::MislayAll, 1));
+}
+
 #[test]
 fn without_asking_for_the_definition_before_a_deletion_a_property_falls() {
     assert_falls_without(Fence::CheckCrd, From::AtRest, PLAIN, QUIET.with(UserAction::DeleteDefinition, 1));

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod identity;
+pub mod loss;
 pub mod no_access;
 pub mod reference;
 pub mod report;

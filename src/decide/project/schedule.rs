@@ -13,6 +13,8 @@ const STALLED_RETRY: Duration = Duration::from_secs(600);
 const SHORTEST: Duration = Duration::from_secs(1);
 /// How often the operator looks whether it may read a key again: a right that is given back is no event.
 const WITHHELD_RETRY: Duration = Duration::from_secs(30);
+/// How often the project is listed while many of its clients are gone.
+const LOSS_RETRY: Duration = Duration::from_secs(30);
 /// The longest wait between tries to reach a project.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 /// A status in which nothing has changed that people wait for is not written more often.
@@ -69,6 +71,13 @@ pub fn plan(good_for: Option<Duration>, unread: Option<&Failure>, works: bool) -
 #[must_use]
 pub fn status_pause(since: Option<Duration>) -> Duration {
     since.map_or(Duration::ZERO, |since| STATUS_INTERVAL.saturating_sub(since))
+}
+
+/// How long until the next listing, after which it would be time in `wait`. While many clients are gone, a server that was put
+/// right is to be noticed soon.
+#[must_use]
+pub fn until_listed(wait: Duration, settled: bool) -> Duration {
+    if settled { wait } else { wait.min(LOSS_RETRY) }
 }
 
 /// How many failures in a row there were, with this one if it is one.
@@ -135,6 +144,13 @@ mod tests {
         assert_eq!(version("u", 1), version("u", 1));
         assert_ne!(version("u", 1), version("u", 2));
         assert_ne!(version("u", 1), version("v", 1));
+    }
+
+    /// F24.
+    #[test]
+    fn while_many_clients_are_gone_the_project_is_listed_twice_a_minute() {
+        assert_eq!([until_listed(RESYNC, true), until_listed(RESYNC, false)], [RESYNC, seconds(30)]);
+        assert_eq!(until_listed(seconds(2), false), seconds(2));
     }
 
     #[test]
