@@ -116,6 +116,7 @@ pub struct Metrics {
     clients: Family<Reason, Gauge>,
     reasons: Arc<watch::Sender<BTreeSet<String>>>,
     orphans: Family<Project, Gauge>,
+    clients_gone: Family<Project, Gauge>,
     credentials_held: Gauge,
     last_resync: Family<Project, Gauge>,
     leader: Gauge,
@@ -136,6 +137,7 @@ impl Metrics {
             clients: Family::default(),
             reasons: Arc::new(watch::Sender::default()),
             orphans: Family::default(),
+            clients_gone: Family::default(),
             credentials_held: Gauge::default(),
             last_resync: Family::default(),
             leader: Gauge::default(),
@@ -172,6 +174,11 @@ impl Metrics {
             "orphans",
             "Clients at MeshAgent that this cluster made and whose OAuthClient is gone",
             self.orphans.clone(),
+        );
+        registry.register(
+            "clients_gone",
+            "Clients of OAuthClients that the last listing of their project lacks",
+            self.clients_gone.clone(),
         );
         registry.register(
             "credentials_held",
@@ -248,6 +255,11 @@ impl Metrics {
         self.orphans.get_or_create(&labelled(project)).set(number);
     }
 
+    /// How many clients on record the last listing of a project lacks.
+    pub fn set_clients_gone(&self, project: &str, number: i64) {
+        self.clients_gone.get_or_create(&labelled(project)).set(number);
+    }
+
     /// A project was compared whole with what is declared.
     pub fn resynced(&self, project: &str, now: Timestamp) {
         self.last_resync.get_or_create(&labelled(project)).set(now.as_second());
@@ -256,6 +268,7 @@ impl Metrics {
     /// A project is gone, and with it what was said of it: an alert on its age would never end.
     pub fn forget_project(&self, project: &str) {
         self.orphans.remove(&labelled(project));
+        self.clients_gone.remove(&labelled(project));
         self.last_resync.remove(&labelled(project));
     }
 

@@ -107,6 +107,8 @@ pub enum Reason {
     AuthenticationFailed,
     /// Key or spec name another project than the one where the client lives.
     ProjectMismatch,
+    /// Many clients of a project are gone at once, and none is replaced without a person's word.
+    ManyClientsGone,
     /// The credential is lost, and is not replaced without a request.
     CredentialLost,
     /// The adopted client no longer exists.
@@ -123,7 +125,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order of the documentation.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Ready,
         Self::Creating,
         Self::Updating,
@@ -144,6 +146,7 @@ impl Reason {
         Self::PermissionDenied,
         Self::AuthenticationFailed,
         Self::ProjectMismatch,
+        Self::ManyClientsGone,
         Self::CredentialLost,
         Self::AdoptedClientGone,
         Self::RejectedByAPI,
@@ -176,6 +179,7 @@ impl Reason {
             Self::PermissionDenied => "PermissionDenied",
             Self::AuthenticationFailed => "AuthenticationFailed",
             Self::ProjectMismatch => "ProjectMismatch",
+            Self::ManyClientsGone => "ManyClientsGone",
             Self::CredentialLost => "CredentialLost",
             Self::AdoptedClientGone => "AdoptedClientGone",
             Self::RejectedByAPI => "RejectedByAPI",

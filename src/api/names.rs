@@ -52,6 +52,9 @@ pub const ROTATE_REQUESTED_ANNOTATION: &str = "meshagent.com/rotate-requested-at
 /// On an OAuthClient that is being deleted, by a person: its own uid, to give up on a client that cannot be deleted.
 pub const FORCE_RELEASE_ANNOTATION: &str = "meshagent.com/force-release";
 
+/// On a project, by a person: replace the clients that are gone at once, up to this number, once for each new value.
+pub const ACCEPT_LOSS_ANNOTATION: &str = "meshagent.com/accept-loss";
+
 /// Label that Argo CD takes for a sign that an object is part of an application; refused on Secrets.
 pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
 

@@ -226,6 +226,10 @@ pub struct ProjectStatus {
     /// How many orphans are not listed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub orphans_omitted: Option<i64>,
+
+    /// The last value of the annotation meshagent.com/accept-loss that was handled; empty if there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_handled_accept_loss: Option<String>,
 }
 
 /// A client that the operator made and whose OAuthClient is gone.

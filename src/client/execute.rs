@@ -15,7 +15,7 @@ use crate::decide::client::next::Step;
 use crate::decide::client::observed::Answer;
 use crate::decide::failure::Failure;
 use crate::kubernetes::crd::CrdReader;
-use crate::project::{ProjectClient, Projects, Slot};
+use crate::project::{ProjectClient, Projects, Slot, Users};
 
 /// Why nothing is deleted when it cannot be told whether anybody deleted it.
 const UNTOLD: &str = "the API server does not tell whether the CRD of OAuthClients is being deleted, in which case the \
@@ -36,6 +36,8 @@ pub struct Executor<'a> {
     pub crd: &'a CrdReader,
     /// Where clients that are given up are made known.
     pub projects: &'a Projects,
+    /// Whose clients a listing of the project is compared with.
+    pub users: &'a Users,
     /// The right to run this pass.
     pub slot: &'a Slot,
     /// For the project's status.

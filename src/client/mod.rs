@@ -66,6 +66,11 @@ pub async fn reconcile(executor: &Executor<'_>, start: Start<'_>, backoff: Durat
     let mut recorded = None;
     let mut journal = Journal::begin(&pass.observed);
     loop {
+        // Listings of all passes count before the next step, which may replace something. Once a pass knows that many are
+        // gone, it does not forget: what it proved to be gone may be there again.
+        if let many_gone @ Some(_) = executor.projects.many_gone(&pass.object) {
+            pass.observed.project.many_gone = many_gone;
+        }
         let step = next(&pass.desired, &pass.observed);
         if step == Step::Rest {
             break;

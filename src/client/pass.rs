@@ -120,13 +120,14 @@ impl Surroundings<'_> {
 
     /// The project as a pass sees it.
     fn project_facts(&self) -> ProjectFacts {
-        let Resolution { project, failure, may_adopt } = self.resolution;
+        let Resolution { project, failure, may_adopt, many_gone } = self.resolution;
         ProjectFacts {
             id: project.as_ref().map(|project| project.project_id.clone()),
             state: match failure {
                 Some(failure) => ProjectState::Failed(failure.clone()),
                 None => ProjectState::Usable { may_adopt: *may_adopt },
             },
+            many_gone: many_gone.clone(),
         }
     }
 

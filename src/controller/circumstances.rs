@@ -52,6 +52,8 @@ pub(super) struct Circumstances {
     pub(super) asked: Asked,
     failure: Option<(Reason, String)>,
     may_adopt: bool,
+    /// Whether its client is not replaced since many others are gone as well.
+    many_gone: bool,
     /// Another key or server makes another project client.
     project: Weak<ProjectClient>,
     /// The object's clients as last listed, with the operator's own changes.
@@ -60,11 +62,12 @@ pub(super) struct Circumstances {
 
 impl Circumstances {
     pub(super) fn of(object: &OAuthClient, resolution: &Resolution) -> Self {
-        let Resolution { project, failure, may_adopt } = resolution;
+        let Resolution { project, failure, may_adopt, many_gone } = resolution;
         Self {
             asked: Asked::of(object),
             failure: failure.as_ref().map(|failure| (failure.reason, words::essence(&failure.message))),
             may_adopt: *may_adopt,
+            many_gone: many_gone.is_some(),
             project: project.as_ref().map(Arc::downgrade).unwrap_or_default(),
             clients: project.as_ref().map_or(0, |project| clients(object, project)),
         }
@@ -73,10 +76,11 @@ impl Circumstances {
 
 impl PartialEq for Circumstances {
     fn eq(&self, other: &Self) -> bool {
-        let Self { asked, failure, may_adopt, project, clients } = self;
+        let Self { asked, failure, may_adopt, many_gone, project, clients } = self;
         asked == &other.asked
             && failure == &other.failure
             && may_adopt == &other.may_adopt
+            && many_gone == &other.many_gone
             && project.ptr_eq(&other.project)
             && clients == &other.clients
     }
@@ -108,7 +112,7 @@ mod tests {
     }
 
     fn of(object: &OAuthClient, failure: Option<Failure>) -> Circumstances {
-        Circumstances::of(object, &Resolution { project: None, failure, may_adopt: false })
+        Circumstances::of(object, &Resolution { project: None, failure, may_adopt: false, many_gone: None })
     }
 
     #[test]
@@ -148,7 +152,10 @@ mod tests {
         let waits = |reason| Some(Failure::wait(reason, "no"));
         assert_ne!(before, of(&object(), waits(Reason::ProjectNotFound)));
         assert_ne!(of(&object(), waits(Reason::ProjectNotReady)), of(&object(), waits(Reason::ProjectNotFound)));
-        let allowed = Resolution { project: None, failure: None, may_adopt: true };
+        let allowed = Resolution { project: None, failure: None, may_adopt: true, many_gone: None };
         assert_ne!(before, Circumstances::of(&object(), &allowed));
+        let many_gone = Some(Failure::stalled(Reason::ProjectNotReady, "seven"));
+        let held = Resolution { many_gone, may_adopt: false, ..allowed };
+        assert_ne!(before, Circumstances::of(&object(), &held), "F24: what is accepted, or comes back, lets it go on");
     }
 }

@@ -34,7 +34,7 @@ use crate::kubernetes::readable::{UnreadableObject, UnreadableObjects, watch_rea
 use crate::kubernetes::watch_backoff::NoPause;
 use crate::kubernetes::{scoped, within};
 use crate::metrics::{Metrics, Outcome};
-use crate::project::{Projects, Resolution, Slot, Slots};
+use crate::project::{Projects, Resolution, Slot, Slots, Users};
 
 /// How soon a lagging cache is looked at again.
 const CATCH_UP: Duration = Duration::from_millis(100);
@@ -44,6 +44,7 @@ pub(super) struct Shared {
     pub(super) requests: Client,
     pub(super) cluster: ClusterId,
     pub(super) projects: Projects,
+    pub(super) users: Users,
     pub(super) declared: Arc<super::DeclaredProjects>,
     pub(super) default_policy: Policy,
     pub(super) pending: PendingStore,
@@ -246,6 +247,7 @@ impl Context {
             pending: &shared.pending,
             crd: &shared.crd,
             projects: &shared.projects,
+            users: &shared.users,
             slot,
             requests: &shared.requests,
         };
@@ -264,7 +266,12 @@ impl Context {
         let ended = reconcile(&executor, start, shared.memory.backoff(uid)).await;
         shared.metrics.reconciled("OAuthClient", Outcome::of(ended.failure.as_ref()), started.elapsed());
         shared.metrics.credentials_held(i64::try_from(shared.pending.credentials()).unwrap_or(i64::MAX));
-        self.conclude(cached, resolution, ended)
+        let project = ProjectKey::of(object);
+        if shared.projects.losses().has_news(&project) {
+            shared.declared.enqueue(&project);
+        }
+        let many_gone = shared.projects.many_gone(&ended.object);
+        self.conclude(cached, &Resolution { many_gone, ..resolution.clone() }, ended)
     }
 
     /// Remembers and tells how a pass ended.

@@ -55,6 +55,19 @@ impl DeclaredProjects {
         }
     }
 
+    /// Enqueues one.
+    pub(super) fn enqueue(&self, key: &ProjectKey) {
+        let (cluster, namespaced) = &self.queues;
+        match key.kind {
+            ProjectKind::ClusterMeshAgentProject => {
+                find(&self.cluster, key).iter().for_each(|found| send(&**found, cluster));
+            }
+            ProjectKind::MeshAgentProject => {
+                find(&self.namespaced, key).iter().for_each(|found| send(&**found, namespaced));
+            }
+        }
+    }
+
     /// Enqueues all.
     pub(super) fn enqueue_all(&self) {
         let (cluster, namespaced) = &self.queues;

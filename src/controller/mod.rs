@@ -42,12 +42,12 @@ use crate::kubernetes::events;
 use crate::kubernetes::readable::UnreadableObjects;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
-use crate::project::{Checks, ProjectObject, Projects, Resolution, Slots};
+use crate::project::{Checks, ProjectObject, Projects, Register, Resolution, Slots};
 use client::Watches;
 use declared::DeclaredProjects;
 use key_watch::KeyWatches;
 use memory::Memory;
-use namespaces::Audience;
+use namespaces::{Audience, NamespaceWriter};
 use triggers::{Scope, Triggers};
 
 /// How often objects are counted.
@@ -124,22 +124,17 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
     let scopes = scopes(&config.watch_namespaces);
     let unreadable = UnreadableObjects::default();
     let (namespaces, namespace_writer) = reflector::store();
-    let projects = Projects::new(namespaces);
+    let projects = Projects::new(namespaces, Register::new(config.resync_interval));
     let cluster_projects = ProjectScopes::<ClusterMeshAgentProject>::new([None]);
     let own_projects = ProjectScopes::<MeshAgentProject>::new(scopes.clone());
-    let declared = Arc::new(DeclaredProjects {
-        cluster: cluster_projects.stores(),
-        namespaced: own_projects.stores(),
-        queues: (cluster_projects.wake.clone(), own_projects.wake.clone()),
-        filled: AtomicBool::new(false),
-        unreadable: unreadable.clone(),
-    });
+    let declared = declared_projects(&cluster_projects, &own_projects, &unreadable);
     let default_project = config.default_project_secret.map(|secret| default_project::apply(requests.clone(), secret));
     let (clients, triggers) = client_scopes(&watches, scopes, &unreadable);
     let (events, queue) = events::queue();
     let writer = JoinSet::from_iter([queue.write(requests.clone())]);
     let shared = Arc::new(client::Shared {
-        events,
+        events: events.clone(),
+        users: triggers.users().clone(),
         requests: requests.clone(),
         cluster: cluster.clone(),
         projects: projects.clone(),
@@ -166,17 +161,12 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         resync_interval: config.resync_interval,
         unreadable: unreadable.clone(),
         metrics,
+        events,
         leadership,
         clock: clock.clone(),
     });
     let mut tasks = JoinSet::new();
-    let audience =
-        Audience { projects: shared.projects.clone(), declared: Arc::clone(&declared), triggers: triggers.clone() };
-    let namespaces = audience.watch(watches, namespace_writer, unreadable);
-    tasks.spawn(until_shutdown(namespaces, shutdown.clone()));
-    let stock = take_stock(Arc::clone(&shared), triggers.clone(), Arc::clone(&declared));
-    tasks.spawn(until_shutdown(stock, shutdown.clone()));
-    tasks.spawn(until_shutdown(heed_clock(clock, triggers.clone(), Arc::clone(&declared)), shutdown.clone()));
+    start_attendants(&mut tasks, (watches, namespace_writer), &shared, &triggers, &shutdown);
     if let Some(default_project) = default_project {
         tasks.spawn(until_shutdown(default_project, shutdown.clone()));
     }
@@ -187,7 +177,7 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
     tasks.spawn(until_shutdown(announce_readiness(filling, triggers, declared, health), shutdown));
     joined(tasks).await?;
     // The passes have ended; what they told is still on its way.
-    drop(shared);
+    drop((shared, project_shared));
     joined(writer).await
 }
 
@@ -196,6 +186,38 @@ async fn joined(mut tasks: JoinSet<()>) -> Result<(), RunError> {
         ended.map_err(RunError)?;
     }
     Ok(())
+}
+
+fn declared_projects(
+    cluster: &ProjectScopes<ClusterMeshAgentProject>,
+    own: &ProjectScopes<MeshAgentProject>,
+    unreadable: &UnreadableObjects,
+) -> Arc<DeclaredProjects> {
+    Arc::new(DeclaredProjects {
+        cluster: cluster.stores(),
+        namespaced: own.stores(),
+        queues: (cluster.wake.clone(), own.wake.clone()),
+        filled: AtomicBool::new(false),
+        unreadable: unreadable.clone(),
+    })
+}
+
+/// Starts what goes on beside the passes: the namespaces' labels, the count of objects, the clock.
+fn start_attendants(
+    tasks: &mut JoinSet<()>,
+    (watches, writer): (Client, NamespaceWriter),
+    shared: &Arc<client::Shared>,
+    triggers: &Triggers,
+    shutdown: &watch::Receiver<bool>,
+) {
+    let (projects, declared) = (shared.projects.clone(), Arc::clone(&shared.declared));
+    let audience = Audience { projects, declared: Arc::clone(&declared), triggers: triggers.clone() };
+    let namespaces = audience.watch(watches, writer, shared.unreadable.clone());
+    tasks.spawn(until_shutdown(namespaces, shutdown.clone()));
+    let stock = take_stock(Arc::clone(shared), triggers.clone(), Arc::clone(&declared));
+    tasks.spawn(until_shutdown(stock, shutdown.clone()));
+    let clock = heed_clock(shared.clock.clone(), triggers.clone(), declared);
+    tasks.spawn(until_shutdown(clock, shutdown.clone()));
 }
 
 /// What is watched: all namespaces at once, or each of some.

@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
@@ -19,7 +19,8 @@ use crate::project::Projects;
 /// How often the operator looks whether it may see namespaces again.
 const WITHHELD_RETRY: Duration = Duration::from_secs(15);
 
-type Store = Writer<PartialObjectMeta<Namespace>>;
+/// Fills the cache of labels.
+pub(super) type NamespaceWriter = Writer<PartialObjectMeta<Namespace>>;
 
 /// Who is told of namespaces.
 pub(super) struct Audience {
@@ -30,15 +31,25 @@ pub(super) struct Audience {
 
 impl Audience {
     /// Keeps the labels of all namespaces, and wakes what is in one that changed.
-    pub(super) async fn watch(self, client: Client, mut writer: Store, unreadable: UnreadableObjects) {
+    pub(super) async fn watch(self, client: Client, mut writer: NamespaceWriter, unreadable: UnreadableObjects) {
+        let mut before = None;
         loop {
-            self.watch_until_withheld(client.clone(), &mut writer, unreadable.clone()).await;
+            let said = self.watch_until_withheld(client.clone(), &mut writer, unreadable.clone()).await;
+            // An API server that has just started refuses everybody for a moment: only the second refusal in a row counts.
+            if before.replace(Instant::now()).is_some_and(|before: Instant| before.elapsed() < 2 * WITHHELD_RETRY) {
+                self.withhold(said);
+            }
             // A watch that goes on with its last version would say nothing when the right is back: it begins anew.
             tokio::time::sleep(WITHHELD_RETRY).await;
         }
     }
 
-    async fn watch_until_withheld(&self, client: Client, writer: &mut Store, unreadable: UnreadableObjects) {
+    async fn watch_until_withheld(
+        &self,
+        client: Client,
+        writer: &mut NamespaceWriter,
+        unreadable: UnreadableObjects,
+    ) -> Option<String> {
         let cached = writer.as_reader();
         let mut events = pin!(watch_readable(Api::all(client), watcher::Config::default(), cached, unreadable));
         while let Some(event) = events.next().await {
@@ -50,12 +61,12 @@ impl Audience {
                 Err(error) => {
                     tracing::warn!(%error, "namespaces cannot be watched; their labels count as they were last seen");
                     if let Some(said) = forbidden(&error) {
-                        self.withhold(Some(said.to_owned()));
-                        return;
+                        return Some(said.to_owned());
                     }
                 }
             }
         }
+        None
     }
 
     fn tell(&self, event: &watcher::Event<PartialObjectMeta<Namespace>>) {

@@ -23,6 +23,7 @@ use crate::decide::orphan::judge::Scope;
 use crate::decide::project::reference::ProjectKey;
 use crate::kubernetes::KubernetesError;
 use crate::kubernetes::clock::Clock;
+use crate::kubernetes::events::Events;
 use crate::kubernetes::readable::{UnreadableObjects, watch_readable};
 use crate::kubernetes::watch_backoff::NoPause;
 use crate::leader::Leadership;
@@ -48,6 +49,7 @@ pub(super) struct Shared {
     pub(super) resync_interval: Duration,
     pub(super) unreadable: UnreadableObjects,
     pub(super) metrics: Metrics,
+    pub(super) events: Events,
     pub(super) leadership: Leadership,
     pub(super) clock: Clock,
 }
@@ -148,7 +150,8 @@ impl<K: ProjectObject> Context<K> {
     }
 
     async fn reconcile(&self, object: &K) -> Duration {
-        let Shared { requests, watches, projects, checks, triggers, resync_interval, metrics, .. } = &*self.shared;
+        let Shared { requests, watches, projects, checks, triggers, resync_interval, metrics, events, .. } =
+            &*self.shared;
         let (key, gate) = (object.key(), self.shared.leadership.gate());
         let namespace = object.namespace().unwrap_or_else(|| self.shared.namespace.clone());
         let settings = access::settings(object, &self.shared.allowed_api_hosts);
@@ -165,6 +168,7 @@ impl<K: ProjectObject> Context<K> {
             scope: Scope { cluster: &self.shared.cluster, namespaces: &self.shared.watch_namespaces },
             resync_interval: *resync_interval,
             metrics,
+            events,
             gate: &gate,
             clock: &self.shared.clock,
         };

@@ -12,7 +12,6 @@ use kube::api::PostParams;
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use crate::api::OAuthClient;
 use crate::api::names::MANAGER;
 use crate::kubernetes::within;
 
@@ -68,7 +67,7 @@ pub fn queue() -> (Events, Queue) {
 
 impl Events {
     /// Hands Events in that are to be written beside the object.
-    pub fn publish(&self, object: &OAuthClient, events: Vec<Event>) {
+    pub fn publish<K: Resource<DynamicType = ()>>(&self, object: &K, events: Vec<Event>) {
         if events.is_empty() {
             return;
         }
@@ -89,8 +88,9 @@ impl Queue {
 }
 
 async fn write(client: &Client, Told { regarding, events, at }: Told) {
-    let (namespace, name) =
-        (regarding.namespace.clone().unwrap_or_default(), regarding.name.clone().unwrap_or_default());
+    // The Events of what is in no namespace are in that one.
+    let namespace = regarding.namespace.clone().unwrap_or_else(|| "default".to_owned());
+    let name = regarding.name.clone().unwrap_or_default();
     let api: Api<KubernetesEvent> = Api::namespaced(client.clone(), &namespace);
     for event in events {
         let written = KubernetesEvent {

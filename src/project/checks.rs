@@ -28,16 +28,24 @@ pub struct Check {
     pub(super) wait: Duration,
     pub(super) swept: Swept,
     pub(super) status_written: Option<Instant>,
+    /// Since when key or CA bundle could not be read, though the last check was good.
+    pub(super) unread_since: Option<Instant>,
 }
 
 impl Check {
-    /// How long it is good enough for a project with this spec and access, and users or none.
-    pub(super) fn good_for(&self, spec: &SpecVersion, access: &Access, in_use: Option<bool>) -> Option<Duration> {
+    /// How long it is good enough for a project with this spec and access, users or none, and losses or none that wait.
+    pub(super) fn good_for(
+        &self,
+        spec: &SpecVersion,
+        access: &Access,
+        in_use: Option<bool>,
+        settled: bool,
+    ) -> Option<Duration> {
         // Without users a project may become another one.
         let mismatch = self.failure.as_ref().is_some_and(|failure| failure.reason == Reason::ProjectMismatch);
         let pinned_alike = !mismatch || self.in_use == in_use;
         let unchanged = &self.spec == spec && self.access.as_ref() == Some(access) && pinned_alike;
-        schedule::good_for(unchanged, self.wait, self.at.elapsed())
+        schedule::good_for(unchanged, schedule::until_listed(self.wait, settled), self.at.elapsed())
     }
 }
 
@@ -60,6 +68,13 @@ impl Checks {
         let check = checks.get_mut(key)?;
         change(check);
         Some(check.clone())
+    }
+
+    /// For how long key or CA bundle could not be read, as they are `unread` now or not.
+    pub(super) fn unread_for(&self, key: &ProjectKey, unread: bool) -> Duration {
+        let now = Instant::now();
+        let check = self.change(key, |check| check.unread_since = check.unread_since.or(Some(now)).filter(|_| unread));
+        check.and_then(|check| check.unread_since).map_or(Duration::ZERO, |since| now.duration_since(since))
     }
 
     /// The project is gone.

@@ -12,6 +12,7 @@ use super::checks::{Check, Checks};
 use super::client::ProjectClient;
 use super::connect::connect;
 use super::finalizer;
+use super::losses::Roll;
 use super::object::ProjectObject;
 use super::registry::{ProjectState, Projects};
 use super::snapshot::Listing;
@@ -24,6 +25,7 @@ use crate::decide::project::identity::check_pin;
 use crate::decide::project::schedule::{self, Plan, SpecVersion};
 use crate::decide::project::spec::{Orphans, ProjectSettings};
 use crate::kubernetes::clock::Clock;
+use crate::kubernetes::events::Events;
 use crate::meshagent::Gate;
 use crate::meshagent::failure::call_failure;
 use crate::metrics::{Metrics, Outcome};
@@ -52,6 +54,7 @@ pub struct Executor<'a> {
     /// How often a project is listed.
     pub resync_interval: Duration,
     pub metrics: &'a Metrics,
+    pub events: &'a Events,
     /// Closed when this process may not write any more.
     pub gate: &'a Gate,
     /// The API server's.
@@ -78,6 +81,7 @@ impl Executor<'_> {
         if self.projects.allow(&key, object.allowed(), object.adoption()) {
             (self.enqueue_users)();
         }
+        self.hear_acceptance(object);
         let before = self.checks.get(&key);
         let access = match settings {
             Ok(settings) => access::read(self.requests, self.namespace, settings).await,
@@ -85,8 +89,13 @@ impl Executor<'_> {
         };
         let (spec, in_use) = (SpecVersion::of(object.meta()), self.in_use(object));
         let last = before.as_ref().zip(access.as_ref().ok());
-        let good_for = last.and_then(|(before, now)| before.good_for(&spec, now, in_use));
-        match schedule::plan(good_for, access.as_ref().err(), self.works(object)) {
+        let settled = self.projects.losses().is_settled(&key);
+        let good_for = last.and_then(|(before, now)| before.good_for(&spec, now, in_use, settled));
+        let unread = access.as_ref().err().map(|failure| (failure, self.checks.unread_for(&key, true)));
+        if unread.is_none() {
+            self.checks.unread_for(&key, false);
+        }
+        match schedule::plan(good_for, unread, self.works(object)) {
             Plan::Rest(left) => return left.min(self.write_status(object).await),
             Plan::GoOn => {
                 if let Err(failure) = &access {
@@ -97,6 +106,7 @@ impl Executor<'_> {
             Plan::Check => {}
         }
         let called = self.call(object, settings, &access).await;
+        self.hear_acceptance(object);
         let failure = called.listing.as_ref().err().cloned();
         let state = ProjectState {
             project: called.client.clone(),
@@ -116,10 +126,14 @@ impl Executor<'_> {
         }
         let failures = schedule::failures(before.as_ref().map_or(0, |before| before.failures), failure.as_ref());
         let wait = schedule::next_check(failure.as_ref(), failures, self.resync_interval, swept.next);
+        let next = schedule::until_listed(wait, self.projects.losses().is_settled(&key));
         let status_written = before.and_then(|before| before.status_written);
         let (access, at) = (access.ok(), Instant::now());
-        self.checks.put(key, Check { spec, access, failure, in_use, failures, at, wait, swept, status_written });
-        wait.min(self.write_status(object).await)
+        self.checks.put(
+            key,
+            Check { spec, access, failure, in_use, failures, at, wait, swept, status_written, unread_since: None },
+        );
+        next.min(self.write_status(object).await)
     }
 
     /// Whether the key in memory worked when it was tried last.
@@ -139,7 +153,9 @@ impl Executor<'_> {
             Ok(client) => client,
             Err(failure) => return Called { client: before, listing: Err(failure), answers: false },
         };
-        match client.snapshot.list(&client.api).await {
+        let (key, users, losses) = (object.key(), self.users, self.projects.losses());
+        let roll = Roll { users, losses, key: &key, project_id: &client.project_id };
+        match client.snapshot.list(&client.api, &roll).await {
             Ok(listing) => Called { client: Some(client), listing: Ok(listing), answers: true },
             Err(error) => {
                 let answers = error.is_too_much();
@@ -190,6 +206,8 @@ impl Executor<'_> {
         };
         let (key, now) = (object.key().to_string(), self.clock.now());
         self.metrics.resynced(&key, now);
+        let gone = self.projects.losses().missing(&object.key());
+        self.metrics.set_clients_gone(&key, i64::try_from(gone).unwrap_or(i64::MAX));
         let Self { requests, users, scope, .. } = *self;
         let sweep = Sweep { requests, users, scope, clock: self.clock.state(), now };
         let known = listed.iter().chain(before.iter().flat_map(|before| &before.swept.orphans));

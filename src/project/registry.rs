@@ -9,9 +9,11 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::client::ProjectClient;
+use super::losses::Register;
 use crate::api::OAuthClient;
 use crate::api::project::Orphan;
 use crate::decide::failure::{Disposition, Failure};
+use crate::decide::id::ClientId;
 use crate::decide::project::access::{self, Access, Allowed, Offer, User};
 use crate::decide::project::reference::ProjectKey;
 
@@ -40,13 +42,15 @@ pub struct Resolution {
     /// Whether the OAuthClient may take over an existing client by `spec.adopt`. False too while that depends on labels
     /// of its namespace that this process has not seen yet; it is enqueued when they are.
     pub may_adopt: bool,
+    /// Why its client, if it is gone, is not replaced.
+    pub many_gone: Option<Failure>,
 }
 
 impl Resolution {
     /// Of a project that this process knows no way to call.
     #[must_use]
     pub const fn failed(failure: Failure) -> Self {
-        Self { project: None, failure: Some(failure), may_adopt: false }
+        Self { project: None, failure: Some(failure), may_adopt: false, many_gone: None }
     }
 }
 
@@ -57,13 +61,28 @@ pub struct Projects {
     abandoned: Arc<RwLock<HashMap<ProjectKey, Vec<Orphan>>>>,
     namespaces: Store<PartialObjectMeta<Namespace>>,
     withheld: Arc<RwLock<Option<String>>>,
+    losses: Arc<Register>,
 }
 
 impl Projects {
     /// Knows no project yet. The store holds the labels of all namespaces.
     #[must_use]
-    pub fn new(namespaces: Store<PartialObjectMeta<Namespace>>) -> Self {
-        Self { known: Arc::default(), abandoned: Arc::default(), namespaces, withheld: Arc::default() }
+    pub fn new(namespaces: Store<PartialObjectMeta<Namespace>>, losses: Register) -> Self {
+        let losses = Arc::new(losses);
+        Self { known: Arc::default(), abandoned: Arc::default(), namespaces, withheld: Arc::default(), losses }
+    }
+
+    /// What is known of losses.
+    #[must_use]
+    pub fn losses(&self) -> &Register {
+        &self.losses
+    }
+
+    /// Why the recorded client of an object, if it is gone, is not replaced.
+    #[must_use]
+    pub fn many_gone(&self, object: &OAuthClient) -> Option<Failure> {
+        let client_id = object.status.as_ref()?.client_id.as_ref()?;
+        self.losses.hindrance(&ProjectKey::of(object), &ClientId::new(client_id))
     }
 
     /// Puts down what the API server says if it does not let the operator see namespaces; `None`: it does. Returns
@@ -135,6 +154,7 @@ impl Projects {
 
     /// The object is gone. While it is `in_use` its last connection stays, for the clients that are deleted with it.
     pub fn gone(&self, key: &ProjectKey, in_use: bool) {
+        self.losses.forget(key);
         let mut all = self.write();
         let project = all.remove(key).and_then(|known| known.project).filter(|_| in_use);
         if project.is_some() {
@@ -164,7 +184,8 @@ impl Projects {
         let withheld = self.namespaces_withheld();
         let user = User { namespace: &namespace, labels, withheld: withheld.as_deref(), deleting };
         let Access { failure, may_adopt } = access::resolve(&key, offer, exists, user)?;
-        Some(Resolution { project: state.and_then(|state| state.project), failure, may_adopt })
+        let many_gone = self.many_gone(object);
+        Some(Resolution { project: state.and_then(|state| state.project), failure, may_adopt, many_gone })
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, HashMap<ProjectKey, ProjectState>> {

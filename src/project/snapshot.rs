@@ -3,14 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::losses::Roll;
 use crate::decide::client::observed::{Remote, RemoteClient};
 use crate::decide::id::{ClientId, Uid};
+use crate::decide::project::loss::RollCall;
 use crate::meshagent::convert;
 use crate::meshagent::{CallError, MeshAgent, wire};
 use crate::single_flight::SingleFlight;
 
 /// All clients of a project, as one listing showed them.
 pub type Listing = BTreeMap<ClientId, RemoteClient>;
+
+/// The ids of the clients that OAuthClients have on record; `None` if that is not known.
+pub type OnRecord = Option<BTreeSet<ClientId>>;
 
 /// What is known of a project's clients, shared by all who work in it.
 #[derive(Debug, Default)]
@@ -98,8 +103,9 @@ impl Snapshot {
     ///
     /// # Errors
     /// As the call's; all who share it get the same.
-    pub async fn list(&self, api: &MeshAgent) -> Result<Arc<Listing>, CallError> {
-        self.list_by(async || api.list_clients().await).await
+    pub async fn list(&self, api: &MeshAgent, roll: &Roll<'_>) -> Result<Arc<Listing>, CallError> {
+        let call = async || api.list_clients().await;
+        self.list_by(call, || roll.on_record(), |called| roll.called(called)).await
     }
 
     /// Whether a client with this id is there, as far as this process knows.
@@ -111,13 +117,21 @@ impl Snapshot {
     async fn list_by(
         &self,
         call: impl AsyncFnOnce() -> Result<Vec<wire::Client>, CallError>,
+        on_record: impl FnOnce() -> OnRecord,
+        called: impl FnOnce(Option<&RollCall>),
     ) -> Result<Arc<Listing>, CallError> {
         let begin = async || {
+            // Asked first: what is recorded later need not be in the listing.
+            let on_record = on_record();
             let begun = self.write().next();
             let clients = call().await?;
             let read = clients.iter().map(|client| (ClientId::new(&client.client_id), convert::read(client)));
             let listing: Listing = read.collect();
-            self.write().merge(begun, &listing);
+            let mut known = self.write();
+            let roll = on_record.map(|on_record| known.call_roll(&on_record, &listing));
+            known.merge(begun, &listing);
+            // In the flight: no earlier listing is told of after a later one.
+            called(roll.as_ref());
             Ok(Arc::new(listing))
         };
         self.flight.share(begin).await
@@ -164,6 +178,13 @@ impl Merged {
                 self.by_uid.remove(&marker.owner.uid);
             }
         }
+    }
+
+    /// What of the clients on record a listing lacks. What this process has deleted since the last one is not lost: a
+    /// cache may still show it as recorded.
+    fn call_roll(&self, on_record: &BTreeSet<ClientId>, listing: &Listing) -> RollCall {
+        let lacks = |id: &&ClientId| !listing.contains_key(*id) && !self.deleted.contains_key(*id);
+        RollCall { recorded: on_record.len(), missing: on_record.iter().filter(lacks).cloned().collect() }
     }
 
     fn merge(&mut self, begun: u64, listing: &Listing) {

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 
+use super::snapshot::OnRecord;
 use crate::api::OAuthClient;
+use crate::decide::id::ClientId;
 use crate::decide::marker::Owner;
 use crate::decide::project::reference::ProjectKey;
 use crate::kubernetes::readable::{UnreadableObject, UnreadableObjects};
@@ -69,6 +71,19 @@ impl Users {
             *users.entry(ProjectKey::of(&object)).or_insert(0) += 1;
         }
         users
+    }
+
+    /// The clients that the users of a project have on record there; `None` while that is not known. Those of objects that
+    /// are being deleted are left out: they are to go.
+    #[must_use]
+    pub fn on_record(&self, key: &ProjectKey, project_id: &str) -> OnRecord {
+        let recorded = |object: Arc<OAuthClient>| {
+            let status = object.status.as_ref().filter(|_| object.metadata.deletion_timestamp.is_none())?;
+            let elsewhere = status.project_id.as_deref().is_some_and(|recorded| recorded != project_id);
+            let client_id = status.client_id.as_ref().filter(|client_id| !client_id.is_empty() && !elsewhere);
+            client_id.map(ClientId::new)
+        };
+        self.filled.load(Ordering::Acquire).then(|| self.of(key).filter_map(recorded).collect())
     }
 
     /// The object that a marker names, or another of that name.

@@ -19,7 +19,7 @@ async fn until_said(fixture: &Fixture, what: &str, is: impl Fn(&str) -> bool) ->
 
 /// Runs the kubectl command that a message ends with, as somebody who pastes it.
 fn paste(fixture: &Fixture, message: &str, key: &str) {
-    let command = message.get(message.rfind("kubectl ").expect("a command")..).unwrap();
+    let command = message.get(message.rfind("kubectl ").unwrap()..).unwrap();
     let tools = harness::tool("kubectl").unwrap();
     let path = format!("{}:{}", tools.parent().unwrap().display(), std::env::var("PATH").unwrap_or_default());
     let output = Command::new("sh")
@@ -73,6 +73,8 @@ fn role_without(resource: &str, verbs: &[&str]) -> Value {
             rule["verbs"].as_array_mut().unwrap().retain(|verb| !verbs.contains(&verb.as_str().unwrap()));
         }
     }
+    // A rule without verbs is refused.
+    role["rules"].as_array_mut().unwrap().retain(|rule| rule["verbs"] != json!([]));
     role
 }
 
@@ -176,4 +178,113 @@ async fn what_has_a_known_id_is_deleted_while_the_projects_listing_is_too_large(
     fixture.until_remote("it is deleted", <[String]>::is_empty).await;
     fixture.admin.remove_fault(flood.id).await.unwrap();
     until_project(&fixture, "True/Ready").await;
+}
+
+/// Seven converged clients, and what each has: its id and the version of its Secret.
+async fn seven(fixture: &Fixture) -> Vec<(String, Value, Value)> {
+    let names: Vec<String> = (0..7).map(|number| format!("web{number}")).collect();
+    for name in &names {
+        fixture.apply(&fixture.client(name, &json!({}))).await;
+    }
+    for name in &names {
+        fixture.wait_ready(name).await;
+    }
+    held(fixture).await
+}
+
+/// The id and the version of the Secret that each of them has now.
+async fn held(fixture: &Fixture) -> Vec<(String, Value, Value)> {
+    let mut held = Vec::new();
+    for number in 0..7 {
+        let name = format!("web{number}");
+        let client_id = fixture.get("maoc", &name).await["status"]["clientId"].clone();
+        let secret = fixture.get("secret", &format!("{name}-oauth")).await;
+        held.push((name, client_id, secret["metadata"]["resourceVersion"].clone()));
+    }
+    held
+}
+
+/// From now on a server answers that holds none of the project's clients. Returns the numbers of its rules.
+async fn forget_all(fixture: &Fixture) -> Vec<u64> {
+    let answer = |status, body| Fault::Status { status, body, headers: Default::default(), commit: false };
+    let empty = answer(200, Some(json!({ "clients": [], "total": 0 })));
+    let mut rules = Vec::new();
+    for (route, fault) in [(Route::ClientsList, empty), (Route::ClientsGet, answer(404, None))] {
+        let rule = FaultRule::on(route, fault).in_project(fixture.project);
+        rules.push(fixture.admin.fault(&rule).await.unwrap().id);
+    }
+    rules
+}
+
+/// F24.
+#[tokio::test]
+async fn a_server_that_has_forgotten_all_clients_replaces_none_and_when_it_remembers_nothing_has_changed() {
+    let fixture = Fixture::own("forgets", &["--resync-interval", "2s"]).await;
+    let before = seven(&fixture).await;
+    let rules = forget_all(&fixture).await;
+    let project = until_project(&fixture, "False/ManyClientsGone").await;
+    assert_eq!(condition(&project, "Stalled"), "True/ManyClientsGone");
+    let said = message(&project, "Ready");
+    let command = format!("annotate --overwrite cmaproj {} meshagent.com/accept-loss=7", fixture.project_name);
+    assert!(said.starts_with("7 of the 7 clients") && said.ends_with(&command), "{said}");
+    for (name, _, _) in &before {
+        let client =
+            fixture.until("maoc", name, "it is held", |o| condition(o, "Ready") == "False/ProjectNotReady").await;
+        assert!(message(&client, "Ready").contains("ManyClientsGone"), "{}", message(&client, "Ready"));
+        assert_eq!(condition(&client, "SecretReady"), "True/Ready");
+        assert_eq!(condition(&client, "Stalled"), "True/ProjectNotReady");
+    }
+    let told = ["get", "events", "-n", "default", "--field-selector", "reason=ManyClientsGone", "-o", "name"];
+    harness::eventually(super::fixture::LONG, "an Event tells", async || {
+        let events = fixture.kubectl.run(&told).await.unwrap().lines().count();
+        if events == 1 { Ok(()) } else { Err(events.to_string()) }
+    })
+    .await
+    .unwrap();
+    // What has nothing to do with it goes on.
+    fixture.resyncs(2).await;
+    assert_eq!((fixture.count("POST").await, held(&fixture).await), (7, before.clone()));
+    for rule in rules {
+        fixture.admin.remove_fault(rule).await.unwrap();
+    }
+    until_project(&fixture, "True/Ready").await;
+    for (name, _, _) in &before {
+        fixture.until("maoc", name, "it is well again", |o| condition(o, "Ready") == "True/Ready").await;
+    }
+    assert_eq!(held(&fixture).await, before);
+    assert_eq!((fixture.count("POST").await, fixture.count("PUT").await, fixture.count("DELETE").await), (7, 0, 0));
+}
+
+/// F24.
+#[tokio::test]
+async fn a_loss_that_is_accepted_is_replaced_up_to_its_number_and_other_work_goes_on_before() {
+    let fixture = Fixture::shared("accepted").await;
+    let before = seven(&fixture).await;
+    for (_, client_id, _) in before.iter().take(5) {
+        fixture.admin.delete_client(fixture.project, client_id.as_str().unwrap()).await.unwrap();
+    }
+    // The one whose pass looks first must not be taken for a single loss.
+    let look = "meshagent.com/reconcile-requested-at=now";
+    fixture.kubectl(&["annotate", "--overwrite", "maoc", "web0", look]).await;
+    let said = message(&until_project(&fixture, "False/ManyClientsGone").await, "Ready");
+    assert!(said.starts_with("5 of the 7 clients"), "{said}");
+    fixture.apply(&fixture.client("new", &json!({}))).await;
+    fixture.wait_ready("new").await;
+    fixture.apply(&fixture.client("web6", &json!({ "scopes": ["openid"] }))).await;
+    fixture.until("maoc", "web6", "the edit is applied", |o| o["status"]["appliedGeneration"] == 2).await;
+    let short = "meshagent.com/accept-loss=4";
+    fixture.kubectl.run(&["annotate", "--overwrite", "cmaproj", &fixture.project_name, short]).await.unwrap();
+    until_said(&fixture, "four do not cover five", |said| said.contains("accept-loss=4 does not cover them")).await;
+    assert_eq!(fixture.count("POST").await, 8);
+    paste(&fixture, &said, "");
+    for (name, client_id, _) in &before {
+        let client = fixture.until("maoc", name, "it is Ready", |o| condition(o, "Ready") == "True/Ready").await;
+        let replaced = &client["status"]["clientId"] != client_id;
+        assert_eq!(replaced, before.iter().position(|(it, _, _)| it == name) < Some(5), "{name}");
+    }
+    until_project(&fixture, "True/Ready").await;
+    let handled = |object: &Value| object["status"]["lastHandledAcceptLoss"] == "5";
+    fixture.until("cmaproj", &fixture.project_name, "it is handled", handled).await;
+    fixture.until_remote("each has one", |ids| ids.len() == 8).await;
+    assert_eq!(fixture.count("POST").await, 13);
 }

@@ -11,8 +11,10 @@ pub fn accepted(world: &World) -> bool {
     let Some(declared) = world.declared.as_ref().filter(|declared| declared.deletion.is_none()) else {
         return true;
     };
-    let lives =
-        |client_id: &ClientId| world.remote.contains_key(client_id) || world.deleted_in_studio.contains(client_id);
+    let lives = |client_id: &ClientId| {
+        [&world.remote, &world.mislaid].iter().any(|clients| clients.contains_key(client_id))
+            || world.deleted_in_studio.contains(client_id)
+    };
     let recorded = &declared.object.recorded;
     let Some(recorded_id) = &recorded.client_id else {
         return true;

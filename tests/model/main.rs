@@ -230,6 +230,13 @@ fn with_the_finalizer_gone_before_the_secrets_owner_a_property_falls() {
     assert_falls_without(Fence::OwnerOffFirst, &[RESTS], From::AtRest, PLAIN, budget);
 }
 
+/// F24.
+#[test]
+fn without_the_brake_on_what_is_gone_with_many_others_a_property_falls() {
+    let budget = QUIET.with(UserAction::MislayAll, 1);
+    assert_falls_without(Fence::ManyGone, &[RESTS, FORBIDDEN, LIVES], From::AtRest, PLAIN, budget);
+}
+
 #[test]
 fn without_asking_for_the_crd_before_a_deletion_a_property_falls() {
     let budget = QUIET.with(UserAction::DeleteCrd, 1);

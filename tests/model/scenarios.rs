@@ -60,8 +60,8 @@ const fn scenario(name: &'static str, from: From, spec: Spec, budget: Budget) ->
 use self::From::{AtRest, Forged, New};
 use UserAction::{
     AlterAnnotation, AlterBoth, AlterSecret, AskForRotation, ChangePolicy, Create, Delete, DeleteAndOrphan, DeleteCrd,
-    DeleteInForeground, DeleteInStudio, DeleteSecret, Edit, EditInStudio, EraseInStudio, RenameSecret, Replace,
-    Suspend,
+    DeleteInForeground, DeleteInStudio, DeleteSecret, Edit, EditInStudio, EraseInStudio, MislayAll, RenameSecret,
+    Replace, Suspend,
 };
 
 /// What every run explores.
@@ -95,6 +95,12 @@ pub const USUAL: &[Scenario] = &[
         AtRest,
         PLAIN,
         CRASH.with(AlterAnnotation, 1).with(Delete, 1),
+    ),
+    scenario(
+        "at rest; all clients mislaid and found again, edited, an answer lost",
+        AtRest,
+        PLAIN,
+        LOST.with(MislayAll, 2).with(Edit, 1),
     ),
     scenario("at rest; deleted in Studio, an answer lost", AtRest, PLAIN, LOST.with(DeleteInStudio, 1)),
     scenario(
@@ -265,5 +271,5 @@ pub fn acts_during_phases() -> Vec<Scenario> {
 }
 
 /// What docs/model.md names as beyond the promise while a client is being made: the CRD goes, the policy becomes Retain, the
-/// Secret is renamed, or its credential is altered before it was ever recorded.
-const BEYOND_THE_PROMISE: &[UserAction] = &[DeleteCrd, ChangePolicy, RenameSecret, AlterSecret];
+/// Secret is renamed, its credential is altered before it was ever recorded, or another server answers for a while.
+const BEYOND_THE_PROMISE: &[UserAction] = &[DeleteCrd, ChangePolicy, RenameSecret, AlterSecret, MislayAll];

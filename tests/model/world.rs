@@ -16,6 +16,7 @@ mod sweep;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use meshagent_operator::api::Reason;
 pub use meshagent_operator::decide::client::next::Step;
 use meshagent_operator::decide::client::next::{Deletion, Desired, next};
 use meshagent_operator::decide::client::observed::{
@@ -23,6 +24,7 @@ use meshagent_operator::decide::client::observed::{
     RemoteClient, Replaced,
 };
 use meshagent_operator::decide::client::posts::Posts;
+use meshagent_operator::decide::failure::Failure;
 use meshagent_operator::decide::id::{ClientId, Token, Uid, Version};
 use meshagent_operator::decide::settings::Settings;
 use meshagent_operator::decide::time::{ClockState, LONG_PATIENCE, PATIENCE};
@@ -71,6 +73,8 @@ pub enum Fence {
     View,
     /// The sweep judges by what the API server says; without the fence whatever it judges is an orphan.
     Judge,
+    /// What is gone together with many others is not replaced.
+    ManyGone,
 }
 
 /// How much of everything may happen.
@@ -153,6 +157,8 @@ pub struct World {
     pub crd: CrdState,
     pub secrets: Secrets,
     pub remote: Shared<Clients>,
+    /// What the server that answers now does not hold, and the right one does.
+    pub mislaid: Shared<Clients>,
     pub late: Clients,
     pub operators: [Operator; 2],
     pub sweep: Sweep,
@@ -203,6 +209,7 @@ impl World {
             crd: CrdState::Established,
             secrets: [None, None],
             remote: Shared::new(BTreeMap::from([(ClientId::new(FOREIGN), foreign)])),
+            mislaid: Shared::default(),
             late: BTreeMap::new(),
             operators: [Operator::default(), Operator::default()],
             sweep: Sweep::Idle,
@@ -296,7 +303,7 @@ impl World {
         let pending = operator.pending.take().map_or(Pending::Nothing, |pending| Pending::clone(&pending));
         let (cached_secrets, cached_remote) = (operator.cached_secrets.clone(), operator.cached_remote.clone());
         let Whereabouts { secret, place, leftover } = locate(self, &cached_secrets, &object, &spec, false);
-        let project = ProjectFacts { id: None, state: ProjectState::Usable { may_adopt: true } };
+        let project = ProjectFacts { id: None, state: ProjectState::Usable { may_adopt: true }, many_gone: None };
         let remote = BTreeMap::new();
         let observed = Observed::begin(Beginning {
             object,
@@ -317,6 +324,11 @@ impl World {
 
     /// Decides the next step of a pass; one that rests ends, and what it holds stays with the process.
     fn go_on(&mut self, who: usize, mut pass: Pass) {
+        // Once a pass knows of it, it does not forget.
+        let recorded = pass.observed.object.recorded.client_id.as_ref();
+        if recorded.is_some_and(|client_id| self.mislaid.contains_key(client_id)) && self.intact(Fence::ManyGone) {
+            pass.observed.project.many_gone = Some(Failure::stalled(Reason::ProjectNotReady, ""));
+        }
         pass.step = next(&pass.desired(self), &pass.observed);
         let operator = &mut self.operators[who];
         if pass.step != Step::Rest {

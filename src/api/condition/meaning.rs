@@ -57,6 +57,10 @@ impl Reason {
             Self::ProjectMismatch => {
                 "Key or spec name another MeshAgent project than the one where the clients live. Nothing is touched."
             }
+            Self::ManyClientsGone => {
+                "Of a project: more than three and more than a fifth of its clients are gone at once, as if another server \
+                 had answered. None of them is replaced."
+            }
             Self::CredentialLost => {
                 "The Secret's credential is gone or altered, and is not replaced without a request."
             }
@@ -72,6 +76,7 @@ impl Reason {
 
     /// What a person does about it. Markdown of docs/troubleshoot.md, whose sections it links to.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "a table, one row for each reason")]
     pub const fn remedy(self) -> &'static str {
         match self {
             Self::Ready => "Nothing.",
@@ -120,6 +125,10 @@ impl Reason {
             Self::ProjectMismatch => {
                 "Put the former key or `projectId` back. A project that is in use stays the same one: \
                  [how to use another](#a-project-is-to-become-another-one)."
+            }
+            Self::ManyClientsGone => {
+                "Put the right server back, and all is as it was; or accept the loss: \
+                 [how](#many-clients-are-gone-at-once)."
             }
             Self::CredentialLost => {
                 "Find who deletes or rewrites the Secret, then ask for a new client: [rotate.md](rotate.md). The client id \

@@ -1,16 +1,19 @@
 //! The steps that call MeshAgent.
 
 use super::Executor;
+use crate::api::Reason;
 use crate::client::pass::Pass;
 use crate::decide::client::change::Change;
 use crate::decide::client::next::Desired;
 use crate::decide::client::observed::{Answer, Remote, RemoteClient};
+use crate::decide::failure::Failure;
 use crate::decide::id::{ClientId, Token};
 use crate::decide::marker::Origin;
+use crate::decide::project::reference::ProjectKey;
 use crate::meshagent::convert;
 use crate::meshagent::failure::{call_failure, post_failure};
 use crate::meshagent::{CallError, Posted};
-use crate::project::ProjectClient;
+use crate::project::{ProjectClient, Roll};
 
 impl Executor<'_> {
     /// The project that a call goes to, or the answer if there is none.
@@ -20,7 +23,9 @@ impl Executor<'_> {
 
     pub(in crate::client) async fn list(&self, pass: &Pass<'_>) -> Result<Answer, Box<Answer>> {
         let project = self.reach(pass)?;
-        project.snapshot.list(&project.api).await.map_err(failed)?;
+        let (key, users, losses) = (ProjectKey::of(&pass.object), self.users, self.projects.losses());
+        let roll = Roll { users, losses, key: &key, project_id: &project.project_id };
+        project.snapshot.list(&project.api, &roll).await.map_err(failed)?;
         let listed =
             pass.relevant().into_iter().filter_map(|(client_id, known)| Some((client_id, known.client()?.clone())));
         Ok(Answer::Listing(listed.collect()))
@@ -73,7 +78,15 @@ impl Executor<'_> {
         };
         let object = &pass.observed.object;
         let uid = &object.uid;
+        let back = |id: &ClientId| is_gone(pass, id) && project.snapshot.holds(id);
+        if object.recorded.client_id.as_ref().is_some_and(back) {
+            let message = "the client that was gone is listed again; looking anew";
+            return Ok(Answer::Refused(Failure::retry(Reason::Updating, message)));
+        }
         self.pending.forget(uid);
+        if let Some(client_id) = object.recorded.client_id.as_ref().filter(|id| is_gone(pass, id)) {
+            self.projects.losses().replaced(&ProjectKey::of(&pass.object), client_id);
+        }
         let has_client = object.recorded.client_id.is_some();
         let sent = |useful| {
             if has_client {
@@ -104,6 +117,10 @@ impl Executor<'_> {
             }
         })
     }
+}
+
+fn is_gone(pass: &Pass<'_>, client_id: &ClientId) -> bool {
+    pass.observed.remote.get(client_id) == Some(&Remote::Absent)
 }
 
 fn failed(error: CallError) -> Box<Answer> {

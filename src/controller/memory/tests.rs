@@ -46,7 +46,7 @@ fn object(generation: i64) -> OAuthClient {
 }
 
 fn circumstances(object: &OAuthClient) -> Circumstances {
-    Circumstances::of(object, &Resolution { project: None, failure: None, may_adopt: false })
+    Circumstances::of(object, &Resolution { project: None, failure: None, may_adopt: false, many_gone: None })
 }
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -20,6 +20,8 @@
 //!
 //! For one that is not: its remote clients are deleted, or marked as retained, then its finalizer goes.
 //!
+//! A client that is gone together with many others of its project is not replaced, whatever the row.
+//!
 //! One row stands across all others: a step that needs the project while it cannot be used is not taken; the pass records
 //! why, and rests. An object that is being deleted goes as far as it can without.
 //!

@@ -351,7 +351,7 @@ impl Observed {
     /// Why the project cannot be used for this object; nothing is asked of MeshAgent then.
     #[must_use]
     pub fn project_failure(&self) -> Option<Failure> {
-        let ProjectFacts { id, state } = &self.project;
+        let ProjectFacts { id, state, many_gone: _ } = &self.project;
         match (id, &self.object.recorded.project_id, state) {
             (Some(project), Some(pinned), _) if project != pinned => Some(Failure::stalled(
                 Reason::ProjectMismatch,

@@ -98,7 +98,7 @@ pub(super) fn beginning(object: Object, secret: Secret) -> Beginning {
         remote: BTreeMap::new(),
         pending: Pending::Nothing,
         cooldown: Cooldown::None,
-        project: ProjectFacts { id: None, state: usable(false) },
+        project: ProjectFacts { id: None, state: usable(false), many_gone: None },
         clock: ClockState::Right,
     }
 }

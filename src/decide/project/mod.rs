@@ -3,6 +3,7 @@
 pub mod access;
 pub mod default;
 pub mod identity;
+pub mod loss;
 pub mod no_access;
 pub mod reference;
 pub mod report;

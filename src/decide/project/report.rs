@@ -29,6 +29,8 @@ pub struct ReportInput<'a> {
     pub orphans: &'a [Orphan],
     /// What does not keep it from being used, but should be known.
     pub note: Option<&'a str>,
+    /// The value of the annotation by which a loss is accepted, as far as it is handled.
+    pub accept_loss: &'a str,
     /// Who uses it, as `<namespace>/<name>`, if it is being deleted and therefore stays.
     pub in_use_by: Option<&'a [String]>,
     /// What is to be said of the operator's clock.
@@ -51,6 +53,7 @@ pub fn report(present: &ProjectStatus, input: &ReportInput<'_>) -> ProjectStatus
         project_id: input.project_id.clone().or_else(|| present.project_id.clone()),
         clients: Some(input.clients),
         orphans: (!orphans.is_empty()).then_some(orphans),
+        last_handled_accept_loss: Some(input.accept_loss.to_owned()),
         orphans_omitted: (omitted > 0).then(|| i64::try_from(omitted).unwrap_or(i64::MAX)),
     }
 }

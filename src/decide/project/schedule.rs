@@ -13,6 +13,10 @@ const STALLED_RETRY: Duration = Duration::from_secs(600);
 const SHORTEST: Duration = Duration::from_secs(1);
 /// How often the operator looks whether it may read a key again: a right that is given back is no event.
 const WITHHELD_RETRY: Duration = Duration::from_secs(30);
+/// An API server that has just started refuses everybody for a moment, until it has read who may do what.
+const WITHHELD_PATIENCE: Duration = Duration::from_secs(15);
+/// How often the project is listed while many of its clients are gone.
+const LOSS_RETRY: Duration = Duration::from_secs(30);
 /// The longest wait between tries to reach a project.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 /// A status in which nothing has changed that people wait for is not written more often.
@@ -53,11 +57,15 @@ pub enum Plan {
     Check,
 }
 
-/// What is done with a project whose last check is good for so long, whose key could not be read for this reason, and
-/// that works with the key in memory or not.
+/// What is done with a project whose last check is good for so long, whose key could not be read for this reason and for so
+/// long, and that works with the key in memory or not.
 #[must_use]
-pub fn plan(good_for: Option<Duration>, unread: Option<&Failure>, works: bool) -> Plan {
-    let hiccup = unread.is_some_and(|failure| matches!(failure.disposition, Disposition::Retry(_)));
+pub fn plan(good_for: Option<Duration>, unread: Option<(&Failure, Duration)>, works: bool) -> Plan {
+    let hiccup = unread.is_some_and(|(failure, lasted)| match failure.disposition {
+        Disposition::Retry(_) => true,
+        Disposition::Wait => failure.reason == Reason::ProjectNotReady && lasted < WITHHELD_PATIENCE,
+        Disposition::Stalled | Disposition::StalledHourly => false,
+    });
     match good_for {
         Some(left) => Plan::Rest(left),
         None if hiccup && works => Plan::GoOn,
@@ -69,6 +77,13 @@ pub fn plan(good_for: Option<Duration>, unread: Option<&Failure>, works: bool) -
 #[must_use]
 pub fn status_pause(since: Option<Duration>) -> Duration {
     since.map_or(Duration::ZERO, |since| STATUS_INTERVAL.saturating_sub(since))
+}
+
+/// How long until the next listing, after which it would be time in `wait`. While many clients are gone, a server that was put
+/// right is to be noticed soon.
+#[must_use]
+pub fn until_listed(wait: Duration, settled: bool) -> Duration {
+    if settled { wait } else { wait.min(LOSS_RETRY) }
 }
 
 /// How many failures in a row there were, with this one if it is one.
@@ -116,11 +131,18 @@ mod tests {
             (Failure::retry(Reason::ProjectNotReady, "500"), Failure::wait(Reason::CredentialsNotFound, "no Secret"));
         assert_eq!(plan(Some(seconds(9)), None, true), Plan::Rest(seconds(9)));
         assert_eq!(plan(None, None, true), Plan::Check);
-        assert_eq!(plan(None, Some(&hiccup), true), Plan::GoOn);
-        assert_eq!(plan(None, Some(&hiccup), false), Plan::Check, "nothing works anyway");
-        assert_eq!(plan(None, Some(&missing), true), Plan::Check, "people took the key away");
+        let since = |failure, lasted| Some((failure, seconds(lasted)));
+        assert_eq!(plan(None, since(&hiccup, 600), true), Plan::GoOn);
+        assert_eq!(plan(None, since(&hiccup, 0), false), Plan::Check, "nothing works anyway");
+        assert_eq!(plan(None, since(&missing, 0), true), Plan::Check, "people took the key away");
+    }
+
+    /// F26, and an API server that has just started.
+    #[test]
+    fn a_right_that_is_missing_for_a_moment_is_a_hiccup_and_then_said() {
         let withheld = Failure::wait(Reason::ProjectNotReady, "403");
-        assert_eq!(plan(None, Some(&withheld), true), Plan::Check, "F26: people took the right away");
+        let planned = |lasted| plan(None, Some((&withheld, seconds(lasted))), true);
+        assert_eq!([planned(0), planned(14), planned(15)], [Plan::GoOn, Plan::GoOn, Plan::Check]);
     }
 
     #[test]
@@ -135,6 +157,13 @@ mod tests {
         assert_eq!(version("u", 1), version("u", 1));
         assert_ne!(version("u", 1), version("u", 2));
         assert_ne!(version("u", 1), version("v", 1));
+    }
+
+    /// F24.
+    #[test]
+    fn while_many_clients_are_gone_the_project_is_listed_twice_a_minute() {
+        assert_eq!([until_listed(RESYNC, true), until_listed(RESYNC, false)], [RESYNC, seconds(30)]);
+        assert_eq!(until_listed(seconds(2), false), seconds(2));
     }
 
     #[test]

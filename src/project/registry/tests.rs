@@ -20,7 +20,7 @@ fn projects() -> Projects {
     let (namespaces, mut writer) = reflector::store();
     writer.apply_watcher_event(&watcher::Event::Apply(namespace("shop", &[("team", "red")])));
     writer.apply_watcher_event(&watcher::Event::Apply(namespace("bar", &[])));
-    Projects::new(namespaces)
+    Projects::new(namespaces, Register::new(std::time::Duration::from_secs(600)))
 }
 
 fn project() -> Arc<ProjectClient> {

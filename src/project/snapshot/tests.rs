@@ -173,11 +173,12 @@ fn a_client_is_relevant_by_its_id_or_by_the_uid_in_its_marker_as_last_known() {
 async fn a_listing_is_never_one_that_was_begun_before_it_was_asked_for_and_who_waits_shares_the_next() {
     let (snapshot, calls, gate) = (Snapshot::default(), AtomicUsize::new(0), Semaphore::new(0));
     let ask = || {
-        snapshot.list_by(async || {
+        let call = async || {
             let call = calls.fetch_add(1, Ordering::SeqCst);
             gate.acquire().await.unwrap().forget();
             Ok(vec![on_the_wire("c", &call.to_string())])
-        })
+        };
+        snapshot.list_by(call, || None, |_| ())
     };
     let release = async {
         // The joined futures before this one have asked by now: the first is under way, the others wait.
@@ -195,9 +196,10 @@ async fn a_listing_is_never_one_that_was_begun_before_it_was_asked_for_and_who_w
 async fn a_listing_that_failed_changes_nothing_and_does_not_answer_who_asks_later() {
     let snapshot = Snapshot::default();
     snapshot.wrote(&id("c"), client("mine"));
-    assert_eq!(snapshot.list_by(async || Err(out_of_order())).await, Err(out_of_order()));
+    assert_eq!(snapshot.list_by(async || Err(out_of_order()), || None, |_| ()).await, Err(out_of_order()));
     assert_eq!(shows(&snapshot, &id("c")), Some(client("mine")));
-    let answer = snapshot.list_by(async || Ok(vec![on_the_wire("c", "theirs")])).await.unwrap();
+    let theirs = async || Ok(vec![on_the_wire("c", "theirs")]);
+    let answer = snapshot.list_by(theirs, || None, |_| ()).await.unwrap();
     assert_eq!(*answer, Listing::from([(id("c"), client("theirs"))]));
     assert_eq!(shows(&snapshot, &id("c")), Some(client("theirs")));
 }
@@ -205,8 +207,23 @@ async fn a_listing_that_failed_changes_nothing_and_does_not_answer_who_asks_late
 #[tokio::test]
 async fn a_listing_whose_asker_gave_up_leaves_the_way_free() {
     let snapshot = Snapshot::default();
-    let given_up = snapshot.list_by(async || std::future::pending().await);
+    let given_up = snapshot.list_by(async || std::future::pending().await, || None, |_| ());
     assert!(tokio::time::timeout(std::time::Duration::ZERO, given_up).await.is_err());
-    let answer = snapshot.list_by(async || Ok(vec![])).await.unwrap();
+    let answer = snapshot.list_by(async || Ok(vec![]), || None, |_| ()).await.unwrap();
     assert_eq!(*answer, Listing::new());
+}
+
+/// F24.
+#[tokio::test]
+async fn a_listing_counts_what_was_recorded_before_it_was_begun_and_was_not_deleted_here() {
+    let snapshot = Snapshot::default();
+    snapshot.deleted(&id("retired"));
+    let on_record = || Some(["there", "lost", "retired"].into_iter().map(id).collect());
+    let mut told = None;
+    let listing = async || Ok(vec![on_the_wire("there", "openid"), on_the_wire("other", "openid")]);
+    snapshot.list_by(listing, on_record, |roll| told = roll.cloned()).await.unwrap();
+    assert_eq!(told, Some(RollCall { recorded: 3, missing: BTreeSet::from([id("lost")]) }));
+    let mut told = false;
+    snapshot.list_by(async || Err(out_of_order()), || None, |_| told = true).await.unwrap_err();
+    assert!(!told, "a listing that failed tells nothing");
 }

@@ -266,7 +266,7 @@ async fn an_upgrade_brings_new_fields_and_a_rollback_takes_no_object_away() {
 
 /// Clusters 2, by the flag alone: before the CRD is there, and over a person's project.
 #[tokio::test]
-async fn the_default_project_waits_for_its_definition_and_leaves_a_persons_fields_alone() {
+async fn the_default_project_waits_for_its_crd_and_leaves_a_persons_fields_alone() {
     let cluster = Cluster::start(Options::default()).await;
     let rendered = cluster.helm.template(&["--set", WITH_PROJECT, "--set", "crds.enabled=false"]).await;
     cluster.kubectl.run_with_input(&["apply", "-f", "-"], &rendered).await.unwrap();
@@ -315,7 +315,10 @@ async fn the_default_project_waits_for_its_definition_and_leaves_a_persons_field
     });
     assert_eq!(project["spec"], wanted);
     cluster.stop(operator).await;
-    // A project that a person wrote is theirs.
+    leaves_a_persons_own_project_alone(&cluster).await;
+}
+
+async fn leaves_a_persons_own_project_alone(cluster: &Cluster) {
     cluster
         .kubectl
         .run(&["patch", "cmaproj", "default", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#])

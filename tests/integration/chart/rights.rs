@@ -93,6 +93,25 @@ fn unused(given: &BTreeSet<Right>, asked: &BTreeMap<Right, BTreeSet<u64>>) -> Ve
     given.iter().filter(|given| !asked.keys().any(|asked| uses(given, asked))).cloned().collect()
 }
 
+fn project(cluster: &Cluster, name: &str) -> Value {
+    json!({
+        "apiVersion": "meshagent.com/v1alpha1", "kind": "MeshAgentProject", "metadata": { "name": name, "namespace": "shop" },
+        "spec": { "apiUrl": cluster.simulator.api(), "apiKeySecretRef": { "name": "key", "key": "apiKey" } },
+    })
+}
+
+fn client(name: &str, kind: &str, project: &str, secret: Value) -> Value {
+    json!({
+        "apiVersion": "meshagent.com/v1alpha1", "kind": "OAuthClient", "metadata": { "name": name, "namespace": "shop" },
+        "spec": {
+            "projectRef": { "kind": kind, "name": project },
+            "redirectUris": ["https://shop.example.com/oauth/callback"],
+            "rotation": { "overlap": "0s" },
+            "secret": secret,
+        },
+    })
+}
+
 /// A whole life of clients and projects, with everything that an operator is ever asked to do.
 async fn a_whole_life(cluster: &Cluster) {
     cluster.kubectl.run(&["create", "namespace", "shop"]).await.unwrap();
@@ -108,24 +127,7 @@ async fn a_whole_life(cluster: &Cluster) {
     cluster.kubectl.run(&patch).await.unwrap();
     until_ready(cluster, "shop", "cmaproj", "default").await;
     cluster.put_key("shop", "key").await;
-    let project = |name: &str| {
-        json!({
-            "apiVersion": "meshagent.com/v1alpha1", "kind": "MeshAgentProject", "metadata": { "name": name, "namespace": "shop" },
-            "spec": { "apiUrl": cluster.simulator.api(), "apiKeySecretRef": { "name": "key", "key": "apiKey" } },
-        })
-    };
-    cluster.apply(&project("own")).await;
-    let client = |name: &str, kind: &str, project: &str, secret: Value| {
-        json!({
-            "apiVersion": "meshagent.com/v1alpha1", "kind": "OAuthClient", "metadata": { "name": name, "namespace": "shop" },
-            "spec": {
-                "projectRef": { "kind": kind, "name": project },
-                "redirectUris": ["https://shop.example.com/oauth/callback"],
-                "rotation": { "overlap": "0s" },
-                "secret": secret,
-            },
-        })
-    };
+    cluster.apply(&project(cluster, "own")).await;
     let (cluster_kind, own_kind) = ("ClusterMeshAgentProject", "MeshAgentProject");
     cluster.apply(&client("web", cluster_kind, "default", json!({}))).await;
     cluster.apply(&client("app", own_kind, "own", json!({}))).await;

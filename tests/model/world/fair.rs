@@ -22,6 +22,10 @@ impl World {
     /// What is under way ends first, both operators' passes in turns; then the first operator, the leader, runs passes
     /// on fresh views, and the sweep runs, until nothing changes any more.
     pub fn go_on_fairly(&mut self) -> bool {
+        if !self.mislaid.is_empty() {
+            self.find_again();
+            return true;
+        }
         if let Some(client_id) = self.late.keys().next().cloned() {
             self.commit_late(&client_id);
             return true;

@@ -42,10 +42,12 @@ pub enum UserAction {
     EditInStudio,
     /// Takes the marker off the client.
     EraseInStudio,
+    /// Puts a server before the operators that holds no client of theirs, or the right one back.
+    MislayAll,
 }
 
 impl UserAction {
-    pub const COUNT: usize = 18;
+    pub const COUNT: usize = 19;
     pub const ALL: [Self; Self::COUNT] = [
         Self::Delete,
         Self::DeleteInForeground,
@@ -65,6 +67,7 @@ impl UserAction {
         Self::DeleteInStudio,
         Self::EditInStudio,
         Self::EraseInStudio,
+        Self::MislayAll,
     ];
 }
 
@@ -91,6 +94,7 @@ impl World {
             | UserAction::AlterBoth => {
                 self.secrets.iter().flatten().any(|secret| secret.uid.as_ref() == Some(&declared.object.uid))
             }
+            UserAction::MislayAll => true,
             UserAction::DeleteInStudio | UserAction::EditInStudio | UserAction::EraseInStudio => {
                 recorded.is_some_and(|client_id| self.remote.contains_key(client_id))
             }
@@ -152,6 +156,10 @@ impl World {
                     }
                 });
             }),
+            UserAction::MislayAll if self.mislaid.is_empty() => {
+                self.mislaid = std::mem::take(&mut self.remote);
+            }
+            UserAction::MislayAll => self.find_again(),
             UserAction::EraseInStudio => self.in_studio(|world, client_id| {
                 world.remote.change(|remote| {
                     if let Some(client) = remote.get_mut(&client_id) {
@@ -162,6 +170,12 @@ impl World {
                 world.erased.insert(client_id);
             }),
         }
+    }
+
+    /// The right server answers again.
+    pub fn find_again(&mut self) {
+        let mislaid = std::mem::take(&mut self.mislaid);
+        self.remote.change(|remote| remote.extend(mislaid.iter().map(|(id, client)| (id.clone(), client.clone()))));
     }
 
     fn edit(&mut self, change: impl Fn(&mut super::Spec)) {

@@ -73,6 +73,10 @@ impl World {
         if self.posted.contains(token) {
             self.violation = Some("a token was POSTed twice");
         }
+        let recorded = pass.observed.object.recorded.client_id.as_ref();
+        if recorded.is_some_and(|client_id| self.mislaid.contains_key(client_id)) {
+            self.violation = Some("a client that another server lacks was replaced");
+        }
         let uid = &pass.observed.object.uid;
         if let Some(left) = &self.left
             && left.with_secret

@@ -22,6 +22,10 @@ const BLOCKED: &str = "the Secret's credential is gone or was altered, and spec.
 
 /// On the way to a new client.
 pub(super) fn create(wanted: &Wanted, observed: &Observed, because: Because) -> Step {
+    // Whatever else is the matter with it: what is gone together with many others is taken for mislaid.
+    if let Some(failure) = &observed.project.many_gone {
+        return blocked(observed, failure.clone());
+    }
     if is_adopted(wanted, observed) {
         return instead_of_creating(wanted, observed, because);
     }

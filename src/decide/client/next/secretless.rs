@@ -19,7 +19,10 @@ pub(super) fn converge_secretless(wanted: &Wanted, observed: &Observed) -> Step 
     };
     let drift = match compare(wanted, observed, token, client_id) {
         Comparison::Step(step) => return step,
-        Comparison::Gone => return blocked(observed, adoption::gone(Some(client_id))),
+        Comparison::Gone => {
+            let many_gone = observed.project.many_gone.clone();
+            return blocked(observed, many_gone.unwrap_or_else(|| adoption::gone(Some(client_id))));
+        }
         Comparison::Anothers | Comparison::Nobodys => {
             return blocked(observed, adoption::conflict(wanted, observed, client_id));
         }

@@ -19,6 +19,7 @@ use crate::decide::settings::Settings;
 mod departures;
 mod former_clients;
 mod laws;
+mod many_gone;
 
 /// The object is being deleted, as objects usually are.
 fn leaving() -> Desired {

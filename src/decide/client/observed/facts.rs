@@ -95,6 +95,8 @@ pub struct ProjectFacts {
     pub id: Option<String>,
     /// Whether it can be used.
     pub state: ProjectState,
+    /// Why the object's client is not replaced if it is gone: many others are gone as well.
+    pub many_gone: Option<Failure>,
 }
 
 /// Whether a project can be used.

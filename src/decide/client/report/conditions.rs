@@ -59,6 +59,7 @@ impl Kind {
             | Reason::PermissionDenied
             | Reason::AuthenticationFailed
             | Reason::ProjectMismatch
+            | Reason::ManyClientsGone
             | Reason::CredentialLost
             | Reason::AdoptedClientGone
             | Reason::RejectedByAPI

@@ -4,8 +4,18 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 fn input(failure: Option<&Failure>) -> ReportInput<'_> {
     let now = Timestamp::from_second(1_000).unwrap();
     let project_id = Some("p".to_owned());
-    let (in_use_by, clock, note) = (None, None, None);
-    ReportInput { generation: 2, failure, project_id, clients: 3, orphans: &[], note, in_use_by, clock, now }
+    ReportInput {
+        generation: 2,
+        failure,
+        project_id,
+        clients: 3,
+        orphans: &[],
+        note: None,
+        accept_loss: "",
+        in_use_by: None,
+        clock: None,
+        now,
+    }
 }
 
 #[test]
@@ -125,4 +135,11 @@ fn a_note_is_said_beside_and_changes_nothing_else() {
     let conditions = status.conditions.unwrap();
     let said: Vec<_> = conditions.iter().map(|found| (found.status.as_str(), found.message.as_str())).collect();
     assert_eq!(said, [("True", "the API key works. But labels are not seen")]);
+}
+
+/// F24.
+#[test]
+fn what_was_accepted_last_is_recorded() {
+    let status = report(&ProjectStatus::default(), &ReportInput { accept_loss: "7", ..input(None) });
+    assert_eq!(status.last_handled_accept_loss.as_deref(), Some("7"));
 }

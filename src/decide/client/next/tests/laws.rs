@@ -116,8 +116,9 @@ fn any_observed() -> impl Strategy<Value = Observed> {
         _ => usable(may_adopt),
     });
     let clock = prop::sample::select(vec![ClockState::Right, ClockState::Wrong]);
-    (any_object(), any_secret(), any_pending(), clients, leftover, cooldown, project, clock).prop_map(
-        |(object, secret, pending, clients, leftover, cooldown, state, clock)| {
+    let many_gone = prop::option::weighted(0.1, Just(Failure::wait(Reason::ProjectNotReady, "ManyClientsGone")));
+    (any_object(), any_secret(), any_pending(), clients, leftover, cooldown, project, (clock, many_gone)).prop_map(
+        |(object, secret, pending, clients, leftover, cooldown, state, (clock, many_gone))| {
             let marked = |ours: bool| RemoteClient {
                 settings: Settings::default(),
                 marker: ours.then(|| wanted().marker(&token("a"))),
@@ -132,7 +133,7 @@ fn any_observed() -> impl Strategy<Value = Observed> {
                 pending,
                 cooldown,
                 clock,
-                project: ProjectFacts { id: None, state },
+                project: ProjectFacts { id: None, state, many_gone },
             })
         },
     )
@@ -149,6 +150,24 @@ fn stored_at(tick: u32, random: &Token, client_id: &ClientId) -> Stored {
         owned: true,
         retained: false,
     }
+}
+
+/// The object once the record is in its status.
+fn after_record(record: &Record, mut object: Object) -> Object {
+    if let Some(published) = &record.published {
+        let Published { client_id, credential, adopted, drift } = published.clone();
+        let recorded = &mut object.recorded;
+        recorded.client_id = Some(client_id);
+        recorded.adopted = adopted;
+        recorded.drift = drift;
+        recorded.secret_name = credential.as_ref().map(|_| wanted().secret_name);
+        recorded.secret_version = credential.as_ref().map(|stored| stored.version.clone());
+        recorded.digest = credential.and_then(|stored| stored.digest.or_else(|| recorded.digest.clone()));
+        object.rotation_asked &= record.conclusion != Conclusion::Converged;
+    }
+    let retiring = record.retiring.iter().map(|client_id| Retiring { client_id: client_id.clone(), due: false });
+    object.recorded.retiring = retiring.collect();
+    object
 }
 
 /// A plausible answer to a step: `luck` decides which.
@@ -198,24 +217,7 @@ fn answer(step: &Step, seen: &Observed, luck: u8) -> Answer {
         Step::CheckCrd => Answer::Crd(if luck == 4 { CrdState::Away } else { CrdState::Established }),
         Step::Abandon { .. } => Answer::Abandoned,
         Step::Forget | Step::Rest => Answer::Forgotten,
-        Step::Record(record) => {
-            let mut object = object;
-            if let Some(published) = &record.published {
-                let Published { client_id, credential, adopted, drift } = published.clone();
-                let recorded = &mut object.recorded;
-                recorded.client_id = Some(client_id);
-                recorded.adopted = adopted;
-                recorded.drift = drift;
-                recorded.secret_name = credential.as_ref().map(|_| wanted().secret_name);
-                recorded.secret_version = credential.as_ref().map(|stored| stored.version.clone());
-                recorded.digest = credential.and_then(|stored| stored.digest.or_else(|| recorded.digest.clone()));
-                object.rotation_asked &= record.conclusion != Conclusion::Converged;
-            }
-            let retiring =
-                record.retiring.iter().map(|client_id| Retiring { client_id: client_id.clone(), due: false });
-            object.recorded.retiring = retiring.collect();
-            Answer::Recorded(object)
-        }
+        Step::Record(record) => Answer::Recorded(after_record(record, object)),
         Step::AddFinalizer { .. } => Answer::Object(Object { finalizer: true, ..object }),
         Step::StrikeUnknown { .. } => Answer::Object(Object { unknown: BTreeSet::new(), ..object }),
         Step::RemoveFinalizer { .. } => Answer::Released,
@@ -225,11 +227,10 @@ fn answer(step: &Step, seen: &Observed, luck: u8) -> Answer {
 /// The clients that an object may change or delete: those that bear its marker, those that it, its Secret or this process
 /// names, and for a change the one that it adopts.
 fn is_its_own(step: &Step, desired: &Desired, seen: &Observed, marked: &BTreeSet<ClientId>) -> bool {
-    let (client_id, changes) = match step {
-        Step::Put { client_id, .. } => (client_id, true),
-        Step::Delete { client_id, .. } => (client_id, false),
-        _ => return true,
+    let (Step::Put { client_id, .. } | Step::Delete { client_id, .. }) = step else {
+        return true;
     };
+    let changes = matches!(step, Step::Put { .. });
     let adopts = matches!(desired, Desired::Present(wanted) if wanted.adopts(client_id));
     marked.contains(client_id)
         || seen.object.recorded.names(client_id)
