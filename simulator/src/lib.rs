@@ -16,4 +16,5 @@ pub mod secret;
 pub mod signin;
 pub mod state;
 
-pub use http::{ListenError, Options, Running, serve};
+pub use http::{Options, Running, StartError, serve};
+pub use signin::IdTokens;

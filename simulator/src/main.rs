@@ -8,9 +8,10 @@ use std::time::Duration;
 use clap::Parser;
 use jiff::SignedDuration;
 use serde_json::json;
-use simulator::{Options, serve};
+use simulator::{IdTokens, Options, serve};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use url::Url;
 use uuid::Uuid;
 
 /// A MeshAgent OAuth API with its state in memory, faults on demand and a record of calls.
@@ -29,6 +30,20 @@ struct Arguments {
     /// How far reads without `Consistency: high` lag behind, up to one hour, such as `5s`.
     #[arg(long, env = "MESHAGENT_SIMULATOR_FAST_LAG", default_value = "0s", value_parser = lag)]
     fast_lag: Duration,
+    /// How id tokens are signed. With RS256 there are OpenID Connect discovery and keys.
+    #[arg(long, env = "MESHAGENT_SIMULATOR_ID_TOKENS", default_value = "HS256", ignore_case = true)]
+    id_tokens: IdTokens,
+    /// The base URL by which others know the API, the issuer of id tokens. None: the address where it listens.
+    #[arg(long, env = "MESHAGENT_SIMULATOR_URL", value_parser = base_url)]
+    url: Option<String>,
+}
+
+fn base_url(text: &str) -> Result<String, String> {
+    let url = Url::parse(text).map_err(|error| error.to_string())?;
+    if !matches!(url.scheme(), "http" | "https") || url.query().is_some() || url.fragment().is_some() {
+        return Err("must be an http or https URL without query and fragment".to_owned());
+    }
+    Ok(text.trim_end_matches('/').to_owned())
 }
 
 fn lag(text: &str) -> Result<Duration, String> {
@@ -41,10 +56,10 @@ fn lag(text: &str) -> Result<Duration, String> {
 async fn main() -> Result<(), Box<dyn Error>> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
-    let Arguments { listen, admin_listen, projects, fast_lag } = Arguments::parse();
+    let Arguments { listen, admin_listen, projects, fast_lag, id_tokens, url } = Arguments::parse();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let running = serve(Options { listen, admin_listen, projects, fast_lag }).await?;
+    let running = serve(Options { listen, admin_listen, projects, fast_lag, id_tokens, url }).await?;
 
     // The one place where keys are shown: whoever started the program needs them.
     let started = json!({"api": running.api_url, "admin": running.admin_url, "projects": running.projects});

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::state::settings::Settings;
+
 /// An answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
@@ -70,8 +72,27 @@ impl Answer {
         self
     }
 
-    /// The same, but a JSON error becomes its bare text.
-    pub fn with_text_errors(mut self) -> Self {
+    /// The same, but an error is given in the form that the project's settings ask for.
+    pub fn with_errors_as(self, settings: &Settings) -> Self {
+        match (settings.text_errors, settings.nested_errors) {
+            (true, _) => self.with_text_errors(),
+            (false, true) => self.with_nested_errors(),
+            (false, false) => self,
+        }
+    }
+
+    // RFC 6749 calls the message `error_description`.
+    fn with_nested_errors(mut self) -> Self {
+        if let (400.., Content::Json(Value::Object(body))) = (self.status, &self.content)
+            && let Some(code) = body.get("error")
+            && let Some(message) = body.get("message").or_else(|| body.get("error_description"))
+        {
+            self.content = Content::Json(json!({"error": {"code": code, "message": message}}));
+        }
+        self
+    }
+
+    fn with_text_errors(mut self) -> Self {
         if let (400.., Content::Json(Value::Object(body))) = (self.status, &self.content)
             && let Some(message) = body.get("message").and_then(Value::as_str)
         {

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::http::{HeaderMap, Request, header};
+use axum::http::{HeaderMap, Request};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::answer::Answer;
 use super::route::{Route, Target};
-use super::{World, header_text};
+use super::{World, bearer, header_text};
 use crate::generate::Generate;
-use crate::state::client::{ClientFields, Invalid};
+use crate::state::client::{Client, ClientFields, Invalid};
 use crate::state::settings::{PageTotal, Settings};
 use crate::state::{Consistency, CreateError, Key, Listing, Page, Project, Role, State, UpdateError};
 
@@ -40,16 +40,12 @@ pub(super) fn respond(
         Err(refusal) => refusal,
         Ok(()) => call.carry_out(route, project, request, &mut *world.generator),
     };
-    if settings.text_errors { answer.with_text_errors() } else { answer }
+    answer.with_errors_as(&settings)
 }
 
 // 401 before 404 before 403: an unknown key learns nothing about projects.
 fn authenticate(state: &State, target: &Target, headers: &HeaderMap) -> Result<(Key, Uuid), Answer> {
-    let bearer = header_text(headers, header::AUTHORIZATION.as_str()).and_then(|value| {
-        let (scheme, key) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
-    });
-    let key = bearer.and_then(|key| state.key(key)).ok_or_else(|| {
+    let key = bearer(headers).and_then(|key| state.key(key)).ok_or_else(|| {
         Answer::error(401, "unauthorized", "the API key is missing or unknown")
             .with_header("www-authenticate", "Bearer")
     })?;
@@ -77,7 +73,12 @@ impl Call<'_> {
             Route::ClientsCreate => Role::OauthClientCreator,
             Route::ClientsList | Route::ClientsGet => Role::OauthClientInventory,
             Route::ClientsUpdate | Route::ClientsDelete => Role::OauthClientManager,
-            Route::OauthAuthorize | Route::OauthToken => return Ok(()),
+            Route::OauthAuthorize
+            | Route::OauthToken
+            | Route::Config
+            | Route::ProfilesMe
+            | Route::OpenidConfiguration
+            | Route::OpenidKeys => return Ok(()),
         };
         if self.key.has(role) {
             return Ok(());
@@ -98,7 +99,12 @@ impl Call<'_> {
             Route::ClientsGet => self.get(project, consistency(request.headers())),
             Route::ClientsUpdate => self.update(project, request.body()),
             Route::ClientsDelete => self.delete(project),
-            Route::OauthAuthorize | Route::OauthToken => Answer::error(404, "not_found", "not a route of a project"),
+            Route::OauthAuthorize
+            | Route::OauthToken
+            | Route::Config
+            | Route::ProfilesMe
+            | Route::OpenidConfiguration
+            | Route::OpenidKeys => Answer::error(404, "not_found", "not a route of a project"),
         }
     }
 
@@ -125,7 +131,9 @@ impl Call<'_> {
             Err(invalid) => return refused(&invalid),
         };
         let Listing { clients, total } = project.list(self.settings, &page, consistency(request.headers()), self.now);
-        let mut body = json!({"clients": clients});
+        let shown: Vec<Value> =
+            clients.iter().map(|client| shown(project, client, self.settings.secret_in_list)).collect();
+        let mut body = json!({"clients": shown});
         match self.settings.page_total {
             PageTotal::Honest => body["total"] = total.into(),
             PageTotal::Missing => {}
@@ -138,12 +146,7 @@ impl Call<'_> {
         let Some(client) = project.read(self.settings, self.client_id, consistency, self.now) else {
             return self.not_found();
         };
-        let mut shown = json!(client);
-        if self.settings.secret_in_get
-            && let Some(secret) = project.secret(self.client_id)
-        {
-            shown["client_secret"] = secret.expose().into();
-        }
+        let shown = shown(project, client, self.settings.secret_in_get);
         let body = if self.settings.wrap_get { json!({"client": shown}) } else { shown };
         Answer::json(200, body).about(self.client_id)
     }
@@ -181,6 +184,14 @@ impl Call<'_> {
     fn not_found(&self) -> Answer {
         Answer::error(404, "not_found", "no such OAuth client").about(self.client_id)
     }
+}
+
+fn shown(project: &Project, client: &Client, with_secret: bool) -> Value {
+    let mut shown = json!(client);
+    if with_secret && let Some(secret) = project.secret_of_version(&client.client_id) {
+        shown["client_secret"] = secret.expose().into();
+    }
+    shown
 }
 
 fn refused(invalid: &Invalid) -> Answer {

@@ -28,6 +28,18 @@ pub enum Route {
     /// `POST /oauth/token`
     #[serde(rename = "oauth.token")]
     OauthToken,
+    /// `GET /config`
+    #[serde(rename = "config")]
+    Config,
+    /// `GET /accounts/profiles/me`
+    #[serde(rename = "profiles.me")]
+    ProfilesMe,
+    /// `GET /.well-known/openid-configuration`
+    #[serde(rename = "openid.configuration")]
+    OpenidConfiguration,
+    /// `GET /.well-known/jwks.json`
+    #[serde(rename = "openid.keys")]
+    OpenidKeys,
 }
 
 /// What a path names.
@@ -49,6 +61,14 @@ pub enum Target {
     Authorize,
     /// Tokens.
     Token,
+    /// What the server says of itself.
+    Config,
+    /// The user who has signed in.
+    Me,
+    /// OpenID Connect discovery.
+    OpenidConfiguration,
+    /// The keys of id tokens.
+    OpenidKeys,
     /// No route of this API.
     Elsewhere,
 }
@@ -63,6 +83,10 @@ impl Target {
         match segments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["oauth", "authorize"] => Self::Authorize,
             ["oauth", "token"] => Self::Token,
+            ["config"] => Self::Config,
+            ["accounts", "profiles", "me"] => Self::Me,
+            [".well-known", "openid-configuration"] => Self::OpenidConfiguration,
+            [".well-known", "jwks.json"] => Self::OpenidKeys,
             ["accounts", "projects", project, "oauth", "clients"] => Self::Clients { project: project.to_owned() },
             ["accounts", "projects", project, "oauth", "clients", client_id] if !client_id.is_empty() => {
                 Self::Client { project: project.to_owned(), client_id: client_id.to_owned() }
@@ -80,6 +104,10 @@ impl Target {
             }
             Self::Authorize => &[("GET", Route::OauthAuthorize)],
             Self::Token => &[("POST", Route::OauthToken)],
+            Self::Config => &[("GET", Route::Config)],
+            Self::Me => &[("GET", Route::ProfilesMe)],
+            Self::OpenidConfiguration => &[("GET", Route::OpenidConfiguration)],
+            Self::OpenidKeys => &[("GET", Route::OpenidKeys)],
             Self::Elsewhere => &[],
         }
     }
@@ -93,7 +121,13 @@ impl Target {
     pub fn project(&self) -> Option<Uuid> {
         match self {
             Self::Clients { project } | Self::Client { project, .. } => Uuid::parse_str(project).ok(),
-            Self::Authorize | Self::Token | Self::Elsewhere => None,
+            Self::Authorize
+            | Self::Token
+            | Self::Config
+            | Self::Me
+            | Self::OpenidConfiguration
+            | Self::OpenidKeys
+            | Self::Elsewhere => None,
         }
     }
 
@@ -101,7 +135,14 @@ impl Target {
     pub fn client_id(&self) -> Option<&str> {
         match self {
             Self::Client { client_id, .. } => Some(client_id),
-            Self::Clients { .. } | Self::Authorize | Self::Token | Self::Elsewhere => None,
+            Self::Clients { .. }
+            | Self::Authorize
+            | Self::Token
+            | Self::Config
+            | Self::Me
+            | Self::OpenidConfiguration
+            | Self::OpenidKeys
+            | Self::Elsewhere => None,
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::api::route::{Route, Target};
 use crate::api::{header_text, respond};
 use crate::fault::{Fault, ResetAt, Stage, Struck, spoil};
 use crate::record::{self, Call};
-use crate::signin;
+use crate::signin::{self, TokenRequest};
 
 const LONGEST_BODY: usize = 8 * 1024 * 1024;
 
@@ -89,16 +89,17 @@ impl Handling {
     fn signing_in(&self) -> Option<String> {
         let uri = self.request.uri();
         let named = match Target::of(uri.path()).route(self.request.method().as_str())? {
-            Route::OauthAuthorize => signin::claimed_client_id(None, uri.query().unwrap_or_default().as_bytes()),
-            Route::OauthToken => {
-                let authorization = header_text(self.request.headers(), "authorization");
-                signin::claimed_client_id(authorization, self.request.body())
-            }
+            Route::OauthAuthorize => signin::asking_client_id(uri.query().unwrap_or_default().as_bytes()),
+            Route::OauthToken => TokenRequest::of(self.request.headers(), self.request.body()).claimed_client_id(),
             Route::ClientsCreate
             | Route::ClientsList
             | Route::ClientsGet
             | Route::ClientsUpdate
-            | Route::ClientsDelete => None,
+            | Route::ClientsDelete
+            | Route::Config
+            | Route::ProfilesMe
+            | Route::OpenidConfiguration
+            | Route::OpenidKeys => None,
         };
         named.map(|client_id| record::path(&client_id))
     }

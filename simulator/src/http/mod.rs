@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use getrandom::SysRng;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -22,7 +23,7 @@ use crate::api::World;
 use crate::fault::Faults;
 use crate::generate::{Generate, Random};
 use crate::record::Record;
-use crate::signin::Sessions;
+use crate::signin::{IdTokens, Sessions, SigningKey};
 use crate::state::{Role, State};
 
 /// How to start.
@@ -36,28 +37,50 @@ pub struct Options {
     pub projects: Vec<Uuid>,
     /// How far reads without `Consistency: high` lag behind.
     pub fast_lag: Duration,
+    /// How id tokens are signed.
+    pub id_tokens: IdTokens,
+    /// The base URL by which others know the API, the issuer of id tokens; none: the address where it listens.
+    pub url: Option<String>,
 }
 
 impl Default for Options {
-    /// Free ports of the loopback interface, one project, no lag.
+    /// Free ports of the loopback interface, one project, no lag, id tokens under the client's secret.
     fn default() -> Self {
         let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self { listen: anywhere, admin_listen: anywhere, projects: Vec::new(), fast_lag: Duration::ZERO }
+        Self {
+            listen: anywhere,
+            admin_listen: anywhere,
+            projects: Vec::new(),
+            fast_lag: Duration::ZERO,
+            id_tokens: IdTokens::default(),
+            url: None,
+        }
     }
 }
 
 /// Why the simulator did not start.
 #[derive(Debug, thiserror::Error)]
-#[error("listening on {address}")]
-pub struct ListenError {
-    address: SocketAddr,
-    source: io::Error,
+pub enum StartError {
+    /// An address cannot be had.
+    #[error("listening on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// No key for id tokens could be made.
+    #[error("making the key of id tokens")]
+    SigningKey(#[source] rsa::Error),
+    /// The thread that made it ended badly.
+    #[error("making the key of id tokens")]
+    Thread(#[source] JoinError),
 }
 
 /// A simulator at work. Dropping it ends it.
 #[derive(Debug)]
 pub struct Running {
-    /// The API's base URL.
+    /// The API's base URL, by the address where it listens.
     pub api_url: String,
     /// The admin side's base URL.
     pub admin_url: String,
@@ -117,7 +140,8 @@ impl Inside {
 }
 
 /// Starts a simulator on the present runtime.
-pub async fn serve(options: Options) -> Result<Running, ListenError> {
+pub async fn serve(options: Options) -> Result<Running, StartError> {
+    let signing_key = signing_key(options.id_tokens).await?;
     let (api, api_address) = listen(options.listen).await?;
     let (admin, admin_address) = listen(options.admin_listen).await?;
     let api_url = format!("http://{api_address}");
@@ -136,7 +160,8 @@ pub async fn serve(options: Options) -> Result<Running, ListenError> {
         state,
         sessions: Sessions::default(),
         generator: Box::new(generator),
-        url: api_url.clone(),
+        url: options.url.unwrap_or_else(|| api_url.clone()),
+        signing_key,
         started: Timestamp::now(),
     };
     let inside = Inside { world, faults: Faults::default(), record: Record::default() };
@@ -150,8 +175,19 @@ pub async fn serve(options: Options) -> Result<Running, ListenError> {
     Ok(Running { api_url, admin_url: format!("http://{admin_address}"), projects, stop, tasks })
 }
 
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ListenError> {
-    let failed = |source| ListenError { address, source };
+async fn signing_key(id_tokens: IdTokens) -> Result<Option<Arc<SigningKey>>, StartError> {
+    match id_tokens {
+        IdTokens::Hs256 => Ok(None),
+        IdTokens::Rs256 => {
+            let made = tokio::task::spawn_blocking(|| SigningKey::generate(&mut SysRng)).await;
+            let key = made.map_err(StartError::Thread)?.map_err(StartError::SigningKey)?;
+            Ok(Some(Arc::new(key)))
+        }
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))

@@ -39,7 +39,8 @@ pub fn authorize(
     let outcome = if project.settings.disabled {
         Err(OAuthError::new("access_denied", "the project is disabled"))
     } else {
-        code(client, redirect_uri, &parameters, issuer, generator)
+        check_method(&parameters, project.settings.strict_sign_in)
+            .and_then(|()| code(client, redirect_uri, &parameters, issuer, generator))
     };
     {
         let mut answer = location.query_pairs_mut();
@@ -58,6 +59,15 @@ pub fn authorize(
         }
     }
     Ok(Authorized { location: location.into() })
+}
+
+// Left out, the method means `plain` (RFC 7636, 4.3). MeshAgent's Flutter library leaves it out and means S256.
+fn check_method(parameters: &Parameters, strict: bool) -> Result<(), OAuthError> {
+    match parameters.get("code_challenge_method") {
+        Some("S256") => Ok(()),
+        None if !strict => Ok(()),
+        Some(_) | None => Err(OAuthError::new("invalid_request", "code_challenge_method must be S256")),
+    }
 }
 
 fn code(
@@ -79,10 +89,6 @@ fn code(
         return Err(OAuthError::new("unauthorized_client", "the grant type authorization_code was not granted"));
     }
     let challenge = parameters.require("code_challenge")?;
-    // Left out, the method means `plain` (RFC 7636, 4.3).
-    if parameters.get("code_challenge_method") != Some("S256") {
-        return Err(OAuthError::new("invalid_request", "code_challenge_method must be S256"));
-    }
     Ok(Code {
         sign_in: generator.uuid(),
         client_id: client.client_id.clone(),

@@ -6,56 +6,77 @@ use percent_encoding::percent_decode_str;
 
 use super::{OAuthError, Parameters};
 use crate::secret::Secret;
-use crate::state::State;
 use crate::state::client::Client;
+use crate::state::{Project, State};
 
 struct Pair {
     client_id: String,
     secret: Secret,
 }
 
-/// The client that the request proves to be, by HTTP Basic or by `client_id` and `client_secret` in the form.
+/// The client that the request proves to be, by HTTP Basic or by `client_id` and `client_secret` among the parameters. A
+/// public client only names itself: the verifier of its challenge, or its refresh token, stands for it.
 pub(super) fn authenticate<'state>(
     state: &'state State,
     authorization: Option<&str>,
-    form: &Parameters,
-) -> Result<&'state Client, OAuthError> {
-    let pairs = match (authorization, form.get("client_secret")) {
+    parameters: &Parameters,
+) -> Result<(&'state Project, &'state Client), OAuthError> {
+    let (project, client) = match (authorization, parameters.get("client_secret")) {
         (Some(_), Some(_)) => {
             let description = "credentials are given both by Authorization and in the body";
             return Err(OAuthError::new("invalid_request", description));
         }
-        (Some(header), None) => {
-            let pairs = basic(header).ok_or_else(|| OAuthError::new("invalid_client", "Authorization is not Basic"))?;
-            if let Some(named) = form.get("client_id")
-                && pairs.iter().all(|pair| pair.client_id != named)
-            {
-                return Err(OAuthError::new("invalid_request", "client_id is not the one in Authorization"));
-            }
-            pairs
-        }
+        (Some(header), None) => accepted(state, &from_header(header, parameters)?)?,
         (None, Some(secret)) => {
-            vec![Pair { client_id: form.require("client_id")?.to_owned(), secret: Secret::new(secret) }]
+            let client_id = parameters.require("client_id")?.to_owned();
+            accepted(state, &[Pair { client_id, secret: Secret::new(secret) }])?
         }
-        (None, None) => return Err(OAuthError::new("invalid_client", "no client credentials are given")),
+        (None, None) => public(state, parameters)?,
     };
+    if project.settings.disabled {
+        return Err(OAuthError::new("unauthorized_client", "the project is disabled"));
+    }
+    Ok((project, client))
+}
+
+fn from_header(header: &str, parameters: &Parameters) -> Result<Vec<Pair>, OAuthError> {
+    let pairs = basic(header).ok_or_else(|| OAuthError::new("invalid_client", "Authorization is not Basic"))?;
+    if let Some(named) = parameters.get("client_id")
+        && pairs.iter().all(|pair| pair.client_id != named)
+    {
+        return Err(OAuthError::new("invalid_request", "client_id is not the one in Authorization"));
+    }
+    Ok(pairs)
+}
+
+fn accepted<'state>(state: &'state State, pairs: &[Pair]) -> Result<(&'state Project, &'state Client), OAuthError> {
     let accepted = pairs.iter().find_map(|pair| {
         let project = state.project_of(&pair.client_id)?;
         let client = project.client(&pair.client_id)?;
         project.accepts(&pair.client_id, pair.secret.expose()).then_some((project, client))
     });
-    let (project, client) =
-        accepted.ok_or_else(|| OAuthError::new("invalid_client", "unknown client, or the secret is wrong"))?;
-    if project.settings.disabled {
-        return Err(OAuthError::new("unauthorized_client", "the project is disabled"));
-    }
-    Ok(client)
+    accepted.ok_or_else(|| OAuthError::new("invalid_client", "unknown client, or the secret is wrong"))
 }
 
-/// The client id that a request to the token endpoint names, proved or not: for the record of calls.
-pub fn claimed_client_id(authorization: Option<&str>, form: &[u8]) -> Option<String> {
-    let named = Parameters::parse(form).ok().and_then(|form| form.get("client_id").map(str::to_owned));
-    named.or_else(|| authorization.and_then(basic)?.into_iter().next().map(|pair| pair.client_id))
+fn public<'state>(
+    state: &'state State,
+    parameters: &Parameters,
+) -> Result<(&'state Project, &'state Client), OAuthError> {
+    let refused = |why: &str| OAuthError::new("invalid_client", why);
+    let client_id = parameters.get("client_id").ok_or_else(|| refused("no client credentials are given"))?;
+    let project = state.project_of(client_id).ok_or_else(|| refused("unknown client"))?;
+    let client = project.client(client_id).ok_or_else(|| refused("unknown client"))?;
+    // Nothing but the secret stands for a client that acts for itself (RFC 6749, 4.4).
+    let for_itself = parameters.get("grant_type") == Some("client_credentials");
+    if for_itself || project.settings.strict_sign_in {
+        return Err(refused("no client secret is given"));
+    }
+    Ok((project, client))
+}
+
+/// The client id in HTTP Basic, proved or not.
+pub(super) fn named_in(header: &str) -> Option<String> {
+    basic(header)?.into_iter().next().map(|pair| pair.client_id)
 }
 
 // RFC 6749 has both halves form-encoded; common libraries send them raw. Both readings are tried.

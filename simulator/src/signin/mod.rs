@@ -1,7 +1,9 @@
 //! The sign-in endpoints: authorization code with PKCE (S256 only), refresh tokens that rotate, client credentials.
+//! They take what MeshAgent's own tools send, unless a project's settings are strict.
 //! Pure: the user signs in at once, time and randomness are arguments.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -9,11 +11,16 @@ use uuid::Uuid;
 mod authorize;
 mod credentials;
 mod id_token;
+mod request;
+mod signing_key;
 mod token;
+mod user;
 
 pub use authorize::{Authorized, authorize};
-pub use credentials::claimed_client_id;
-pub use token::{TokenRequest, token};
+pub use request::{TokenRequest, asking_client_id};
+pub use signing_key::{IdTokens, SigningKey};
+pub use token::token;
+pub use user::{Bearer, profile};
 
 use crate::secret::Secret;
 
@@ -22,11 +29,12 @@ pub const CODE_LIFETIME: Duration = Duration::from_secs(300);
 /// How long an access token lives.
 pub const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 
-/// The codes and refresh tokens that were handed out.
+/// The codes and tokens that were handed out.
 #[derive(Debug, Default)]
 pub struct Sessions {
     codes: HashMap<Secret, Code>,
     refresh_tokens: HashMap<Secret, RefreshToken>,
+    access_tokens: HashMap<Secret, AccessToken>,
     // Sign-ins whose code or refresh token was presented twice.
     revoked: HashSet<Uuid>,
 }
@@ -51,6 +59,14 @@ struct RefreshToken {
     used: bool,
 }
 
+#[derive(Debug)]
+struct AccessToken {
+    // None for a client's own token.
+    sign_in: Option<Uuid>,
+    client_id: String,
+    expires: Duration,
+}
+
 /// Who issues tokens, and when.
 #[derive(Clone, Debug)]
 pub struct Issuer {
@@ -60,6 +76,8 @@ pub struct Issuer {
     pub unix_time: i64,
     /// Since the simulator's start.
     pub now: Duration,
+    /// The key for id tokens; none: the client's own secret.
+    pub signing_key: Option<Arc<SigningKey>>,
 }
 
 /// An error of RFC 6749.
@@ -78,7 +96,7 @@ impl OAuthError {
     }
 }
 
-/// The parameters of a query or a form; each may be given once.
+/// The parameters of a query, a form or a JSON object; each may be given once.
 #[derive(Debug, Default)]
 pub struct Parameters(BTreeMap<String, String>);
 

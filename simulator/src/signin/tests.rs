@@ -12,6 +12,7 @@ use crate::state::settings::Settings;
 
 const PROJECT: Uuid = Uuid::from_u128(0xA);
 const REDIRECT: &str = "https://shop.example.com/cb?keep=1";
+const FORM: &str = "application/x-www-form-urlencoded";
 const VERIFIER: &str = "a-verifier-of-at-least-forty-three-characters";
 
 struct Stage {
@@ -42,7 +43,7 @@ impl Stage {
     }
 
     fn issuer(&self) -> Issuer {
-        Issuer { url: "http://api.example".to_owned(), unix_time: 1000, now: self.now }
+        Issuer { url: "http://api.example".to_owned(), unix_time: 1000, now: self.now, signing_key: None }
     }
 
     fn update(&mut self, fields: ClientFields) {
@@ -78,7 +79,7 @@ impl Stage {
     fn token(&mut self, authorization: Option<&str>, parameters: &[(&str, &str)]) -> Result<Value, OAuthError> {
         let form = form(parameters, &[]);
         let issuer = self.issuer();
-        let request = TokenRequest { authorization, form: form.as_bytes() };
+        let request = TokenRequest { authorization, content_type: FORM, body: form.as_bytes() };
         token(&self.state, &mut self.sessions, request, &issuer, &mut self.generator)
     }
 
@@ -158,7 +159,6 @@ fn other_errors_go_back_to_the_client_with_its_state() {
     assert_eq!(error(&[("response_type", "token")]), "unsupported_response_type");
     assert_eq!(error(&[("scope", "openid admin")]), "invalid_scope");
     assert_eq!(error(&[("code_challenge_method", "plain")]), "invalid_request");
-    assert_eq!(error(&[("code_challenge_method", "")]), "invalid_request");
     assert_eq!(error(&[("code_challenge", "")]), "invalid_request");
     stage.update(ClientFields { grant_types: Some(vec!["client_credentials".to_owned()]), ..ClientFields::default() });
     assert_eq!(stage.authorize(&[]).unwrap()["error"], "unauthorized_client");
@@ -258,4 +258,44 @@ fn a_deleted_client_and_a_disabled_project_sign_nobody_in() {
 #[test]
 fn a_parameter_given_twice_is_refused() {
     assert_eq!(Parameters::parse(b"a=1&a=2").unwrap_err().code, "invalid_request");
+}
+
+#[test]
+fn a_challenge_without_its_method_is_s256_unless_sign_in_is_strict() {
+    let mut stage = Stage::new();
+    let code = stage.authorize(&[("code_challenge_method", "")]).unwrap()["code"].clone();
+    assert_eq!(code_of(stage.redeem(&code, &[("code_verifier", "wrong")])), "invalid_grant");
+    assert!(stage.redeem(&code, &[]).is_ok());
+    let plain = [("code_challenge_method", ""), ("code_challenge", VERIFIER)];
+    let code = stage.authorize(&plain).unwrap()["code"].clone();
+    assert_eq!(code_of(stage.redeem(&code, &[])), "invalid_grant");
+    stage.state.project_mut(PROJECT).unwrap().settings.strict_sign_in = true;
+    assert_eq!(stage.authorize(&[("code_challenge_method", "")]).unwrap()["error"], "invalid_request");
+}
+
+#[test]
+fn a_json_body_holds_strings_and_what_is_null_counts_as_none() {
+    let read = |body: &str| {
+        TokenRequest { authorization: None, content_type: "application/json; charset=utf-8", body: body.as_bytes() }
+            .parameters()
+            .map(|(parameters, _)| parameters.0)
+            .map_err(|error| error.code)
+    };
+    let expected = BTreeMap::from([("code".to_owned(), "x".to_owned())]);
+    assert_eq!(read(r#"{"code": "x", "client_secret": null, "scope": ""}"#), Ok(expected));
+    for broken in ["", "[]", r#"{"code": 7}"#, r#"{"code": {"a": "b"}}"#] {
+        assert_eq!(read(broken), Err("invalid_request"), "{broken}");
+    }
+}
+
+#[test]
+fn an_access_token_stands_for_the_user_until_it_expires_or_its_sign_in_ends() {
+    let mut stage = Stage::new();
+    let code = stage.code();
+    let token = stage.redeem(&code, &[]).unwrap()["access_token"].as_str().unwrap().to_owned();
+    let bearer = |stage: &Stage, now| stage.sessions.bearer(&stage.state, &token, now);
+    assert_eq!(bearer(&stage, stage.now), Bearer::User);
+    assert_eq!(bearer(&stage, stage.now + TOKEN_LIFETIME), Bearer::Nobody);
+    assert_eq!(code_of(stage.redeem(&code, &[])), "invalid_grant");
+    assert_eq!(bearer(&stage, stage.now), Bearer::Nobody);
 }

@@ -8,19 +8,11 @@ use uuid::Uuid;
 
 use super::credentials::authenticate;
 use super::id_token::id_token;
-use super::{Issuer, OAuthError, Parameters, RefreshToken, Sessions, TOKEN_LIFETIME, granted_scope};
+use super::request::{Encoding, TokenRequest, not_a_form};
+use super::{AccessToken, Issuer, OAuthError, Parameters, RefreshToken, Sessions, TOKEN_LIFETIME, granted_scope};
 use crate::generate::{Generate, SecretKind};
 use crate::state::State;
 use crate::state::client::Client;
-
-/// A request to the token endpoint.
-#[derive(Clone, Copy)]
-pub struct TokenRequest<'a> {
-    /// The `Authorization` header.
-    pub authorization: Option<&'a str>,
-    /// The form-encoded body.
-    pub form: &'a [u8],
-}
 
 // What a grant entitles to.
 struct Grant {
@@ -38,8 +30,11 @@ pub fn token(
     issuer: &Issuer,
     generator: &mut dyn Generate,
 ) -> Result<Value, OAuthError> {
-    let form = Parameters::parse(request.form)?;
-    let client = authenticate(state, request.authorization, &form)?;
+    let (form, encoding) = request.parameters()?;
+    let (project, client) = authenticate(state, request.authorization, &form)?;
+    if project.settings.strict_sign_in && encoding != Encoding::Form {
+        return Err(not_a_form());
+    }
     let grant_type = form.require("grant_type")?;
     if !["authorization_code", "refresh_token", "client_credentials"].contains(&grant_type) {
         return Err(OAuthError::new("unsupported_grant_type", "this grant type is not served"));
@@ -113,6 +108,9 @@ fn answer(
     answer.insert("access_token".to_owned(), access_token.expose().into());
     answer.insert("token_type".to_owned(), "Bearer".into());
     answer.insert("expires_in".to_owned(), TOKEN_LIFETIME.as_secs().into());
+    let client_id = client.client_id.clone();
+    let held = AccessToken { sign_in, client_id, expires: issuer.now + TOKEN_LIFETIME };
+    sessions.access_tokens.insert(access_token, held);
     if let Some(sign_in) = sign_in {
         let secret = state.project(client.project_id).and_then(|project| project.secret(&client.client_id));
         if let (Some(secret), true) = (secret, scope.split_ascii_whitespace().any(|scope| scope == "openid"))

@@ -111,6 +111,11 @@ impl Project {
         history.latest().map(|_| history.secret())
     }
 
+    /// The secret of a client that a read may still show, though it is deleted.
+    pub fn secret_of_version(&self, client_id: &str) -> Option<&Secret> {
+        self.history(client_id).map(History::secret)
+    }
+
     /// Whether the server takes this credential.
     pub fn accepts(&self, client_id: &str, secret: &str) -> bool {
         self.secret(client_id).is_some_and(|held| held.expose() == secret)

@@ -31,8 +31,15 @@ pub struct Settings {
     pub wrap_get: bool,
     /// A GET shows the secret, as older servers may.
     pub secret_in_get: bool,
+    /// A listing shows the secrets: older official SDKs cannot read one without.
+    pub secret_in_list: bool,
     /// Errors are text, not JSON.
     pub text_errors: bool,
+    /// Errors are `{"error": {"code", "message"}}`.
+    pub nested_errors: bool,
+    /// Sign-in takes what the standards have and no more: a form at the token endpoint, the client's secret, and a
+    /// challenge with its method.
+    pub strict_sign_in: bool,
     /// What the server changes in what it is sent.
     pub normalise: Normalise,
 }

@@ -46,6 +46,7 @@ fn a_fast_read_sees_the_past_and_a_high_one_the_present() {
     project.delete(&id, seconds(20));
     let settings = project.settings.clone();
     assert!(project.read(&settings, &id, Consistency::Fast, seconds(24)).is_some());
+    assert!(project.secret(&id).is_none() && project.secret_of_version(&id).is_some());
     assert!(project.read(&settings, &id, Consistency::High, seconds(24)).is_none());
     assert!(project.read(&settings, &id, Consistency::Fast, seconds(25)).is_none());
 }

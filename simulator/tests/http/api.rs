@@ -192,6 +192,18 @@ async fn answers_take_the_other_forms_that_clients_must_accept() {
     assert!(reply(sim.post()).await.body["client_id"].is_string());
 }
 
+/// F17.
+#[tokio::test]
+async fn a_listing_shows_secrets_where_older_official_sdks_need_them() {
+    let sim = Sim::start().await;
+    let (id, secret) = sim.create().await;
+    sim.set(Settings { secret_in_list: true, ..Settings::default() }).await;
+    let page = sim.call(Method::GET, &sim.clients(), None).await.body;
+    assert_eq!(page["clients"][0]["client_secret"], Value::String(secret));
+    let one = sim.call(Method::GET, &format!("{}/{id}", sim.clients()), None).await.body;
+    assert_eq!(one.get("client_secret"), None, "a GET has a setting of its own");
+}
+
 #[tokio::test]
 async fn a_listing_lies_as_it_is_told() {
     let sim = Sim::start().await;
