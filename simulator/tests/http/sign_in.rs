@@ -137,7 +137,7 @@ async fn an_unregistered_redirect_uri_is_not_redirected_to() {
 }
 
 #[tokio::test]
-async fn the_token_endpoint_wants_a_form() {
+async fn the_token_endpoint_wants_a_form_or_json() {
     let sim = Sim::start().await;
     let request = sim.http.post(format!("{}/oauth/token", sim.running.api_url)).body("grant_type=client_credentials");
     let answer = reply(request.header("content-type", "text/plain")).await;
