@@ -96,9 +96,19 @@ fn alerts_speak_of_reasons_as_conditions_do() {
     for reason in &selected {
         assert!(known.contains(reason.as_str()), "{reason} is no reason of a condition");
     }
-    // Those under way, those that a metric of the calls tells of, and those that are as somebody wanted them.
-    let others =
-        ["Ready", "Creating", "Updating", "Deleting", "Rotating", "RateLimited", "APIUnavailable", "Suspended"];
+    // Those under way, those that a metric of the calls tells of, those that are as somebody wanted them, and the one of a
+    // project whose clients say ProjectNotReady.
+    let others = [
+        "Ready",
+        "Creating",
+        "Updating",
+        "Deleting",
+        "Rotating",
+        "RateLimited",
+        "APIUnavailable",
+        "Suspended",
+        "ManyClientsGone",
+    ];
     let missing: Vec<_> =
         known.iter().filter(|reason| !selected.contains(**reason) && !others.contains(reason)).collect();
     assert!(missing.is_empty(), "no alert tells of {missing:?}");

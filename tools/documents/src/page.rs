@@ -214,6 +214,8 @@ fn exemplary() -> Metrics {
     metrics.observer()(CallObservation { route: Route::ListClients, status: Some(200), duration: Duration::ZERO });
     metrics.set_clients([("Ready".to_owned(), 1)].into());
     metrics.set_orphans("project", 0);
+    metrics.set_clients_gone("project", 0);
+    metrics.set_unreadable(std::iter::once(["OAuthClient", "namespace", "name"].map(str::to_owned)));
     metrics.credentials_held(0);
     metrics.resynced("project", Timestamp::UNIX_EPOCH);
     metrics

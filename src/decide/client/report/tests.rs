@@ -28,7 +28,7 @@ const AWAITED: [Reason; 5] = [
     Reason::NamespaceNotAllowed,
 ];
 const UNREACHABLE: [Reason; 2] = [Reason::RateLimited, Reason::APIUnavailable];
-const STUCK: [Reason; 12] = [
+const STUCK: [Reason; 13] = [
     Reason::InvalidSpec,
     Reason::SecretConflict,
     Reason::SecretRejected,
@@ -37,6 +37,7 @@ const STUCK: [Reason; 12] = [
     Reason::PermissionDenied,
     Reason::AuthenticationFailed,
     Reason::ProjectMismatch,
+    Reason::ManyClientsGone,
     Reason::CredentialLost,
     Reason::AdoptedClientGone,
     Reason::RejectedByAPI,
