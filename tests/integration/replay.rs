@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use harness::eventually;
 use meshagent_operator::client::journal::PassRecord;
 use serde_json::json;
-use simulator::admin::{ClientFields, Fault, FaultRule, Route};
+use simulator::admin::{Fault, FaultRule, Route};
 
+use super::adoption::made_by_hand;
 use super::fixture::{Fixture, LONG, condition, start_operator_with};
 use super::rotation::{ask_to_rotate, client_id, look, ready};
 
@@ -48,7 +49,7 @@ async fn every_pass_is_the_fold_of_its_answers() {
     fixture.until("secret", "elsewhere", "the Secret moved", |_| true).await;
     fixture.kubectl(&["delete", "secret", "kept-oauth"]).await;
     fixture.until("maoc", "kept", "the lost credential is replaced", |o| condition(o, "Ready") == "True/Ready").await;
-    let existing = fixture.admin.create_client(fixture.project, &ClientFields::default()).await.unwrap();
+    let existing = made_by_hand(&fixture).await;
     fixture.apply(&fixture.client("adopted", &json!({ "adopt": { "clientId": existing.client.client_id } }))).await;
     fixture.until("maoc", "adopted", "it is looked at", |o| condition(o, "Ready") != "/").await;
     for name in ["web", "kept", "adopted"] {
