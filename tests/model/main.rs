@@ -261,11 +261,6 @@ fn without_the_secret_under_its_former_name_a_property_falls() {
 }
 
 #[test]
-fn with_an_altered_credential_unnoticed_a_property_falls() {
-    assert_falls_without(Fence::View, &[RESTS], From::AtRest, PLAIN, QUIET.with(UserAction::AlterSecret, 1));
-}
-
-#[test]
 fn with_every_client_that_the_sweep_judges_an_orphan_a_property_falls() {
     let budget = Budget { sweeps: 1, ..QUIET };
     assert_falls_without(Fence::Judge, &[RESTS, FORBIDDEN, LIVES], From::New, PLAIN, budget);

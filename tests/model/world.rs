@@ -69,8 +69,6 @@ pub enum Fence {
     Deletion,
     /// The Secret is looked for under its former name as well.
     Locate,
-    /// An altered credential is noticed.
-    View,
     /// The sweep judges by what the API server says; without the fence whatever it judges is an orphan.
     Judge,
     /// What is gone together with many others is not replaced.

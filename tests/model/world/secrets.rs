@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use meshagent_operator::api::Reason;
 use meshagent_operator::decide::client::next::SecretWrite;
-use meshagent_operator::decide::client::observed::{Answer, Credential, Object, Secret, Stored};
+use meshagent_operator::decide::client::observed::{Answer, Object, Secret, Stored};
 use meshagent_operator::decide::client::secret::{DataFacts, PairFacts, SecretFacts, judge};
 use meshagent_operator::decide::client::situation::{self, Located, Place};
 use meshagent_operator::decide::failure::Failure;
@@ -93,12 +93,7 @@ pub fn view(world: &World, secret: Option<&StoredSecret>, object: &Object, spec:
         metadata_fits: owned == world.owns_secret(spec, adopted) && !secret.retained,
         data: whole.then(|| data_facts(secret, object, spec)),
     };
-    match judge(facts, &object.uid, &object.recorded) {
-        Secret::Ours(stored) if !world.intact(Fence::View) => {
-            Secret::Ours(Stored { credential: Credential::AsRecorded, ..stored })
-        }
-        judged @ (Secret::Ours(_) | Secret::Foreign(_) | Secret::Absent) => judged,
-    }
+    judge(facts, &object.uid, &object.recorded)
 }
 
 fn data_facts(secret: &StoredSecret, object: &Object, spec: &Spec) -> DataFacts {
