@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decide::client::next::{Desired, Step, next};
 use crate::decide::client::observed::{Answer, Observed};
+use crate::decide::failure::Failure;
 
 /// A pass from its beginning to its rest. It holds digests of credentials, never the credentials.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -13,6 +14,8 @@ pub struct PassRecord {
     pub turns: Vec<Turn>,
     /// What the object asked for at the end.
     pub desired: Desired,
+    /// Why its client was not replaced, as the pass knew at the end.
+    pub many_gone: Option<Failure>,
 }
 
 /// One step of a pass.
@@ -20,6 +23,8 @@ pub struct PassRecord {
 pub struct Turn {
     /// What the object asked for, as last read.
     pub desired: Desired,
+    /// Why its client was not replaced, as the pass knew before the step.
+    pub many_gone: Option<Failure>,
     pub step: Step,
     pub answer: Answer,
 }
@@ -31,13 +36,15 @@ impl PassRecord {
     /// When another step would be taken than was: its number, and both.
     pub fn replay(&self) -> Result<Observed, String> {
         let mut observed = self.beginning.clone();
-        for (number, Turn { desired, step, answer }) in self.turns.iter().enumerate() {
+        for (number, Turn { desired, many_gone, step, answer }) in self.turns.iter().enumerate() {
+            observed.heed_many_gone(many_gone.clone());
             let decided = next(desired, &observed);
             if &decided != step {
                 return Err(format!("step {number}: {decided:?} and not {step:?}"));
             }
             observed.absorb(step, answer.clone());
         }
+        observed.heed_many_gone(self.many_gone.clone());
         let more = next(&self.desired, &observed);
         if more == Step::Rest { Ok(observed) } else { Err(format!("it rested, but {more:?} is next")) }
     }
@@ -51,15 +58,17 @@ impl Journal {
         Self(tracing::enabled!(tracing::Level::TRACE).then(|| (observed.clone(), Vec::new())))
     }
 
-    pub(super) fn note(&mut self, desired: &Desired, step: &Step, answer: &Answer) {
+    pub(super) fn note(&mut self, desired: &Desired, observed: &Observed, step: &Step, answer: &Answer) {
         if let Some((_, turns)) = &mut self.0 {
-            turns.push(Turn { desired: desired.clone(), step: step.clone(), answer: answer.clone() });
+            let (desired, many_gone) = (desired.clone(), observed.project.many_gone.clone());
+            turns.push(Turn { desired, many_gone, step: step.clone(), answer: answer.clone() });
         }
     }
 
-    pub(super) fn tell(self, desired: &Desired) {
+    pub(super) fn tell(self, desired: &Desired, observed: &Observed) {
         let Some((beginning, turns)) = self.0 else { return };
-        let record = PassRecord { beginning, turns, desired: desired.clone() };
+        let (desired, many_gone) = (desired.clone(), observed.project.many_gone.clone());
+        let record = PassRecord { beginning, turns, desired, many_gone };
         match serde_json::to_string(&record) {
             Ok(text) => tracing::trace!("{text}"),
             Err(error) => tracing::warn!(%error, "a pass cannot be written down"),

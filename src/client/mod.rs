@@ -66,11 +66,8 @@ pub async fn reconcile(executor: &Executor<'_>, start: Start<'_>, backoff: Durat
     let mut recorded = None;
     let mut journal = Journal::begin(&pass.observed);
     loop {
-        // Listings of all passes count before the next step, which may replace something. Once a pass knows that many are
-        // gone, it does not forget: what it proved to be gone may be there again.
-        if let many_gone @ Some(_) = executor.projects.many_gone(&pass.object) {
-            pass.observed.project.many_gone = many_gone;
-        }
+        // Listings of all passes count before the next step, which may replace something.
+        pass.observed.heed_many_gone(executor.projects.many_gone(&pass.object));
         let step = next(&pass.desired, &pass.observed);
         if step == Step::Rest {
             break;
@@ -82,7 +79,7 @@ pub async fn reconcile(executor: &Executor<'_>, start: Start<'_>, backoff: Durat
         events.extend(event::tell(&before, &pass, &step, &answer));
         let version = pass.secret_version();
         let is_recorded = matches!(answer, Answer::Recorded(_));
-        journal.note(&pass.desired, &step, &answer);
+        journal.note(&pass.desired, &pass.observed, &step, &answer);
         pass.observed.absorb(&step, answer);
         if pass.secret_version() != version {
             pass.superseded.secrets.insert(version);
@@ -91,7 +88,7 @@ pub async fn reconcile(executor: &Executor<'_>, start: Start<'_>, backoff: Durat
             recorded = Some(record);
         }
     }
-    journal.tell(&pass.desired);
+    journal.tell(&pass.desired, &pass.observed);
     ended(pass, events, recorded, backoff)
 }
 

@@ -31,12 +31,14 @@ impl DeclaredProjects {
 
     /// What is wrong with a project that could never be decoded.
     pub(super) fn problem(&self, key: &ProjectKey) -> Option<String> {
+        if self.is_cached(key) {
+            return None;
+        }
         let (namespace, name) = (key.namespace.as_deref(), key.name.as_str());
-        let problem = match key.kind {
+        match key.kind {
             ProjectKind::ClusterMeshAgentProject => self.unreadable.problem::<ClusterMeshAgentProject>(namespace, name),
             ProjectKind::MeshAgentProject => self.unreadable.problem::<MeshAgentProject>(namespace, name),
-        };
-        problem.filter(|_| !self.is_cached(key))
+        }
     }
 
     fn is_cached(&self, key: &ProjectKey) -> bool {

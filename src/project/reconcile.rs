@@ -91,10 +91,8 @@ impl Executor<'_> {
         let last = before.as_ref().zip(access.as_ref().ok());
         let settled = self.projects.losses().is_settled(&key);
         let good_for = last.and_then(|(before, now)| before.good_for(&spec, now, in_use, settled));
-        let unread = access.as_ref().err().map(|failure| (failure, self.checks.unread_for(&key, true)));
-        if unread.is_none() {
-            self.checks.unread_for(&key, false);
-        }
+        let lasted = self.checks.unread_for(&key, access.is_err());
+        let unread = access.as_ref().err().map(|failure| (failure, lasted));
         match schedule::plan(good_for, unread, self.works(object)) {
             Plan::Rest(left) => return left.min(self.write_status(object).await),
             Plan::GoOn => {

@@ -148,11 +148,11 @@ const ROLE: &str = include_str!("../../charts/meshagent-operator/files/cluster-r
 /// The operator's ClusterRole, without one right.
 fn role_without(right: &Right) -> Value {
     let Right { group, resource, verb, needed_for: _ } = right;
-    role_lacking(group, resource, verb)
+    role_lacking(group, resource, &[verb])
 }
 
-/// The operator's ClusterRole, without this verb on this resource.
-pub fn role_lacking(group: &str, resource: &str, verb: &str) -> Value {
+/// The operator's ClusterRole, without these verbs on this resource.
+pub fn role_lacking(group: &str, resource: &str, lacking: &[&str]) -> Value {
     let mut role: Value = serde_saphyr::from_str(ROLE).unwrap();
     let mut rules = Vec::new();
     for rule in role["rules"].as_array().unwrap() {
@@ -161,7 +161,8 @@ pub fn role_lacking(group: &str, resource: &str, verb: &str) -> Value {
         for (of, it) in list("apiGroups").iter().flat_map(|of| resources.iter().map(move |it| (of, it))) {
             let mut single = rule.clone();
             let concerned = of == group && it == resource;
-            let verbs = list("verbs").into_iter().filter(|has| !concerned || has != verb).collect::<Vec<_>>();
+            let lacks = |verb: &Value| concerned && lacking.iter().any(|lacking| verb == lacking);
+            let verbs = list("verbs").into_iter().filter(|verb| !lacks(verb)).collect::<Vec<_>>();
             // A rule without verbs is refused.
             if verbs.is_empty() {
                 continue;
@@ -219,7 +220,7 @@ async fn said(fixture: &Fixture, from: usize) -> String {
 }
 
 /// Only a project that names a CA bundle needs the right to read ConfigMaps.
-async fn give_ca_bundle(fixture: &Fixture) {
+pub async fn give_ca_bundle(fixture: &Fixture) {
     let bundle = json!({
         "apiVersion": "v1",
         "kind": "ConfigMap",

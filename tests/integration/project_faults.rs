@@ -8,8 +8,8 @@ use simulator::fault::{Fault, FaultRule};
 use simulator::state::Role;
 
 use super::fixture::{Fixture, SYSTEM, condition, message};
+use super::misbehaving::{give_ca_bundle, role_lacking};
 use super::projects::{change_key, until_project};
-use super::tls::authority;
 
 /// Whether the project's Ready message is as wanted.
 async fn until_said(fixture: &Fixture, what: &str, is: impl Fn(&str) -> bool) -> String {
@@ -64,40 +64,18 @@ async fn a_project_with_clients_stays_the_one_that_they_were_made_in_and_moves_o
     assert_eq!(fixture.admin.state().await.unwrap().clients_of(other.project_id).len(), 1);
 }
 
-/// The operator's ClusterRole, without some verbs on a resource of the core group.
-fn role_without(resource: &str, verbs: &[&str]) -> Value {
-    let role = include_str!("../../charts/meshagent-operator/files/cluster-role.yaml");
-    let mut role: Value = serde_saphyr::from_str(role).unwrap();
-    for rule in role["rules"].as_array_mut().unwrap() {
-        if rule["resources"] == json!([resource]) {
-            rule["verbs"].as_array_mut().unwrap().retain(|verb| !verbs.contains(&verb.as_str().unwrap()));
-        }
-    }
-    // A rule without verbs is refused.
-    role["rules"].as_array_mut().unwrap().retain(|rule| rule["verbs"] != json!([]));
-    role
-}
-
 /// F26.
 #[tokio::test]
 async fn a_right_to_read_what_a_project_needs_that_is_taken_away_is_said_and_clients_stay() {
     let fixture = Fixture::own("withheld", &["--resync-interval", "2s"]).await;
-    let bundle = json!({
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": { "name": "ca", "namespace": SYSTEM },
-        "data": { "ca.crt": authority().pem() },
-    });
-    fixture.apply(&bundle).await;
-    let reference = json!({ "caBundleRef": { "kind": "ConfigMap", "name": "ca" } });
-    fixture.apply(&fixture.project_manifest(&reference)).await;
+    give_ca_bundle(&fixture).await;
     for name in ["web", "gone"] {
         fixture.apply(&fixture.client(name, &json!({}))).await;
         fixture.wait_ready(name).await;
     }
-    let all = role_without("", &[]);
+    let all = role_lacking("", "", &[]);
     for (resource, field) in [("secrets", "spec.apiKeySecretRef"), ("configmaps", "spec.caBundleRef")] {
-        fixture.apply(&role_without(resource, &["get"])).await;
+        fixture.apply(&role_lacking("", resource, &["get"])).await;
         let project = until_project(&fixture, "False/ProjectNotReady").await;
         let said = message(&project, "Ready");
         assert!(said.contains(&format!("the right to get {resource}")) && said.contains(field), "{said}");
@@ -121,7 +99,7 @@ async fn a_right_to_read_what_a_project_needs_that_is_taken_away_is_said_and_cli
 async fn namespaces_that_may_not_be_seen_are_said_to_be_withheld_and_not_waited_for_in_silence() {
     let fixture = Fixture::own("unseen", &[]).await;
     fixture.kubectl.run(&["label", "namespace", fixture.ns(), "team=red"]).await.unwrap();
-    fixture.apply(&role_without("namespaces", &["list", "watch"])).await;
+    fixture.apply(&role_lacking("", "namespaces", &["list", "watch"])).await;
     let process = fixture.operator.as_ref().unwrap().process();
     process.kill().unwrap();
     process.restart().unwrap();
@@ -133,7 +111,7 @@ async fn namespaces_that_may_not_be_seen_are_said_to_be_withheld_and_not_waited_
     fixture.apply(&fixture.client("web", &json!({}))).await;
     let told = fixture.until("maoc", "web", "it is told", |o| condition(o, "Ready") == "False/ProjectNotReady").await;
     assert!(lacks(&message(&told, "Ready")), "{}", message(&told, "Ready"));
-    fixture.apply(&role_without("", &[])).await;
+    fixture.apply(&role_lacking("", "", &[])).await;
     fixture.wait_ready("web").await;
     until_said(&fixture, "the project has no complaint", |said| said == "the API key works").await;
 }

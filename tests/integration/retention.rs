@@ -65,7 +65,7 @@ async fn what_is_retained_outlives_its_oauthclient_and_the_same_yaml_takes_it_ba
     // The marker is part of the metadata, which a PUT replaces whole.
     let rest = [("GET", 1), ("PUT", 1)];
     let writes = [("patch secrets", 1), ("patch oauthclients", 1)];
-    audited.assert_cost_but_for_reads("retain", Some(&rest), &writes, 1).await;
+    audited.assert_cost("retain", Some(&rest), &writes).await;
     let left = fixture.get("secret", "web-oauth").await;
     assert_eq!((owners(&left), retained(&left)), (&json!(null), &json!("true")));
     assert_eq!(left["metadata"]["uid"], before["metadata"]["uid"]);
@@ -76,7 +76,7 @@ async fn what_is_retained_outlives_its_oauthclient_and_the_same_yaml_takes_it_ba
     fixture.apply(&manifest).await;
     fixture.wait_ready("web").await;
     let writes = [("patch oauthclients", 1), ("patch secrets", 1), ("patch oauthclients/status", 1)];
-    audited.assert_cost_but_for_reads("re-adopt", Some(&rest), &writes, 1).await;
+    audited.assert_cost("re-adopt", Some(&rest), &writes).await;
     let (object, back) = (fixture.get("maoc", "web").await, fixture.get("secret", "web-oauth").await);
     assert_eq!(object["status"]["clientId"], id.as_str());
     assert!(back["data"] == before["data"], "the credential was changed");

@@ -39,7 +39,7 @@ async fn an_operator_whose_caches_never_fill_ends_at_once_and_the_next_one_leads
     let mut fixture = Fixture::own("unfilled", &LEASE).await;
     fixture.stop_operator().await;
     assert_eq!(holder(&fixture).await, "");
-    fixture.apply(&role_lacking("meshagent.com", "oauthclients", "list")).await;
+    fixture.apply(&role_lacking("meshagent.com", "oauthclients", &["list"])).await;
     for _ in 0..2 {
         let operator = start_operator(fixture.control_plane.get(), &LEASE);
         // The first time, that the one before has released the Lease: this one would wait ten minutes for it.

@@ -322,10 +322,9 @@ impl World {
 
     /// Decides the next step of a pass; one that rests ends, and what it holds stays with the process.
     fn go_on(&mut self, who: usize, mut pass: Pass) {
-        // Once a pass knows of it, it does not forget.
         let recorded = pass.observed.object.recorded.client_id.as_ref();
         if recorded.is_some_and(|client_id| self.mislaid.contains_key(client_id)) && self.intact(Fence::ManyGone) {
-            pass.observed.project.many_gone = Some(Failure::stalled(Reason::ProjectNotReady, ""));
+            pass.observed.heed_many_gone(Some(Failure::stalled(Reason::ProjectNotReady, "")));
         }
         pass.step = next(&pass.desired(self), &pass.observed);
         let operator = &mut self.operators[who];

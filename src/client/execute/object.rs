@@ -87,7 +87,11 @@ impl Executor<'_> {
         finalizers.retain(|finalizer| finalizer != FINALIZER);
         let patch = json!({ "metadata": { "resourceVersion": version.as_str(), "finalizers": finalizers } });
         match self.patch_object(pass, "release the OAuthClient", &patch).await {
-            Ok(()) => Answer::Released,
+            Ok(()) => {
+                // The API server answers with the very version that it removes, which a cache may show a moment longer.
+                pass.superseded.objects.insert(version.clone());
+                Answer::Released
+            }
             Err(answer) => *answer,
         }
     }

@@ -348,6 +348,14 @@ impl Observed {
         self.remote.insert(client_id.clone(), Remote::Deleted);
     }
 
+    /// Takes in, before each step, why the object's client is not replaced if it is gone. A pass that knew it once does not
+    /// forget: what it proved to be gone may be there again.
+    pub fn heed_many_gone(&mut self, many_gone: Option<Failure>) {
+        if many_gone.is_some() {
+            self.project.many_gone = many_gone;
+        }
+    }
+
     /// Why the project cannot be used for this object; nothing is asked of MeshAgent then.
     #[must_use]
     pub fn project_failure(&self) -> Option<Failure> {

@@ -105,10 +105,13 @@ impl Losses {
     /// What keeps clients from being replaced.
     #[must_use]
     pub fn many_gone(&self) -> Option<ManyGone> {
+        if !self.held {
+            return None;
+        }
         let (gone, recorded) = (self.gone(), self.recorded);
         // The same value once more would be no new request.
         let accept = if self.asked == gone.to_string() { gone + 1 } else { gone };
-        self.held.then_some(ManyGone { gone, recorded, accept, accepted: self.accepted })
+        Some(ManyGone { gone, recorded, accept, accepted: self.accepted })
     }
 
     /// How many recorded clients the last listing lacks.
@@ -124,8 +127,8 @@ impl Losses {
             let message = "whether many clients of the project are gone at once is not known yet; trying again";
             return Some(Failure::retry(Reason::ProjectNotReady, message));
         }
-        let many = self.many_gone().filter(|_| self.missing.contains_key(client_id))?;
-        Some(many.for_client(key, client_id))
+        let lost = self.missing.contains_key(client_id);
+        lost.then(|| self.many_gone()).flatten().map(|many| many.for_client(key, client_id))
     }
 
     fn gone(&self) -> usize {
