@@ -111,6 +111,28 @@ async fn kstatus_calls_a_ready_client_current_and_an_impossible_one_failed() {
     assert_eq!(found, "Failed");
 }
 
+#[tokio::test]
+async fn a_new_client_that_is_suspended_stays_in_progress_and_a_ready_one_stays_current() {
+    let fixture = Fixture::shared("suspended").await;
+    fixture.apply(&fixture.client("ready", &json!({}))).await;
+    fixture.wait_ready("ready").await;
+    let calls = fixture.calls().await;
+    for name in ["new", "ready"] {
+        fixture.apply(&fixture.client(name, &json!({ "suspend": true }))).await;
+    }
+    for (name, wanted, found) in
+        [("new", "Unknown/Suspended", "InProgress"), ("ready", "True/Suspended", "Current")]
+    {
+        let object = fixture.until("maoc", name, wanted, |o| condition(o, "Ready") == wanted).await;
+        assert_eq!(kstatus(&object).await.unwrap(), found, "{}", object["status"]);
+    }
+    assert_eq!(fixture.calls().await, calls, "MeshAgent was asked for one that is suspended");
+
+    fixture.apply(&fixture.client("new", &json!({}))).await;
+    let object = fixture.wait_ready("new").await;
+    assert_eq!(kstatus(&object).await.unwrap(), "Current");
+}
+
 /// All versions of the namespace's OAuthClients from now on.
 async fn versions(fixture: &Fixture) -> Pin<Box<dyn Stream<Item = Value> + Send>> {
     let client = fixture.control_plane.get().admin().await.unwrap();
