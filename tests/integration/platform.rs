@@ -120,9 +120,7 @@ async fn a_new_client_that_is_suspended_stays_in_progress_and_a_ready_one_stays_
     for name in ["new", "ready"] {
         fixture.apply(&fixture.client(name, &json!({ "suspend": true }))).await;
     }
-    for (name, wanted, found) in
-        [("new", "Unknown/Suspended", "InProgress"), ("ready", "True/Suspended", "Current")]
-    {
+    for (name, wanted, found) in [("new", "Unknown/Suspended", "InProgress"), ("ready", "True/Suspended", "Current")] {
         let object = fixture.until("maoc", name, wanted, |o| condition(o, "Ready") == wanted).await;
         assert_eq!(kstatus(&object).await.unwrap(), found, "{}", object["status"]);
     }
