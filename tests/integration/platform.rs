@@ -127,8 +127,8 @@ async fn a_new_client_that_is_suspended_stays_in_progress_and_a_ready_one_stays_
     assert_eq!(fixture.calls().await, calls, "MeshAgent was asked for one that is suspended");
 
     fixture.apply(&fixture.client("new", &json!({}))).await;
-    let object = fixture.wait_ready("new").await;
-    assert_eq!(kstatus(&object).await.unwrap(), "Current");
+    fixture.wait_ready("new").await;
+    assert_eq!(kstatus(&fixture.get("maoc", "new").await).await.unwrap(), "Current");
 }
 
 /// All versions of the namespace's OAuthClients from now on.

@@ -89,7 +89,7 @@ pub(super) fn settled(status: &OAuthClientStatus) -> Vec<Finding> {
 /// What a pass says that could not go on.
 pub(super) fn halted(input: &ReportInput<'_>, present: &OAuthClientStatus, failure: &Failure) -> Vec<Finding> {
     let kind = Kind::of(failure.reason);
-    let failure = &addressed(input.object, failure);
+    let failure = &Failure { reason: under_way(input, present, failure.reason), ..addressed(input.object, failure) };
     let in_order = in_order(input, present, kind);
     let message = if input.deleting { not_deleted_yet(input.object, failure) } else { failure.message.clone() };
     let message = as_first_said(present, failure.reason, generation(input.object), message);
@@ -123,6 +123,19 @@ pub(super) fn halted(input: &ReportInput<'_>, present: &OAuthClientStatus, failu
     let progress = progress(input, present, failure, in_order).map(|type_| say(type_, ConditionStatus::True, &message));
     let synced = say(ConditionType::Synced, synced, &message);
     [ready, synced].into_iter().chain(secret_ready).chain(progress).collect()
+}
+
+/// What is under way where a call of Kubernetes fails: that says `Updating`, and does not know of what it is a part.
+fn under_way(input: &ReportInput<'_>, present: &OAuthClientStatus, reason: Reason) -> Reason {
+    if reason != Reason::Updating {
+        reason
+    } else if input.deleting {
+        Reason::Deleting
+    } else if present.client_id.is_none() {
+        Reason::Creating
+    } else {
+        Reason::Updating
+    }
 }
 
 /// The words in which the failure stands in the status, if the new ones differ in ids, numbers or times at most: each

@@ -299,8 +299,22 @@ fn every_reason_stands_in_one_row() {
 fn a_new_client_is_reconciling_while_the_operator_works_or_waits_for_its_project() {
     for reason in [&WORKING[..], &AWAITED].concat() {
         let pass = Pass::blocked(new(), reason);
-        assert_eq!(pass.conditions(), not_there(reason, "False", "Reconciling"));
+        let told = if reason == Reason::Updating { Reason::Creating } else { reason };
+        assert_eq!(pass.conditions(), not_there(told, "False", "Reconciling"));
     }
+}
+
+#[test]
+fn a_write_that_kubernetes_did_not_carry_out_was_part_of_a_creation_a_change_or_a_deletion() {
+    let mut deleted = Pass::blocked(converged(), Reason::Updating);
+    deleted.deleting = true;
+    let passes = [Pass::blocked(new(), Reason::Updating), Pass::blocked(edited(), Reason::Updating), deleted];
+    let told = passes.map(|pass| {
+        let status = pass.report();
+        let ready = find(status.conditions.as_deref().unwrap(), ConditionType::Ready).unwrap();
+        ready.reason.clone()
+    });
+    assert_eq!(told, ["Creating", "Updating", "Deleting"]);
 }
 
 #[test]
