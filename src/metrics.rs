@@ -19,12 +19,12 @@ use tokio::sync::watch;
 use crate::decide::failure::{Disposition, Failure};
 use crate::meshagent::{CallObservation, Observer};
 
-/// From a pass without calls to one that runs into several deadlines, in seconds.
+/// Bounds in seconds: from a pass without calls to one that meets several deadlines.
 const RECONCILE_BUCKETS: [f64; 10] = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 5.0, 20.0, 60.0];
-/// From a server next door to the deadline of a call, in seconds.
+/// Bounds in seconds: from a server next door to the deadline of a call.
 const CALL_BUCKETS: [f64; 9] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0];
 
-/// How many objects that cannot be decoded are named.
+/// The most objects that are named as impossible to decode.
 const MOST_UNREADABLE: usize = 100;
 
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
@@ -33,7 +33,7 @@ type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// All is as declared.
-    Settled,
+    Converged,
     /// It waits for something that other people or controllers do.
     Waiting,
     /// Only a change by somebody ends it.
@@ -47,7 +47,7 @@ impl Outcome {
     #[must_use]
     pub fn of(failure: Option<&Failure>) -> Self {
         match failure.map(|failure| failure.disposition) {
-            None => Self::Settled,
+            None => Self::Converged,
             Some(Disposition::Wait) => Self::Waiting,
             Some(Disposition::Retry(_)) => Self::Retry,
             Some(Disposition::Stalled | Disposition::StalledHourly) => Self::Stalled,
@@ -58,7 +58,7 @@ impl Outcome {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Settled => "settled",
+            Self::Converged => "converged",
             Self::Waiting => "waiting",
             Self::Stalled => "stalled",
             Self::Retry => "retry",
@@ -125,7 +125,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Metrics without any observation.
+    /// Metrics before the first observation.
     #[must_use]
     pub fn new() -> Self {
         let mut metrics = Self {
@@ -206,14 +206,14 @@ impl Metrics {
         registry
     }
 
-    /// A pass ended. `kind` is the kind of its object.
+    /// Counts a pass that ended, with its duration. `kind` is the kind of its object.
     pub fn reconciled(&self, kind: &'static str, outcome: Outcome, duration: Duration) {
         let outcome = outcome.as_str();
         self.reconciles.get_or_create(&Pass { kind, outcome }).inc();
         self.reconcile_duration.get_or_create(&Kind { kind }).observe(duration.as_secs_f64());
     }
 
-    /// Counts each attempt of a call that it is told of.
+    /// An observer that counts each attempt of a call.
     #[must_use]
     pub fn observer(&self) -> Observer {
         let metrics = self.clone();
@@ -228,8 +228,8 @@ impl Metrics {
         self.rest_call_duration.get_or_create(&Route { route }).observe(duration.as_secs_f64());
     }
 
-    /// How many OAuthClients there are by the reason of their Ready condition. Reasons that are not among them any more
-    /// are taken away.
+    /// Sets how many OAuthClients have each reason of their Ready condition. The series of a reason that none has any more
+    /// is removed.
     pub fn set_clients(&self, by_reason: BTreeMap<String, i64>) {
         let reasons = by_reason.keys().cloned().collect();
         let former = self.reasons.send_replace(reasons);
@@ -241,8 +241,7 @@ impl Metrics {
         }
     }
 
-    /// The objects that cannot be decoded, each as kind, namespace and name; those that are not among them any more are
-    /// taken away.
+    /// Sets the objects that cannot be decoded, each as kind, namespace and name. The series of all others are removed.
     pub fn set_unreadable(&self, objects: impl Iterator<Item = [String; 3]>) {
         self.unreadable.clear();
         for [kind, namespace, name] in objects.take(MOST_UNREADABLE) {
@@ -250,39 +249,39 @@ impl Metrics {
         }
     }
 
-    /// How many orphans a project has.
+    /// Sets how many orphans a project has.
     pub fn set_orphans(&self, project: &str, number: i64) {
         self.orphans.get_or_create(&labelled(project)).set(number);
     }
 
-    /// How many clients on record the last listing of a project lacks.
+    /// Sets how many clients on record the last listing of a project lacks.
     pub fn set_clients_gone(&self, project: &str, number: i64) {
         self.clients_gone.get_or_create(&labelled(project)).set(number);
     }
 
-    /// A project was compared whole with what is declared.
+    /// Sets when a project was last compared as a whole with what is declared.
     pub fn resynced(&self, project: &str, now: Timestamp) {
         self.last_resync.get_or_create(&labelled(project)).set(now.as_second());
     }
 
-    /// A project is gone, and with it what was said of it: an alert on its age would never end.
+    /// Removes the series of a project that is gone: an alert on the age of its last resync would never end.
     pub fn forget_project(&self, project: &str) {
         self.orphans.remove(&labelled(project));
         self.clients_gone.remove(&labelled(project));
         self.last_resync.remove(&labelled(project));
     }
 
-    /// How many credentials are held in memory.
+    /// Sets how many credentials are pending: in memory, and in no Secret yet.
     pub fn credentials_held(&self, number: i64) {
         self.credentials_held.set(number);
     }
 
-    /// Whether this replica leads.
+    /// Sets whether this replica leads.
     pub fn leads(&self, leads: bool) {
         self.leader.set(i64::from(leads));
     }
 
-    /// How far this machine's clock is ahead of the API server's.
+    /// Sets how far the clock of this machine is ahead of the API server's.
     pub fn clock_skew(&self, skew: SignedDuration) {
         self.clock_skew.set(skew.as_secs_f64());
     }

@@ -52,19 +52,19 @@ pub fn all() -> Vec<CustomResourceDefinition> {
 }
 
 /// The derived CRD, with what cannot be said on the types.
-fn finished(mut definition: CustomResourceDefinition, columns: &[Column]) -> CustomResourceDefinition {
-    for version in &mut definition.spec.versions {
+fn finished(mut crd: CustomResourceDefinition, columns: &[Column]) -> CustomResourceDefinition {
+    for version in &mut crd.spec.versions {
         version.additional_printer_columns = Some(columns.iter().map(column).collect());
         let Some(root) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) else {
             continue;
         };
-        tidy(root);
+        normalize(root);
         if let Some(status) = root.properties.as_mut().and_then(|properties| properties.get_mut("status")) {
             // kstatus calls an object without observedGeneration Current, even if nobody has looked at it yet.
             status.default = Some(JSON(json!({"observedGeneration": -1})));
         }
     }
-    definition
+    crd
 }
 
 fn column(&(name, type_, json_path, width): &Column) -> CustomResourceColumnDefinition {
@@ -81,7 +81,8 @@ fn column(&(name, type_, json_path, width): &Column) -> CustomResourceColumnDefi
     }
 }
 
-fn tidy(schema: &mut JSONSchemaProps) {
+/// The schema as the API server keeps it, with lists that are replaced as a whole.
+fn normalize(schema: &mut JSONSchemaProps) {
     if schema.x_kubernetes_preserve_unknown_fields == Some(true) {
         // A selector allows null so that the operator can refuse it: the API server would drop a null that is not allowed.
         schema.description = schema.description.as_deref().map(unwrapped);
@@ -95,15 +96,15 @@ fn tidy(schema: &mut JSONSchemaProps) {
         schema.x_kubernetes_list_type = Some("atomic".to_owned());
     }
     for property in schema.properties.iter_mut().flat_map(|properties| properties.values_mut()) {
-        tidy(property);
+        normalize(property);
     }
     match &mut schema.items {
-        Some(JSONSchemaPropsOrArray::Schema(item)) => tidy(item),
-        Some(JSONSchemaPropsOrArray::Schemas(items)) => items.iter_mut().for_each(tidy),
+        Some(JSONSchemaPropsOrArray::Schema(item)) => normalize(item),
+        Some(JSONSchemaPropsOrArray::Schemas(items)) => items.iter_mut().for_each(normalize),
         None => {}
     }
     if let Some(JSONSchemaPropsOrBool::Schema(value)) = &mut schema.additional_properties {
-        tidy(value);
+        normalize(value);
     }
 }
 

@@ -23,7 +23,7 @@ fn generated() -> String {
 }
 
 #[test]
-fn the_generated_definitions_are_fresh() {
+fn the_generated_crds_are_fresh() {
     let written = std::fs::read_to_string(in_repository("crds/meshagent.com.yaml")).unwrap();
     assert!(
         written == generated(),
@@ -32,39 +32,39 @@ fn the_generated_definitions_are_fresh() {
 }
 
 #[test]
-fn the_generated_stream_is_read_back_as_the_definitions() {
+fn the_generated_stream_is_read_back_as_the_crds() {
     let read: Vec<CustomResourceDefinition> = serde_saphyr::from_multiple(&generated()).unwrap();
     assert_eq!(read, crds::all());
 }
 
 #[test]
 fn every_kind_has_the_frozen_group_and_version() {
-    for definition in crds::all() {
-        assert_eq!(definition.spec.group, names::GROUP);
-        let versions: Vec<&str> = definition.spec.versions.iter().map(|version| version.name.as_str()).collect();
+    for crd in crds::all() {
+        assert_eq!(crd.spec.group, names::GROUP);
+        let versions: Vec<&str> = crd.spec.versions.iter().map(|version| version.name.as_str()).collect();
         assert_eq!(versions, [names::VERSION]);
     }
     assert_eq!(OAuthClient::api_version(&()), format!("{}/{}", names::GROUP, names::VERSION));
     assert_eq!(names::PREFIX, format!("{}/", names::GROUP));
 }
 
-/// Calls `look` with each part of each schema and its path.
-fn each_part(look: &mut impl FnMut(&str, &JSONSchemaProps)) {
-    fn part(path: &str, schema: &JSONSchemaProps, look: &mut impl FnMut(&str, &JSONSchemaProps)) {
-        look(path, schema);
+/// Calls `visit` with each part of each schema and its path.
+fn each_part(visit: &mut impl FnMut(&str, &JSONSchemaProps)) {
+    fn part(path: &str, schema: &JSONSchemaProps, visit: &mut impl FnMut(&str, &JSONSchemaProps)) {
+        visit(path, schema);
         for (name, property) in schema.properties.iter().flatten() {
-            part(&format!("{path}.{name}"), property, look);
+            part(&format!("{path}.{name}"), property, visit);
         }
         if let Some(JSONSchemaPropsOrArray::Schema(item)) = &schema.items {
-            part(&format!("{path}[]"), item, look);
+            part(&format!("{path}[]"), item, visit);
         }
         if let Some(JSONSchemaPropsOrBool::Schema(value)) = &schema.additional_properties {
-            part(&format!("{path}{{}}"), value, look);
+            part(&format!("{path}{{}}"), value, visit);
         }
     }
-    for definition in crds::all() {
-        let root = definition.spec.versions[0].schema.as_ref().unwrap().open_api_v3_schema.as_ref().unwrap();
-        part(&definition.spec.names.kind, root, look);
+    for crd in crds::all() {
+        let root = crd.spec.versions[0].schema.as_ref().unwrap().open_api_v3_schema.as_ref().unwrap();
+        part(&crd.spec.names.kind, root, visit);
     }
 }
 

@@ -1,4 +1,4 @@
-//! `meshagent-operator run`: puts everything together, and takes it down in order.
+//! `meshagent-operator run`: connects, waits for leadership, runs the controllers, and stops them in order.
 
 use std::future::Future;
 use std::pin::pin;
@@ -21,18 +21,18 @@ use crate::metrics::Metrics;
 use crate::proxy::Environment;
 use crate::telemetry;
 
-/// How long passes under way may take to end. Then they are dropped, as in a crash, and the Lease is given back.
+/// Passes under way have so long to end. Then they are dropped, as in a crash, and the Lease is released.
 const PASSES: Duration = Duration::from_secs(12);
-/// How long all of it may take, the Lease included. Below the 30 s after which a kubelet kills.
+/// The whole shutdown has so long, the release of the Lease included: less than the 30 s after which a kubelet kills.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// Runs the operator until it is told to stop.
+/// Runs the operator until a signal stops it.
 pub(super) fn run(flags: &Flags) -> Result<(), Error> {
     let config = Config::read(flags)?;
     telemetry::init(config.log_format, &config.log_level)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
     let ended = runtime.block_on(operate(config));
-    // Dropped, it would wait for names that are being looked up.
+    // Dropping the runtime would wait for DNS lookups under way.
     runtime.shutdown_background();
     ended
 }
@@ -98,7 +98,7 @@ async fn listen(config: &Config) -> Result<TcpListener, Error> {
     Ok(listener)
 }
 
-/// The id of the cluster; `None` if the operator is told to stop before that is known.
+/// The id of the cluster; `None` if a signal comes before it is known.
 async fn identify(
     config: &Config,
     requests: &Client,
@@ -115,26 +115,26 @@ async fn identify(
     };
     tokio::select! {
         id = cluster::id(requests, scoped, unreachable) => Ok(Some(id?)),
-        // An error means that nobody is left who could ask to stop, which asks for it too.
+        // An error means that the sender is gone, which stops the operator too.
         _ = shutdown.wait_for(|stop| *stop) => Ok(None),
     }
 }
 
-/// Waits for its turn, works while it leads, and lets the next one lead when it is told to stop.
+/// Waits for leadership, works while it lasts, and releases the Lease at the end.
 async fn lead(mut election: Election, inputs: controller::Inputs) -> Result<(), Error> {
     let (metrics, mut shutdown) = (inputs.metrics.clone(), inputs.shutdown.clone());
     tokio::select! {
         () = election.acquire(candidacy(&inputs.health)) => {}
-        // An error means that nobody is left who could ask to stop, which asks for it too.
+        // An error means that the sender is gone, which stops the operator too.
         _ = shutdown.wait_for(|stop| *stop) => {
-            // Its last try may have been carried out.
+            // The last attempt to acquire it may have succeeded without an answer.
             election.release().await;
             return Ok(());
         }
     }
     tracing::info!(identity = election.identity(), "this replica leads");
     let ended = tokio::select! {
-        // First: whoever has lost does nothing more, and what is under way is dropped.
+        // Polled first: a replica that has lost the Lease does nothing more, and passes under way are dropped.
         biased;
         lost = election.hold() => Err(Error::Leadership(lost)),
         ended = work(inputs) => ended,
@@ -154,14 +154,14 @@ async fn work(inputs: controller::Inputs) -> Result<(), Error> {
     until_overdue(controller::run(inputs), shutdown, PASSES).await.map_err(Error::Controller)
 }
 
-/// Once the operator is told to stop, the work has so long to end.
+/// Runs the work; after the signal to stop, it has `limit` to end.
 async fn until_overdue<E>(
     work: impl Future<Output = Result<(), E>>,
     mut shutdown: watch::Receiver<bool>,
     limit: Duration,
 ) -> Result<(), E> {
     let overdue = async {
-        // An error means that nobody is left who could ask to stop, which asks for it too.
+        // An error means that the sender is gone, which stops the operator too.
         let _ = shutdown.wait_for(|stop| *stop).await;
         tokio::time::sleep(limit).await;
     };
@@ -174,7 +174,7 @@ async fn until_overdue<E>(
     }
 }
 
-/// Says what a replica waits for. One that stands by is ready; only a change is logged.
+/// Tells `/readyz` and the log what a replica waits for. A standby is ready. Only a change is logged.
 fn candidacy(health: &Health) -> impl FnMut(Candidacy) {
     let mut said = None;
     move |candidacy| {
@@ -192,14 +192,14 @@ fn candidacy(health: &Health) -> impl FnMut(Candidacy) {
     }
 }
 
-/// The machine's name, by which people find the pod in a Lease.
+/// The host name, by which people find the pod that holds a Lease.
 fn hostname() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();
     if name.is_empty() { "unnamed" } else { name }.to_owned()
 }
 
-/// Lets the work go on until a signal comes, and then gives it time to end. A second signal ends it at once.
+/// Runs the work until a signal comes; then it has `grace` to end. A second signal ends it at once.
 async fn until_stopped(
     work: impl Future<Output = Result<(), Error>>,
     mut signals: impl Stream<Item = &'static str> + Unpin,

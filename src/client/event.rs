@@ -1,4 +1,4 @@
-//! What happened in a pass, in words for people: the Events.
+//! The Events of a pass: what happened in it, in words for people.
 
 use super::pass::Pass;
 use crate::api::event::EventReason;
@@ -10,7 +10,7 @@ use crate::decide::id::ClientId;
 use crate::decide::time::whole_seconds;
 use crate::kubernetes::events::{Event, EventType};
 
-/// What was so before a step.
+/// What an Event tells of the time before a step.
 pub(super) struct Before {
     client_id: Option<ClientId>,
     complaint: Option<(String, String)>,
@@ -55,7 +55,7 @@ fn why_replaced(observed: &Observed, gone: bool) -> (EventReason, &'static str) 
     (EventReason::CredentialReplaced, lost)
 }
 
-/// Reason and message of what the object complains of.
+/// Reason and message of the condition `Synced`, unless it is True.
 fn complaint(object: &OAuthClient) -> Option<(String, String)> {
     let conditions = object.status.as_ref()?.conditions.as_deref()?;
     let synced = condition::find(conditions, ConditionType::Synced)?;
@@ -70,7 +70,7 @@ fn warning(reason: &str, text: String) -> Event {
     Event { type_: EventType::Warning, reason: reason.to_owned(), text }
 }
 
-/// What a step that was carried out is worth telling.
+/// The Events that tell of a step that was carried out.
 pub(super) fn tell(before: &Before, pass: &Pass<'_>, step: &Step, answer: &Answer) -> Vec<Event> {
     let secret = &pass.secret_name;
     match (step, answer) {
@@ -152,17 +152,17 @@ fn deleted(client_id: &ClientId, because: Removal) -> Event {
 }
 
 fn recorded(before: &Before, pass: &Pass<'_>, record: &Record) -> Vec<Event> {
-    let mut notes = Vec::new();
+    let mut events = Vec::new();
     if before.rotation_refused && record.published.is_some() {
         let text = "no rotation: the client was adopted, and an adopted client is never replaced. For a new one, delete this \
                     OAuthClient and create it without spec.adopt";
-        notes.push(warning(EventReason::Rotated.as_str(), text.to_owned()));
+        events.push(warning(EventReason::Rotated.as_str(), text.to_owned()));
     }
     match complaint(&pass.object) {
         Some((reason, text)) if before.complaint.as_ref() != Some(&(reason.clone(), text.clone())) => {
-            notes.push(warning(&reason, text));
+            events.push(warning(&reason, text));
         }
         Some(_) | None => {}
     }
-    notes
+    events
 }

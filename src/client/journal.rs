@@ -58,7 +58,7 @@ impl Journal {
         Self(tracing::enabled!(tracing::Level::TRACE).then(|| (observed.clone(), Vec::new())))
     }
 
-    pub(super) fn note(&mut self, desired: &Desired, observed: &Observed, step: &Step, answer: &Answer) {
+    pub(super) fn add(&mut self, desired: &Desired, observed: &Observed, step: &Step, answer: &Answer) {
         if let Some((_, turns)) = &mut self.0 {
             let (desired, many_gone) = (desired.clone(), observed.project.many_gone.clone());
             turns.push(Turn { desired, many_gone, step: step.clone(), answer: answer.clone() });

@@ -79,7 +79,7 @@ pub async fn reconcile(executor: &Executor<'_>, start: Start<'_>, backoff: Durat
         events.extend(event::tell(&before, &pass, &step, &answer));
         let version = pass.secret_version();
         let is_recorded = matches!(answer, Answer::Recorded(_));
-        journal.note(&pass.desired, &pass.observed, &step, &answer);
+        journal.add(&pass.desired, &pass.observed, &step, &answer);
         pass.observed.absorb(&step, answer);
         if pass.secret_version() != version {
             pass.superseded.secrets.insert(version);

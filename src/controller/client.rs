@@ -1,4 +1,4 @@
-//! The controller of OAuthClients: what wakes it, and what it does with how a pass ended.
+//! The controller of OAuthClients: what enqueues them, and what follows from how a pass ended.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::pending;
@@ -119,7 +119,7 @@ impl Watches {
             .reconcile_on(requested)
             .trigger_backoff(NoPause)
             .graceful_shutdown_on(super::until_shutdown(pending(), shutdown.clone()))
-            .run(wake, after_panic, context)
+            .run(reconcile, after_panic, context)
             .for_each(async |ended| match ended {
                 Ok(_) => {}
                 Err(kube::runtime::controller::Error::ObjectNotFound(gone)) => {
@@ -151,7 +151,7 @@ struct Context {
 #[error("a reconcile panicked; it is tried again")]
 struct Panicked;
 
-async fn wake(object: Arc<OAuthClient>, context: Arc<Context>) -> Result<Action, Panicked> {
+async fn reconcile(object: Arc<OAuthClient>, context: Arc<Context>) -> Result<Action, Panicked> {
     task::run(async move { context.pass(&object).await }).await.map_err(|_| Panicked)
 }
 
@@ -215,13 +215,13 @@ impl Context {
             return Action::await_change();
         };
         match awaited {
-            Some(awaited) => self.look(&cached, &awaited).await,
+            Some(awaited) => self.check_awaited(&cached, &awaited).await,
             None => self.reconcile(&cached, &resolution, &slot).await,
         }
     }
 
-    /// Looks at a Secret that the suppressed object waits for.
-    async fn look(&self, Cached { object, uid, namespace, .. }: &Cached<'_>, awaited: &Awaited) -> Action {
+    /// Reads the Secret that a suppressed object waits for, and enqueues the object if it has changed.
+    async fn check_awaited(&self, Cached { object, uid, namespace, .. }: &Cached<'_>, awaited: &Awaited) -> Action {
         let secrets: Api<Secret> = Api::namespaced(self.shared.requests.clone(), namespace);
         let name = &awaited.secret;
         let found = match within("look at the Secret", secrets.get_metadata(name)).await {
@@ -229,7 +229,7 @@ impl Context {
             Err(error) if error.proves_absence_of::<Secret>(name) => Some(None),
             Err(_) => None,
         };
-        if self.shared.memory.looked(uid, found, Instant::now()) {
+        if self.shared.memory.checked(uid, found, Instant::now()) {
             return Action::requeue(LOOK_INTERVAL);
         }
         self.shared.memory.unsuppress(uid);
@@ -334,7 +334,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_secret_wakes_the_client_of_its_label_and_the_one_that_owns_it() {
+    fn a_secret_enqueues_the_client_of_its_label_and_the_one_that_owns_it() {
         let owners_of = |metadata: serde_json::Value| {
             let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata });
             owners(&serde_json::from_value(secret).unwrap())

@@ -1,6 +1,6 @@
 //! When a cache is filled for the first time, and how a controller ends whose cache never is.
 //!
-//! Not by the store's own `wait_until_ready`: of several who wait on one store only the last to look is woken, and each
+//! Not by the store's own `wait_until_ready`: of several who wait on one store only the last to poll is woken, and each
 //! controller waits on its own.
 
 use std::future::pending;

@@ -93,12 +93,12 @@ impl Memory {
         };
         Some(match next.saturating_duration_since(now) {
             Duration::ZERO => Suppressed::Unless(awaited.clone()),
-            look => Suppressed::For(left.min(look)),
+            check => Suppressed::For(left.min(check)),
         })
     }
 
-    /// A Secret that is awaited was looked at, and found as this or unreadable. Returns whether passes stay suppressed.
-    pub(super) fn looked(&self, uid: &Uid, found: Option<Option<Version>>, now: Instant) -> bool {
+    /// A Secret that is awaited was read, and found in this version or unreadable. Returns whether passes stay suppressed.
+    pub(super) fn checked(&self, uid: &Uid, found: Option<Option<Version>>, now: Instant) -> bool {
         let mut open = self.open();
         let suppression = open.get_mut(uid).and_then(|remembered| remembered.suppression.as_mut());
         let Some((awaited, next)) = suppression.and_then(|suppression| suppression.awaited.as_mut()) else {

@@ -1,4 +1,4 @@
-//! The controllers: watches, the clock, and who wakes whom. One per kind, and per namespace if only some are watched.
+//! The controllers: watches, the clock, and who enqueues whom. One per kind, and per namespace if only some are watched.
 
 mod declared;
 
@@ -88,21 +88,21 @@ impl client::Shared {
     }
 }
 
-/// One kind of project: its stores with their writers, by scope, and the channel that wakes them.
+/// One kind of project: its stores with their writers, by scope, and the queue of their controllers.
 struct ProjectScopes<K: Resource<DynamicType = ()> + Clone + 'static> {
     scopes: Vec<(Option<String>, Store<K>, reflector::store::Writer<K>)>,
-    wake: UnboundedSender<ObjectRef<K>>,
-    woken: UnboundedReceiver<ObjectRef<K>>,
+    queue: UnboundedSender<ObjectRef<K>>,
+    queued: UnboundedReceiver<ObjectRef<K>>,
 }
 
 impl<K: Resource<DynamicType = ()> + Clone + 'static> ProjectScopes<K> {
     fn new(namespaces: impl IntoIterator<Item = Option<String>>) -> Self {
-        let (wake, woken) = unbounded_channel();
+        let (queue, queued) = unbounded_channel();
         let scopes = namespaces.into_iter().map(|namespace| {
             let (store, writer) = reflector::store();
             (namespace, store, writer)
         });
-        Self { scopes: scopes.collect(), wake, woken }
+        Self { scopes: scopes.collect(), queue, queued }
     }
 
     fn stores(&self) -> Vec<Store<K>> {
@@ -196,7 +196,7 @@ fn declared_projects(
     Arc::new(DeclaredProjects {
         cluster: cluster.stores(),
         namespaced: own.stores(),
-        queues: (cluster.wake.clone(), own.wake.clone()),
+        queues: (cluster.queue.clone(), own.queue.clone()),
         filled: AtomicBool::new(false),
         unreadable: unreadable.clone(),
     })
@@ -225,33 +225,33 @@ fn scopes(namespaces: &[String]) -> Vec<Option<String>> {
     if namespaces.is_empty() { vec![None] } else { namespaces.iter().cloned().map(Some).collect() }
 }
 
-type Woken = UnboundedReceiver<ObjectRef<OAuthClient>>;
+type Queued = UnboundedReceiver<ObjectRef<OAuthClient>>;
 
-/// The watches of OAuthClients and what wakes them, scope by scope.
+/// The watches of OAuthClients with their queues, scope by scope.
 fn client_scopes(
     client: &Client,
     scopes: Vec<Option<String>>,
     unreadable: &UnreadableObjects,
-) -> (Vec<(Watches, Woken)>, Triggers) {
+) -> (Vec<(Watches, Queued)>, Triggers) {
     let (mut clients, mut triggers) = (Vec::new(), Vec::new());
     for namespace in scopes {
-        let (wake, woken) = unbounded_channel();
-        let watches = Watches::new(client.clone(), namespace, wake.clone());
-        triggers.push(Scope { objects: watches.objects(), wake });
-        clients.push((watches, woken));
+        let (queue, queued) = unbounded_channel();
+        let watches = Watches::new(client.clone(), namespace, queue.clone());
+        triggers.push(Scope { objects: watches.objects(), queue });
+        clients.push((watches, queued));
     }
     (clients, Triggers::new(triggers, unreadable.clone()))
 }
 
 fn start_clients(
     tasks: &mut JoinSet<()>,
-    clients: Vec<(Watches, Woken)>,
+    clients: Vec<(Watches, Queued)>,
     shared: &Arc<client::Shared>,
     shutdown: &watch::Receiver<bool>,
 ) -> Vec<oneshot::Receiver<()>> {
-    let start = |(watches, woken): (Watches, Woken)| {
+    let start = |(watches, queued): (Watches, Queued)| {
         let (filled, is_filled) = oneshot::channel();
-        tasks.spawn(watches.run(Arc::clone(shared), received(woken), filled, shutdown.clone()));
+        tasks.spawn(watches.run(Arc::clone(shared), received(queued), filled, shutdown.clone()));
         is_filled
     };
     clients.into_iter().map(start).collect()
@@ -266,24 +266,24 @@ fn start_projects<K>(
 where
     K: ProjectObject,
 {
-    let key_watches = KeyWatches::new(kind.wake);
+    let key_watches = KeyWatches::new(kind.queue);
     let (mut senders, mut filling) = (Vec::new(), Vec::new());
     for (namespace, store, writer) in kind.scopes {
-        let (wake, own) = unbounded_channel();
-        senders.push((store.clone(), wake));
+        let (queue, own) = unbounded_channel();
+        senders.push((store.clone(), queue));
         let (shared, shutdown, key_watches) = (Arc::clone(shared), shutdown.clone(), key_watches.clone());
         let (filled, is_filled) = oneshot::channel();
         filling.push(is_filled);
         tasks.spawn(project::run(shared, namespace, (store, writer), key_watches, received(own), filled, shutdown));
     }
-    // One channel for the kind, one controller for each scope: each is woken for what its store holds.
-    let mut woken = kind.woken;
+    // One channel for the kind, one controller for each scope: each gets what its store holds.
+    let mut queued = kind.queued;
     let route = async move {
-        while let Some(reference) = woken.recv().await {
-            for (store, wake) in &senders {
+        while let Some(reference) = queued.recv().await {
+            for (store, queue) in &senders {
                 if store.get(&reference).is_some() {
                     // The receiver ends with its controller, at shutdown.
-                    let _ = wake.send(reference.clone());
+                    let _ = queue.send(reference.clone());
                 }
             }
         }
@@ -316,11 +316,11 @@ async fn heed_clock(clock: Clock, triggers: Triggers, declared: Arc<DeclaredProj
     loop {
         state = clock.changed(state).await;
         declared.enqueue_all();
-        triggers.wake_all();
+        triggers.enqueue_all();
     }
 }
 
-/// Counts the clients now and then, for the metrics, and wakes projects whose number of clients changed.
+/// Counts the clients now and then, for the metrics, and enqueues projects whose number of clients changed.
 async fn take_stock(shared: Arc<client::Shared>, triggers: Triggers, declared: Arc<DeclaredProjects>) {
     let (cluster, own) = &declared.queues;
     let mut interval = tokio::time::interval(STOCK_INTERVAL);
@@ -329,22 +329,22 @@ async fn take_stock(shared: Arc<client::Shared>, triggers: Triggers, declared: A
         interval.tick().await;
         let users = triggers.users().by_project();
         client::take_stock(&triggers.stores(), &users, &shared);
-        wake_where_numbers_changed(&declared.cluster, &users, cluster);
-        wake_where_numbers_changed(&declared.namespaced, &users, own);
+        enqueue_where_numbers_changed(&declared.cluster, &users, cluster);
+        enqueue_where_numbers_changed(&declared.namespaced, &users, own);
     }
 }
 
-fn wake_where_numbers_changed<K>(
+fn enqueue_where_numbers_changed<K>(
     stores: &[Store<K>],
     users: &HashMap<ProjectKey, i64>,
-    wake: &UnboundedSender<ObjectRef<K>>,
+    queue: &UnboundedSender<ObjectRef<K>>,
 ) where
     K: ProjectObject,
 {
     for object in stores.iter().flat_map(Store::state) {
         if object.present_status().clients != Some(users.get(&object.key()).copied().unwrap_or(0)) {
             // The receiver ends at shutdown.
-            let _ = wake.send(ObjectRef::from_obj(&*object));
+            let _ = queue.send(ObjectRef::from_obj(&*object));
         }
     }
 }
@@ -371,5 +371,5 @@ async fn announce_readiness(filling: Filling, triggers: Triggers, declared: Arc<
     declared.enqueue_deleted();
     health.ready(true, "the caches are filled");
     // Those whose project was not known to be missing before.
-    triggers.wake_all();
+    triggers.enqueue_all();
 }

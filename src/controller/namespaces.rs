@@ -30,7 +30,7 @@ pub(super) struct Audience {
 }
 
 impl Audience {
-    /// Keeps the labels of all namespaces, and wakes what is in one that changed.
+    /// Keeps the labels of all namespaces, and enqueues the OAuthClients of one that changed.
     pub(super) async fn watch(self, client: Client, mut writer: NamespaceWriter, unreadable: UnreadableObjects) {
         let mut before = None;
         loop {
@@ -71,11 +71,11 @@ impl Audience {
 
     fn tell(&self, event: &watcher::Event<PartialObjectMeta<Namespace>>) {
         match event {
-            watcher::Event::Apply(namespace) => self.triggers.wake_namespace(&namespace.name_any()),
+            watcher::Event::Apply(namespace) => self.triggers.enqueue_namespace(&namespace.name_any()),
             // Those that wait for the labels of theirs, and after a gap in the watch those whose labels changed.
             watcher::Event::InitDone => {
                 self.withhold(None);
-                self.triggers.wake_all();
+                self.triggers.enqueue_all();
             }
             watcher::Event::Init | watcher::Event::InitApply(_) | watcher::Event::Delete(_) => {}
         }
@@ -85,7 +85,7 @@ impl Audience {
     fn withhold(&self, said: Option<String>) {
         if self.projects.withhold_namespaces(said) {
             self.declared.enqueue_all();
-            self.triggers.wake_all();
+            self.triggers.enqueue_all();
         }
     }
 }

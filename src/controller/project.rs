@@ -59,7 +59,7 @@ impl Shared {
         self.checks.forget(key);
         self.projects.gone(key, self.triggers.users().any(key).unwrap_or(true));
         self.metrics.forget_project(&key.to_string());
-        self.triggers.wake_users(key);
+        self.triggers.enqueue_users(key);
     }
 }
 
@@ -164,7 +164,7 @@ impl<K: ProjectObject> Context<K> {
             projects,
             checks,
             users: triggers.users(),
-            enqueue_users: &|| triggers.wake_users(&key),
+            enqueue_users: &|| triggers.enqueue_users(&key),
             scope: Scope { cluster: &self.shared.cluster, namespaces: &self.shared.watch_namespaces },
             resync_interval: *resync_interval,
             metrics,

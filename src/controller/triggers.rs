@@ -1,4 +1,4 @@
-//! Who wakes an OAuthClient besides its own watches: its project, and its namespace.
+//! What enqueues OAuthClients besides their own watches: a change of their project, or of their namespace.
 
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::mpsc::UnboundedSender;
@@ -8,14 +8,14 @@ use crate::decide::project::reference::ProjectKey;
 use crate::kubernetes::readable::UnreadableObjects;
 use crate::project::Users;
 
-/// One watched scope: all namespaces, or one.
+/// The OAuthClients of one watched scope (all namespaces, or one), and the queue of its controller.
 #[derive(Clone, Debug)]
 pub(super) struct Scope {
     pub(super) objects: Store<OAuthClient>,
-    pub(super) wake: UnboundedSender<ObjectRef<OAuthClient>>,
+    pub(super) queue: UnboundedSender<ObjectRef<OAuthClient>>,
 }
 
-/// All scopes.
+/// The OAuthClients of all scopes.
 #[derive(Clone, Debug)]
 pub(super) struct Triggers {
     scopes: Vec<Scope>,
@@ -23,42 +23,42 @@ pub(super) struct Triggers {
 }
 
 impl Triggers {
-    /// Of caches that are not filled yet.
+    /// Triggers over caches that are not filled yet.
     pub(super) fn new(scopes: Vec<Scope>, unreadable: UnreadableObjects) -> Self {
         let users = Users::new(scopes.iter().map(|scope| scope.objects.clone()).collect(), unreadable);
         Self { users, scopes }
     }
 
-    /// All caches are filled: from now on what they lack is not there.
+    /// Says that all caches are filled: from now on, what they lack does not exist.
     pub(super) fn set_filled(&self) {
         self.users.set_filled();
     }
 
-    /// Wakes all OAuthClients of a project.
-    pub(super) fn wake_users(&self, key: &ProjectKey) {
-        self.wake(|object| &ProjectKey::of(object) == key);
+    /// Enqueues all OAuthClients of a project.
+    pub(super) fn enqueue_users(&self, key: &ProjectKey) {
+        self.enqueue(|object| &ProjectKey::of(object) == key);
     }
 
-    /// Wakes all OAuthClients.
-    pub(super) fn wake_all(&self) {
-        self.wake(|_| true);
+    /// Enqueues all OAuthClients.
+    pub(super) fn enqueue_all(&self) {
+        self.enqueue(|_| true);
     }
 
-    /// Wakes all OAuthClients of a namespace.
-    pub(super) fn wake_namespace(&self, namespace: &str) {
-        self.wake(|object| object.metadata.namespace.as_deref() == Some(namespace));
+    /// Enqueues all OAuthClients of a namespace.
+    pub(super) fn enqueue_namespace(&self, namespace: &str) {
+        self.enqueue(|object| object.metadata.namespace.as_deref() == Some(namespace));
     }
 
-    fn wake(&self, concerns: impl Fn(&OAuthClient) -> bool) {
+    fn enqueue(&self, is_concerned: impl Fn(&OAuthClient) -> bool) {
         for scope in &self.scopes {
-            for object in scope.objects.state().into_iter().filter(|object| concerns(object)) {
+            for object in scope.objects.state().into_iter().filter(|object| is_concerned(object)) {
                 // The receiver ends with the controller, at shutdown.
-                let _ = scope.wake.send(ObjectRef::from_obj(&*object));
+                let _ = scope.queue.send(ObjectRef::from_obj(&*object));
             }
         }
     }
 
-    /// Who uses a project.
+    /// The index of which OAuthClients use which project.
     pub(super) fn users(&self) -> &Users {
         &self.users
     }

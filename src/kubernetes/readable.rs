@@ -131,7 +131,7 @@ impl UnreadableObjects {
         self.known().get(&UnreadableObject { kind, namespace, name: name.to_owned() }).cloned()
     }
 
-    fn note(&self, object: UnreadableObject, problem: &str) {
+    fn add(&self, object: UnreadableObject, problem: &str) {
         let UnreadableObject { kind, namespace, name } = object.clone();
         let before = self.known().insert(object, problem.to_owned());
         if before.as_deref() != Some(problem) {
@@ -220,7 +220,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Sieve<K> {
             Readable::Unreadable { metadata, problem } => {
                 self.unseen.remove(&named);
                 self.own.insert(named.clone());
-                self.unreadable.note(named, &problem);
+                self.unreadable.add(named, &problem);
                 Err(metadata)
             }
         }

@@ -30,15 +30,15 @@ fn by_reason<const N: usize>(numbers: [(&str, i64); N]) -> BTreeMap<String, i64>
 #[test]
 fn passes_are_counted_by_kind_and_outcome() {
     let metrics = Metrics::new();
-    metrics.reconciled("OAuthClient", Outcome::Settled, Duration::from_millis(3));
-    metrics.reconciled("OAuthClient", Outcome::Settled, Duration::from_millis(300));
+    metrics.reconciled("OAuthClient", Outcome::Converged, Duration::from_millis(3));
+    metrics.reconciled("OAuthClient", Outcome::Converged, Duration::from_millis(300));
     metrics.reconciled("MeshAgentProject", Outcome::Retry, Duration::from_secs(90));
     let samples = samples(&metrics);
     assert_eq!(
         beginning_with("reconciles", &samples),
         counted([
             (r#"reconciles_total{kind="MeshAgentProject",outcome="retry"}"#, 1.0),
-            (r#"reconciles_total{kind="OAuthClient",outcome="settled"}"#, 2.0),
+            (r#"reconciles_total{kind="OAuthClient",outcome="converged"}"#, 2.0),
         ])
     );
     let seconds = "reconcile_duration_seconds";

@@ -144,7 +144,7 @@ impl State {
                     self.turns.retain(|turn| turn != &key);
                 }
             }
-            self.tidy(&key);
+            self.drop_if_idle(&key);
         }
     }
 
@@ -153,11 +153,11 @@ impl State {
         if let Some(lane) = self.lanes.get_mut(key) {
             lane.busy = lane.busy.saturating_sub(1);
         }
-        self.tidy(key);
+        self.drop_if_idle(key);
         self.grant();
     }
 
-    fn tidy(&mut self, key: &LaneKey) {
+    fn drop_if_idle(&mut self, key: &LaneKey) {
         let idle = |lane: &Lane| lane.busy == 0 && lane.unanswered == 0 && lane.queue.is_empty();
         if self.lanes.get(key).is_some_and(idle) {
             self.lanes.remove(key);

@@ -149,8 +149,8 @@ impl Snapshot {
 impl Entry {
     /// A PUT that a later listing does not show was normalised away, or refused without a word.
     fn shown(&self) -> Remote {
-        let unmoved = !self.written && self.before.as_deref() == Some(&self.client);
-        if unmoved { Remote::PutIgnored(self.client.clone()) } else { Remote::Listed(self.client.clone()) }
+        let put_ignored = !self.written && self.before.as_deref() == Some(&self.client);
+        if put_ignored { Remote::PutIgnored(self.client.clone()) } else { Remote::Listed(self.client.clone()) }
     }
 }
 

@@ -35,7 +35,7 @@ impl Executor<'_> {
             .users
             .names(&key)
             .filter(|users| !users.is_empty() && finalizer::is_deleted(object) && finalizer::is_on(object));
-        let (present, note) = (object.present_status(), self.note(object));
+        let (present, unseen) = (object.present_status(), self.unseen(object));
         let many_gone = self.projects.losses().many_gone(&key).map(|many| many.for_project(&key));
         let settled = check.failure.is_none() && self.projects.losses().is_settled(&key);
         let accept_loss = handled_request(asked(object), present.last_handled_accept_loss.as_deref(), settled);
@@ -47,7 +47,7 @@ impl Executor<'_> {
                 project_id: self.projects.get(&key).and_then(|known| known.project).map(|p| p.project_id.clone()),
                 clients: self.users.count(&key),
                 orphans: &check.swept.orphans,
-                note: note.as_deref(),
+                unseen: unseen.as_deref(),
                 accept_loss,
                 in_use_by: in_use_by.as_deref(),
                 clock: remark(self.clock.skew()).as_deref(),
@@ -93,8 +93,8 @@ impl Executor<'_> {
         }
     }
 
-    /// What does not keep the project from being used, but should be known.
-    fn note<K: ProjectObject>(&self, object: &K) -> Option<String> {
+    /// The labels of namespaces that the project goes by and that may not be seen, in words.
+    fn unseen<K: ProjectObject>(&self, object: &K) -> Option<String> {
         let said = self.projects.namespaces_withheld()?;
         let concerned = object.allowed().goes_by_labels() || object.adoption().goes_by_labels();
         concerned.then(|| namespaces_withheld(&object.key(), &said).message)

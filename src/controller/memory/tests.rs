@@ -82,7 +82,7 @@ fn a_suppression_lasts_until_it_is_due_or_its_circumstances_or_secrets_change() 
 
 /// F25.
 #[test]
-fn a_secret_that_is_not_watched_is_looked_at_each_half_minute_until_it_changes() {
+fn a_secret_that_is_not_watched_is_checked_each_half_minute_until_it_changes() {
     let (memory, uid, now) = (Memory::default(), Uid::new("u"), Instant::now());
     let awaited = Awaited { secret: "theirs".into(), version: Some(Version::new("7")) };
     memory.suppress(&uid, hourly(now, Some(awaited.clone())));
@@ -91,11 +91,11 @@ fn a_secret_that_is_not_watched_is_looked_at_each_half_minute_until_it_changes()
     assert_eq!(asked(now), Some(Suppressed::For(LOOK_INTERVAL)));
     let later = now + LOOK_INTERVAL;
     assert_eq!(asked(later), Some(Suppressed::Unless(awaited)));
-    assert!(memory.looked(&uid, Some(Some(Version::new("7"))), later), "it is as it was");
+    assert!(memory.checked(&uid, Some(Some(Version::new("7"))), later), "it is as it was");
     assert_eq!(asked(later), Some(Suppressed::For(LOOK_INTERVAL)));
-    assert!(memory.looked(&uid, None, later), "nobody can tell");
-    assert!(!memory.looked(&uid, Some(Some(Version::new("8"))), later), "it was changed");
-    assert!(!memory.looked(&uid, Some(None), later), "it is gone");
+    assert!(memory.checked(&uid, None, later), "nobody can tell");
+    assert!(!memory.checked(&uid, Some(Some(Version::new("8"))), later), "it was changed");
+    assert!(!memory.checked(&uid, Some(None), later), "it is gone");
 }
 
 fn event(type_: EventType, text: &str) -> Event {

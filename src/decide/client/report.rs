@@ -60,7 +60,7 @@ pub fn report(input: &ReportInput<'_>) -> OAuthClientStatus {
         },
     };
     let findings = match &input.record.conclusion {
-        Conclusion::Converged => conditions::settled(&status),
+        Conclusion::Converged => conditions::converged(&status),
         Conclusion::Blocked(failure) => conditions::halted(input, &status, failure),
     };
     // On blocked passes too, as Flux does: the request was acted on, and the conditions tell with what success.

@@ -36,8 +36,8 @@ pub struct Losses {
     missing: BTreeMap<ClientId, Instant>,
     /// Clients that were gone and replaced, and when. They count on for the resync interval.
     replaced: BTreeMap<ClientId, Instant>,
-    /// The brake is on.
-    held: bool,
+    /// Whether the brake is on: none of the missing clients is replaced.
+    engaged: bool,
     /// A listing was read while it was not known which clients are on record.
     uncounted: bool,
     /// What was asked for last: the value of the annotation.
@@ -65,20 +65,20 @@ impl Losses {
         let since = |id: &ClientId| (id.clone(), self.missing.get(id).copied().unwrap_or(now));
         (self.recorded, self.missing) = (*recorded, missing.iter().map(since).collect());
         self.replaced.retain(|_, at| now.saturating_duration_since(*at) < interval);
-        // What has been missing for longer was not lost at once with the rest, unless it is held with it.
-        let held = self.held;
+        // What has been missing for longer was not lost at once with the rest, unless the brake is on already.
+        let engaged = self.engaged;
         let recent = |(id, since): (&ClientId, &Instant)| {
-            (held || now.saturating_duration_since(*since) < interval).then(|| id.clone())
+            (engaged || now.saturating_duration_since(*since) < interval).then(|| id.clone())
         };
         let gone: BTreeSet<ClientId> =
             self.missing.iter().filter_map(recent).chain(self.replaced.keys().cloned()).collect();
         if self.is_settled() && self.accepted.take().is_some() {
             // The accepted loss is made good: what follows is another.
             self.replaced.clear();
-            self.held = false;
+            self.engaged = false;
             return;
         }
-        self.held = is_many(gone.len(), self.recorded) && !self.covers(gone.len());
+        self.engaged = is_many(gone.len(), self.recorded) && !self.covers(gone.len());
     }
 
     /// A client that is gone is about to be replaced.
@@ -91,8 +91,8 @@ impl Losses {
         asked.clone_into(&mut self.asked);
         // What was said before there was a loss accepts none.
         self.accepted = request(asked, handled).filter(|_| !self.is_settled());
-        let released = self.held && self.covers(self.gone());
-        self.held &= !released;
+        let released = self.engaged && self.covers(self.gone());
+        self.engaged &= !released;
         released
     }
 
@@ -105,7 +105,7 @@ impl Losses {
     /// What keeps clients from being replaced.
     #[must_use]
     pub fn many_gone(&self) -> Option<ManyGone> {
-        if !self.held {
+        if !self.engaged {
             return None;
         }
         let (gone, recorded) = (self.gone(), self.recorded);

@@ -27,8 +27,8 @@ pub struct ReportInput<'a> {
     pub clients: i64,
     /// Clients without an OAuthClient, the oldest first.
     pub orphans: &'a [Orphan],
-    /// What does not keep it from being used, but should be known.
-    pub note: Option<&'a str>,
+    /// Labels of namespaces that the project goes by and that may not be seen, in words: it can be used all the same.
+    pub unseen: Option<&'a str>,
     /// The value of the annotation by which a loss is accepted, as far as it is handled.
     pub accept_loss: &'a str,
     /// Who uses it, as `<namespace>/<name>`, if it is being deleted and therefore stays.
@@ -45,7 +45,7 @@ pub fn report(present: &ProjectStatus, input: &ReportInput<'_>) -> ProjectStatus
     let orphans: Vec<_> = input.orphans.iter().take(limits::ORPHANS).cloned().collect();
     let omitted = input.orphans.len() - orphans.len();
     let in_use = input.in_use_by.map(in_use);
-    let also: Vec<&str> = [input.note, input.clock, in_use.as_deref()].into_iter().flatten().collect();
+    let also: Vec<&str> = [input.unseen, input.clock, in_use.as_deref()].into_iter().flatten().collect();
     let findings = findings(input.failure, in_use.as_deref(), &also, conditions, input.now);
     ProjectStatus {
         observed_generation: Some(input.generation),

@@ -19,12 +19,12 @@ pub enum Sweep {
     /// With the fence `ListBeforeRead` out: it has read, and lists next.
     ReadTooEarly(Option<Shared<Declared>>, Secrets),
     Listed(Shared<Clients>),
-    Judged(Vec<(ClientId, Verdict)>),
+    Judged(Vec<(ClientId, Finding)>),
 }
 
 /// What is done with a client.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Verdict {
+pub enum Finding {
     Remove(Grace),
     /// Mark it as retained, if its marker is this one still.
     MarkRetained(Marker),
@@ -46,18 +46,18 @@ impl World {
             Sweep::ReadTooEarly(declared, secrets) => (self.remote.clone(), declared, secrets),
             Sweep::Idle | Sweep::Judged(_) => return,
         };
-        let verdict = |(client_id, client): (&ClientId, &RemoteClient)| {
+        let finding = |(client_id, client): (&ClientId, &RemoteClient)| {
             let marker = client.marker.as_ref()?;
-            let verdict = match self.judge(client_id, marker, declared.as_deref(), &secrets)? {
+            let finding = match self.judge(client_id, marker, declared.as_deref(), &secrets)? {
                 // No time passes between twins.
                 Judgement::Orphan(Grace::AfterMinAge) if self.twin.is_some() => return None,
-                Judgement::Orphan(grace) => Verdict::Remove(grace),
-                Judgement::Retained => Verdict::MarkRetained(marker.clone()),
+                Judgement::Orphan(grace) => Finding::Remove(grace),
+                Judgement::Retained => Finding::MarkRetained(marker.clone()),
                 Judgement::Owned | Judgement::Unknown => return None,
             };
-            Some((client_id.clone(), verdict))
+            Some((client_id.clone(), finding))
         };
-        let judged: Vec<_> = listed.iter().filter_map(verdict).collect();
+        let judged: Vec<_> = listed.iter().filter_map(finding).collect();
         self.sweep = if judged.is_empty() { Sweep::Idle } else { Sweep::Judged(judged) };
     }
 
@@ -105,15 +105,15 @@ impl World {
 
     pub fn sweep_acts(&mut self) {
         let Sweep::Judged(judged) = std::mem::take(&mut self.sweep) else { return };
-        for (client_id, verdict) in judged {
-            match verdict {
-                Verdict::Remove(grace) => {
+        for (client_id, finding) in judged {
+            match finding {
+                Finding::Remove(grace) => {
                     if grace == Grace::AtOnce {
                         self.guard_stood(&client_id);
                     }
                     self.remove(&client_id, Removal::Disowned, None);
                 }
-                Verdict::MarkRetained(listed) => self.remote.change(|remote| {
+                Finding::MarkRetained(listed) => self.remote.change(|remote| {
                     if let Some(client) = remote.get_mut(&client_id)
                         && client.marker.as_ref() == Some(&listed)
                     {

@@ -210,7 +210,7 @@ fn labels(sample: &str) -> String {
 /// Metrics with one observation each: without, the registry does not show them.
 fn exemplary() -> Metrics {
     let metrics = Metrics::new();
-    metrics.reconciled("OAuthClient", Outcome::Settled, Duration::ZERO);
+    metrics.reconciled("OAuthClient", Outcome::Converged, Duration::ZERO);
     metrics.observer()(CallObservation { route: Route::ListClients, status: Some(200), duration: Duration::ZERO });
     metrics.set_clients([("Ready".to_owned(), 1)].into());
     metrics.set_orphans("project", 0);

@@ -26,7 +26,7 @@ pub(super) enum Comparison {
 
 pub(super) fn compare(wanted: &Wanted, observed: &Observed, token: &Token, client_id: &ClientId) -> Comparison {
     let get = || Comparison::Step(Step::Get { client_id: client_id.clone() });
-    let (client, read, unmoved) = match observed.remote.get(client_id) {
+    let (client, read, put_ignored) = match observed.remote.get(client_id) {
         None => return get(),
         Some(Remote::Missing) => return Comparison::Step(Step::List),
         Some(Remote::Absent | Remote::Deleted) => return Comparison::Gone,
@@ -48,7 +48,7 @@ pub(super) fn compare(wanted: &Wanted, observed: &Observed, token: &Token, clien
         return Comparison::Same;
     };
     let digest = drift(&change, client);
-    if unmoved || recorded.drift.as_ref() == Some(&digest) {
+    if put_ignored || recorded.drift.as_ref() == Some(&digest) {
         return Comparison::Drift((persists(&change), digest));
     }
     if change.metadata.is_some() && !read { get() } else { Comparison::Step(put(client_id, change, client)) }

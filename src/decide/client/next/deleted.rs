@@ -216,10 +216,10 @@ fn examine_and_delete(observed: &Observed) -> Option<Step> {
 /// Whether a POST may have made a client that nothing names.
 fn has_doubtful_tokens(observed: &Observed) -> bool {
     let object = &observed.object;
-    let settled = match observed.ownership() {
+    let certain = match observed.ownership() {
         Ownership::Published(_, _, client_id) => object.recorded.client_id.as_ref() == Some(client_id),
         Ownership::Unpublished if object.recorded.is_secretless() => true,
         Ownership::Unpublished | Ownership::Foreign(_) | Ownership::Displaced(_) => object.token.is_none(),
     };
-    !settled || !object.unknown.is_empty()
+    !certain || !object.unknown.is_empty()
 }

@@ -71,7 +71,7 @@ impl Kind {
 }
 
 /// What a successful pass says.
-pub(super) fn settled(status: &OAuthClientStatus) -> Vec<Finding> {
+pub(super) fn converged(status: &OAuthClientStatus) -> Vec<Finding> {
     let client = status.client_id.as_deref().unwrap_or_default();
     let holds = |type_, message| finding(type_, ConditionStatus::True, Reason::Ready, message);
     let as_declared = format!("client {client} is as declared");

@@ -13,7 +13,7 @@ use crate::decide::time::{LONG_PATIENCE, PATIENCE, later, remaining};
 /// A server that asks for pauses may ask for short ones without end: by then the object waits for at least so long.
 const LONGEST_PAUSE_BACKOFF: Duration = Duration::from_secs(60);
 
-/// When the object is looked at again, by the status that the pass gave it. `None`: only events wake it.
+/// When the object is reconciled again, by the status that the pass gave it. `None`: only an event enqueues it.
 #[must_use]
 pub fn requeue(input: &ReportInput<'_>, status: &OAuthClientStatus, backoff: Duration) -> Option<Duration> {
     let retiring = status.retiring.iter().flatten();

@@ -697,7 +697,7 @@ fn either_request_to_look_again_is_handled_by_every_pass_and_its_value_stands_in
 }
 
 #[test]
-fn a_client_in_order_is_woken_when_the_first_overlap_ends_and_else_by_events_only() {
+fn a_client_in_order_is_requeued_when_the_first_overlap_ends_and_else_by_events_only() {
     assert_eq!(Pass::ended(converged(), Conclusion::Converged).requeue(), None);
     assert_eq!(replacing(true).requeue(), Some(Duration::from_secs(100)));
     let mut late = replacing(true);
@@ -734,7 +734,7 @@ fn a_blocked_pass_is_tried_again_as_its_failure_says() {
 }
 
 #[test]
-fn a_waiting_client_is_woken_when_it_has_to_turn_into_stalled() {
+fn a_waiting_client_is_requeued_when_it_has_to_turn_into_stalled() {
     let pass = Pass::blocked(new(), Reason::ProjectNotFound);
     assert_eq!(pass.requeue(), TEN_MINUTES);
     assert_eq!(pass.again(400).requeue(), Some(Duration::from_secs(200)));
@@ -742,7 +742,7 @@ fn a_waiting_client_is_woken_when_it_has_to_turn_into_stalled() {
 }
 
 #[test]
-fn an_overlap_wakes_a_blocked_client_unless_it_has_ended_already() {
+fn an_overlap_requeues_a_blocked_client_unless_it_has_ended_already() {
     let mut pass = replacing(false);
     pass.record = Record { retiring: vec![ClientId::new("c-0")], ..Pass::blocked(new(), Reason::LimitReached).record };
     assert_eq!(pass.requeue(), Some(Duration::from_secs(100)));

@@ -25,7 +25,7 @@ fn after(listings: &[(u64, RollCall)]) -> Losses {
     losses
 }
 
-fn is_held(losses: &Losses) -> bool {
+fn is_engaged(losses: &Losses) -> bool {
     losses.many_gone().is_some()
 }
 
@@ -40,7 +40,7 @@ fn many_are_more_than_three_and_more_than_a_fifth() {
 #[test]
 fn a_listing_without_most_clients_holds_those_that_it_lacks_and_no_others() {
     let losses = after(&[(0, roll(10, [])), (1, roll(10, 0..7))]);
-    assert!(is_held(&losses) && losses.missing() == 7 && !losses.is_settled());
+    assert!(is_engaged(&losses) && losses.missing() == 7 && !losses.is_settled());
     let said = losses.hindrance(&key(), &id(3)).unwrap();
     assert_eq!(said.reason, Reason::ProjectNotReady);
     assert!(said.message.contains("ManyClientsGone") && said.message.contains("client c3"), "{}", said.message);
@@ -53,44 +53,44 @@ fn a_few_losses_hold_nothing_until_the_fourth_within_the_interval() {
     let (mut losses, start) = (Losses::default(), Instant::now());
     let at = |seconds| start + Duration::from_secs(seconds);
     losses.listed(Some(&roll(10, 0..3)), at(0), RESYNC);
-    assert!(!is_held(&losses), "three are few");
+    assert!(!is_engaged(&losses), "three are few");
     (0..3).for_each(|number| losses.replaced(&id(number), at(1)));
     losses.listed(Some(&roll(10, [7])), at(300), RESYNC);
-    assert!(is_held(&losses), "the fourth within the interval");
+    assert!(is_engaged(&losses), "the fourth within the interval");
     losses.listed(Some(&roll(10, [7])), at(700), RESYNC);
-    assert!(!is_held(&losses), "one alone is a single loss again");
+    assert!(!is_engaged(&losses), "one alone is a single loss again");
 }
 
 /// F24.
 #[test]
 fn what_has_been_missing_for_long_was_not_lost_at_once() {
-    assert!(!is_held(&after(&[(0, roll(10, 0..3)), (900, roll(10, 0..4))])));
+    assert!(!is_engaged(&after(&[(0, roll(10, 0..3)), (900, roll(10, 0..4))])));
 }
 
 /// F24.
 #[test]
 fn the_brake_stays_on_as_long_as_they_are_missing_and_goes_when_they_come_back() {
     let missing = [(0, roll(7, 0..7)), (900, roll(7, 0..7)), (9_000, roll(7, 0..7))];
-    assert!(is_held(&after(&missing)));
+    assert!(is_engaged(&after(&missing)));
     let back = after(&[(0, roll(7, 0..7)), (60, roll(7, []))]);
-    assert!(!is_held(&back) && back.is_settled());
+    assert!(!is_engaged(&back) && back.is_settled());
 }
 
 /// F24.
 #[test]
 fn an_accepted_number_covers_up_to_that_many_and_the_next_loss_needs_another() {
     let mut losses = after(&[(0, roll(7, 0..7))]);
-    assert!(!losses.ask("6", Some("")) && is_held(&losses), "it does not cover seven");
-    assert!(losses.ask("7", Some("")) && !is_held(&losses));
+    assert!(!losses.ask("6", Some("")) && is_engaged(&losses), "it does not cover seven");
+    assert!(losses.ask("7", Some("")) && !is_engaged(&losses));
     let now = Instant::now();
     (0..4).for_each(|number| losses.replaced(&id(number), now));
     losses.listed(Some(&roll(7, 4..7)), now, RESYNC);
-    assert!(!is_held(&losses) && losses.is_settled(), "the rest is few");
+    assert!(!is_engaged(&losses) && losses.is_settled(), "the rest is few");
     assert!(!losses.ask("7", Some("7")));
     losses.listed(Some(&roll(7, 4..7)), now, RESYNC);
-    assert!(!is_held(&losses), "what was accepted counts no more");
+    assert!(!is_engaged(&losses), "what was accepted counts no more");
     losses.listed(Some(&roll(7, 3..7)), now, RESYNC);
-    assert!(is_held(&losses), "another loss");
+    assert!(is_engaged(&losses), "another loss");
     let said = losses.many_gone().unwrap().for_project(&key()).message;
     assert!(said.ends_with("kubectl annotate --overwrite cmaproj default meshagent.com/accept-loss=4"), "{said}");
 }
@@ -125,7 +125,7 @@ fn the_command_asks_for_a_new_value_and_names_the_namespace_of_a_project_that_ha
 fn while_it_is_not_known_what_is_on_record_nothing_is_replaced() {
     let mut losses = Losses::default();
     losses.listed(None, Instant::now(), RESYNC);
-    assert!(losses.hindrance(&key(), &id(1)).is_some() && !is_held(&losses));
+    assert!(losses.hindrance(&key(), &id(1)).is_some() && !is_engaged(&losses));
     losses.listed(Some(&roll(7, [1])), Instant::now(), RESYNC);
     assert_eq!(losses.hindrance(&key(), &id(1)), None);
 }

@@ -10,7 +10,7 @@ fn input(failure: Option<&Failure>) -> ReportInput<'_> {
         project_id,
         clients: 3,
         orphans: &[],
-        note: None,
+        unseen: None,
         accept_loss: "",
         in_use_by: None,
         clock: None,
@@ -131,7 +131,7 @@ fn a_clock_that_is_wrong_is_said_of_a_project_that_stays_ready() {
 /// F26.
 #[test]
 fn a_note_is_said_beside_and_changes_nothing_else() {
-    let status = report(&ProjectStatus::default(), &ReportInput { note: Some("labels are not seen"), ..input(None) });
+    let status = report(&ProjectStatus::default(), &ReportInput { unseen: Some("labels are not seen"), ..input(None) });
     let conditions = status.conditions.unwrap();
     let said: Vec<_> = conditions.iter().map(|found| (found.status.as_str(), found.message.as_str())).collect();
     assert_eq!(said, [("True", "the API key works. But labels are not seen")]);
