@@ -1,20 +1,21 @@
 //! Prometheus metrics, all named `meshagent_operator_…`. Labels take few values: kinds, routes, reasons and projects,
-//! never ids of clients, and names of objects only while these cannot be decoded.
+//! never ids of clients, and names of objects only while something is wrong with them.
+//!
+//! No label is called `namespace`: Prometheus would rename it, since a target has one.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use tokio::sync::watch;
 
 use crate::decide::failure::{Disposition, Failure};
 use crate::meshagent::{CallObservation, Observer};
@@ -26,6 +27,8 @@ const CALL_BUCKETS: [f64; 9] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.
 
 /// The most objects that are named as impossible to decode.
 const MOST_UNREADABLE: usize = 100;
+/// The most OAuthClients that are named as not Ready.
+const MOST_NOT_READY: usize = 500;
 
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
@@ -89,20 +92,69 @@ struct Route {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Reason {
+struct State {
+    ready: String,
+    reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NotReady {
+    oauthclient: String,
     reason: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Object {
     kind: String,
-    namespace: String,
-    name: String,
+    object: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Project {
     project: String,
+}
+
+/// An OAuthClient as a scrape finds it.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientState<'a> {
+    pub namespace: &'a str,
+    pub name: &'a str,
+    /// Status and reason of its Ready condition; `None` if the operator has not looked at it yet.
+    pub ready: Option<(&'a str, &'a str)>,
+}
+
+type ClientSource = dyn Fn(&mut dyn FnMut(ClientState<'_>)) + Send + Sync;
+
+/// The OAuthClients as they are at a scrape: their number by condition, and the names of those that are not Ready.
+#[derive(Clone, Default)]
+struct Clients(Arc<OnceLock<Box<ClientSource>>>);
+
+impl fmt::Debug for Clients {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Clients")
+    }
+}
+
+impl Collector for Clients {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let (numbers, not_ready) = (Family::<State, Gauge>::default(), Family::<NotReady, Gauge>::default());
+        let mut left = MOST_NOT_READY;
+        let Some(source) = self.0.get() else { return Ok(()) };
+        source(&mut |ClientState { namespace, name, ready }| {
+            let (ready, reason) = ready.unwrap_or(("Unknown", "Pending"));
+            let state = State { ready: ready.to_owned(), reason: reason.to_owned() };
+            numbers.get_or_create(&state).inc();
+            if ready != "True" && left > 0 {
+                left -= 1;
+                let oauthclient = format!("{namespace}/{name}");
+                not_ready.get_or_create(&NotReady { oauthclient, reason: reason.to_owned() }).set(1);
+            }
+        });
+        let help = "OAuthClients by status and reason of their Ready condition";
+        numbers.encode(encoder.encode_descriptor("clients", help, None, numbers.metric_type())?)?;
+        let help = "1 for each of the first five hundred OAuthClients that are not Ready";
+        not_ready.encode(encoder.encode_descriptor("client_not_ready", help, None, not_ready.metric_type())?)
+    }
 }
 
 /// All metrics; clones share them.
@@ -113,8 +165,7 @@ pub struct Metrics {
     reconcile_duration: Histograms<Kind>,
     rest_calls: Family<Call, Counter>,
     rest_call_duration: Histograms<Route>,
-    clients: Family<Reason, Gauge>,
-    reasons: Arc<watch::Sender<BTreeSet<String>>>,
+    clients: Clients,
     orphans: Family<Project, Gauge>,
     clients_gone: Family<Project, Gauge>,
     credentials_held: Gauge,
@@ -134,8 +185,7 @@ impl Metrics {
             reconcile_duration: Family::new_with_constructor(|| Histogram::new(RECONCILE_BUCKETS)),
             rest_calls: Family::default(),
             rest_call_duration: Family::new_with_constructor(|| Histogram::new(CALL_BUCKETS)),
-            clients: Family::default(),
-            reasons: Arc::new(watch::Sender::default()),
+            clients: Clients::default(),
             orphans: Family::default(),
             clients_gone: Family::default(),
             credentials_held: Gauge::default(),
@@ -169,7 +219,7 @@ impl Metrics {
             Unit::Seconds,
             self.rest_call_duration.clone(),
         );
-        registry.register("clients", "OAuthClients by the reason of their Ready condition", self.clients.clone());
+        registry.register_collector(Box::new(self.clients.clone()));
         registry.register(
             "orphans",
             "Clients at MeshAgent that this cluster made and whose OAuthClient is gone",
@@ -228,24 +278,17 @@ impl Metrics {
         self.rest_call_duration.get_or_create(&Route { route }).observe(duration.as_secs_f64());
     }
 
-    /// Sets how many OAuthClients have each reason of their Ready condition. The series of a reason that none has any more
-    /// is removed.
-    pub fn set_clients(&self, by_reason: BTreeMap<String, i64>) {
-        let reasons = by_reason.keys().cloned().collect();
-        let former = self.reasons.send_replace(reasons);
-        for reason in former.into_iter().filter(|reason| !by_reason.contains_key(reason)) {
-            self.clients.remove(&Reason { reason });
-        }
-        for (reason, number) in by_reason {
-            self.clients.get_or_create(&Reason { reason }).set(number);
-        }
+    /// Sets where a scrape finds the OAuthClients. Only the first source counts.
+    pub fn set_clients(&self, source: impl Fn(&mut dyn FnMut(ClientState<'_>)) + Send + Sync + 'static) {
+        let _first = self.clients.0.set(Box::new(source));
     }
 
-    /// Sets the objects that cannot be decoded, each as kind, namespace and name. The series of all others are removed.
-    pub fn set_unreadable(&self, objects: impl Iterator<Item = [String; 3]>) {
+    /// Sets the objects that cannot be decoded, each as its kind and `namespace/name`. The series of all others are
+    /// removed.
+    pub fn set_unreadable(&self, objects: impl Iterator<Item = [String; 2]>) {
         self.unreadable.clear();
-        for [kind, namespace, name] in objects.take(MOST_UNREADABLE) {
-            self.unreadable.get_or_create(&Object { kind, namespace, name }).set(1);
+        for [kind, object] in objects.take(MOST_UNREADABLE) {
+            self.unreadable.get_or_create(&Object { kind, object }).set(1);
         }
     }
 

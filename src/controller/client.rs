@@ -1,6 +1,6 @@
 //! The controller of OAuthClients: what enqueues them, and what follows from how a pass ended.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ use crate::kubernetes::events::{Event, Events};
 use crate::kubernetes::readable::{UnreadableObject, UnreadableObjects, watch_readable};
 use crate::kubernetes::watch_backoff::NoPause;
 use crate::kubernetes::{scoped, within};
-use crate::metrics::{Metrics, Outcome};
+use crate::metrics::{ClientState, Metrics, Outcome};
 use crate::project::{Projects, Resolution, Slot, Slots, Users};
 
 /// How soon a lagging cache is looked at again.
@@ -119,7 +119,7 @@ impl Watches {
             .reconcile_on(requested)
             .trigger_backoff(NoPause)
             .graceful_shutdown_on(super::until_shutdown(pending(), shutdown.clone()))
-            .run(reconcile, after_panic, context)
+            .run(reconcile_object, after_panic, context)
             .for_each(async |ended| match ended {
                 Ok(_) => {}
                 Err(kube::runtime::controller::Error::ObjectNotFound(gone)) => {
@@ -151,7 +151,7 @@ struct Context {
 #[error("a reconcile panicked; it is tried again")]
 struct Panicked;
 
-async fn reconcile(object: Arc<OAuthClient>, context: Arc<Context>) -> Result<Action, Panicked> {
+async fn reconcile_object(object: Arc<OAuthClient>, context: Arc<Context>) -> Result<Action, Panicked> {
     task::run(async move { context.pass(&object).await }).await.map_err(|_| Panicked)
 }
 
@@ -312,20 +312,29 @@ fn log(namespace: &str, ended: &client::Outcome, events: &[Event]) {
 
 /// Counts the cached objects by Ready's reason, and forgets what is remembered of those that are gone.
 pub(super) fn take_stock(stores: &[Store<OAuthClient>], users: &HashMap<ProjectKey, i64>, shared: &Shared) {
-    let mut reasons = BTreeMap::new();
-    let mut uids = HashSet::new();
-    for object in stores.iter().flat_map(Store::state) {
-        uids.insert(Uid::new(object.metadata.uid.as_deref().unwrap_or_default()));
-        let conditions = object.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-        let reason = condition::find(conditions, ConditionType::Ready).map_or("Pending", |ready| &ready.reason);
-        *reasons.entry(reason.to_owned()).or_insert(0) += 1;
-    }
+    let uid = |object: Arc<OAuthClient>| Uid::new(object.metadata.uid.as_deref().unwrap_or_default());
+    let uids = stores.iter().flat_map(Store::state).map(uid).collect();
     shared.memory.keep(&uids);
     shared.pending.keep(&uids);
     shared.slots.keep(|project| users.contains_key(project));
-    shared.metrics.set_clients(reasons);
     let unreadable = shared.unreadable.all().into_keys();
-    shared.metrics.set_unreadable(unreadable.map(|UnreadableObject { kind, namespace, name }| [kind, namespace, name]));
+    shared.metrics.set_unreadable(unreadable.map(|object| {
+        let UnreadableObject { kind, namespace, name } = object;
+        [kind, if namespace.is_empty() { name } else { format!("{namespace}/{name}") }]
+    }));
+}
+
+/// Shows each OAuthClient with its Ready condition, as the caches hold it.
+pub(super) fn show_states(stores: &[Store<OAuthClient>], show: &mut dyn FnMut(ClientState<'_>)) {
+    for object in stores.iter().flat_map(Store::state) {
+        let conditions = object.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+        let ready = condition::find(conditions, ConditionType::Ready);
+        show(ClientState {
+            namespace: object.metadata.namespace.as_deref().unwrap_or_default(),
+            name: object.metadata.name.as_deref().unwrap_or_default(),
+            ready: ready.map(|ready| (ready.status.as_str(), ready.reason.as_str())),
+        });
+    }
 }
 
 #[cfg(test)]

@@ -202,7 +202,8 @@ fn declared_projects(
     })
 }
 
-/// Starts what goes on beside the passes: the namespaces' labels, the count of objects, the clock.
+/// Starts what goes on beside the passes: the namespaces' labels, the count of objects, the clock; and lets scrapes see
+/// the objects.
 fn start_attendants(
     tasks: &mut JoinSet<()>,
     (watches, writer): (Client, NamespaceWriter),
@@ -214,6 +215,8 @@ fn start_attendants(
     let audience = Audience { projects, declared: Arc::clone(&declared), triggers: triggers.clone() };
     let namespaces = audience.watch(watches, writer, shared.unreadable.clone());
     tasks.spawn(until_shutdown(namespaces, shutdown.clone()));
+    let stores = triggers.stores();
+    shared.metrics.set_clients(move |show| client::show_states(&stores, show));
     let stock = take_stock(Arc::clone(shared), triggers.clone(), Arc::clone(&declared));
     tasks.spawn(until_shutdown(stock, shutdown.clone()));
     let clock = heed_clock(shared.clock.clone(), triggers.clone(), declared);
@@ -320,7 +323,7 @@ async fn heed_clock(clock: Clock, triggers: Triggers, declared: Arc<DeclaredProj
     }
 }
 
-/// Counts the clients now and then, for the metrics, and enqueues projects whose number of clients changed.
+/// Forgets now and then what is known of objects that are gone, and enqueues projects whose number of clients changed.
 async fn take_stock(shared: Arc<client::Shared>, triggers: Triggers, declared: Arc<DeclaredProjects>) {
     let (cluster, own) = &declared.queues;
     let mut interval = tokio::time::interval(STOCK_INTERVAL);

@@ -23,10 +23,6 @@ fn counted<const N: usize>(wanted: [(&str, f64); N]) -> BTreeMap<String, f64> {
     wanted.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
-fn by_reason<const N: usize>(numbers: [(&str, i64); N]) -> BTreeMap<String, i64> {
-    numbers.map(|(reason, number)| (reason.to_owned(), number)).into()
-}
-
 #[test]
 fn passes_are_counted_by_kind_and_outcome() {
     let metrics = Metrics::new();
@@ -53,10 +49,10 @@ fn passes_are_counted_by_kind_and_outcome() {
 fn what_cannot_be_decoded_is_named_while_it_cannot() {
     let metrics = Metrics::new();
     let named = || beginning_with("unreadable_object", &samples(&metrics));
-    let object = |name: String| ["OAuthClient".to_owned(), "shop".to_owned(), name];
-    metrics.set_unreadable([object("t".to_owned())].into_iter());
-    assert_eq!(named(), counted([(r#"unreadable_object{kind="OAuthClient",namespace="shop",name="t"}"#, 1.0)]));
-    metrics.set_unreadable((0..1000).map(|number| object(number.to_string())));
+    let object = |name: &str| ["OAuthClient".to_owned(), format!("shop/{name}")];
+    metrics.set_unreadable([object("t")].into_iter());
+    assert_eq!(named(), counted([(r#"unreadable_object{kind="OAuthClient",object="shop/t"}"#, 1.0)]));
+    metrics.set_unreadable((0..1000).map(|number| object(&number.to_string())));
     assert_eq!(named().len(), 100);
     metrics.set_unreadable(std::iter::empty());
     assert_eq!(named(), BTreeMap::new());
@@ -85,15 +81,50 @@ fn each_attempt_of_a_call_is_counted_by_route_and_status() {
     assert_eq!(samples[&format!("rest_call_duration_seconds_sum{{{route}}}")], 1.5);
 }
 
+/// The metrics of OAuthClients named `a`, `b`, … with these Ready conditions, as they are at each scrape.
+fn with_clients(states: &Arc<std::sync::Mutex<Vec<Option<(&'static str, &'static str)>>>>) -> Metrics {
+    let (metrics, states) = (Metrics::new(), Arc::clone(states));
+    metrics.set_clients(move |show| {
+        for (name, ready) in ('a'..).map(String::from).zip(states.lock().unwrap().iter().copied()) {
+            show(ClientState { namespace: "shop", name: &name, ready });
+        }
+    });
+    metrics
+}
+
 #[test]
-fn a_reason_that_no_client_has_any_more_is_taken_away() {
-    let metrics = Metrics::new();
-    metrics.set_clients(by_reason([("Creating", 2), ("Ready", 5)]));
-    metrics.set_clients(by_reason([("Ready", 6), ("RejectedByAPI", 1)]));
+fn clients_are_counted_by_condition_and_named_while_they_are_not_ready() {
+    let ready = Some(("True", "Ready"));
+    let states = Arc::new(std::sync::Mutex::new(vec![
+        None,
+        Some(("False", "InvalidSpec")),
+        ready,
+        ready,
+        Some(("True", "PermissionDenied")),
+    ]));
+    let metrics = with_clients(&states);
+    let shown = || beginning_with("client", &samples(&metrics));
     assert_eq!(
-        beginning_with("clients", &samples(&metrics)),
-        counted([(r#"clients{reason="Ready"}"#, 6.0), (r#"clients{reason="RejectedByAPI"}"#, 1.0),])
+        shown(),
+        counted([
+            (r#"client_not_ready{oauthclient="shop/a",reason="Pending"}"#, 1.0),
+            (r#"client_not_ready{oauthclient="shop/b",reason="InvalidSpec"}"#, 1.0),
+            (r#"clients{ready="False",reason="InvalidSpec"}"#, 1.0),
+            (r#"clients{ready="True",reason="PermissionDenied"}"#, 1.0),
+            (r#"clients{ready="True",reason="Ready"}"#, 2.0),
+            (r#"clients{ready="Unknown",reason="Pending"}"#, 1.0),
+        ])
     );
+    *states.lock().unwrap() = vec![ready; 4];
+    assert_eq!(shown(), counted([(r#"clients{ready="True",reason="Ready"}"#, 4.0)]));
+}
+
+#[test]
+fn so_many_are_named_and_all_are_counted() {
+    let states = Arc::new(std::sync::Mutex::new(vec![Some(("False", "InvalidSpec")); 3000]));
+    let samples = samples(&with_clients(&states));
+    assert_eq!(beginning_with("client_not_ready", &samples).len(), MOST_NOT_READY);
+    assert_eq!(samples[r#"clients{ready="False",reason="InvalidSpec"}"#], 3000.0);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use meshagent_operator::api::{ConditionType, crds};
 use meshagent_operator::cli::Cli;
 use meshagent_operator::decide::time::MOST_TRIES_PER_HOUR;
 use meshagent_operator::meshagent::{CallObservation, Route};
-use meshagent_operator::metrics::{Metrics, Outcome};
+use meshagent_operator::metrics::{ClientState, Metrics, Outcome};
 
 use crate::fields::{self, Field};
 use crate::markdown::{code, table};
@@ -212,10 +212,12 @@ fn exemplary() -> Metrics {
     let metrics = Metrics::new();
     metrics.reconciled("OAuthClient", Outcome::Converged, Duration::ZERO);
     metrics.observer()(CallObservation { route: Route::ListClients, status: Some(200), duration: Duration::ZERO });
-    metrics.set_clients([("Ready".to_owned(), 1)].into());
+    metrics.set_clients(|show| {
+        show(ClientState { namespace: "namespace", name: "name", ready: Some(("False", "InvalidSpec")) });
+    });
     metrics.set_orphans("project", 0);
     metrics.set_clients_gone("project", 0);
-    metrics.set_unreadable(std::iter::once(["OAuthClient", "namespace", "name"].map(str::to_owned)));
+    metrics.set_unreadable(std::iter::once(["OAuthClient", "namespace/name"].map(str::to_owned)));
     metrics.credentials_held(0);
     metrics.resynced("project", Timestamp::UNIX_EPOCH);
     metrics
