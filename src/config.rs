@@ -1,4 +1,4 @@
-//! The operator's settings: raw flags are read once, into types, and nothing looks at flags or environment after that.
+//! The operator's settings: raw flags are read once, into types, and nothing reads flags or environment after that.
 
 mod flags;
 
@@ -18,29 +18,30 @@ use crate::decide::project::default::KeySecret;
 use crate::meshagent::AllowedHosts;
 use crate::meshagent::allowed_hosts::NotAHost;
 
-/// Below it a resync would hardly end before the next begins.
+/// The shortest resync interval: below it a resync would hardly end before the next begins.
 const SHORTEST_RESYNC: Duration = Duration::from_secs(1);
-/// The Lease counts whole seconds.
+/// The shortest lease duration: the Lease counts whole seconds.
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
-/// Nothing is done for so long after the leader has vanished.
+/// The longest lease duration: nothing is done for that long after the leader has vanished.
 const LONGEST_LEASE: Duration = Duration::from_secs(60 * 60);
-/// An API server grows only slower past 64; far beyond that, memory and sockets are at risk.
+/// The most objects worked on at a time: an API server grows only slower past 64; far beyond that, memory and sockets
+/// are at risk.
 const MOST_CONCURRENT: u16 = 1000;
-/// A marker is metadata of a client; its keys and values are kept short.
+/// The longest cluster id: it stands in the marker, metadata of a client, whose keys and values are kept short.
 const LONGEST_CLUSTER_ID: usize = 128;
 
 /// What `run` does, and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Between two resyncs of a project.
+    /// The time between two resyncs of a project.
     pub resync_interval: Duration,
     /// The cluster's id, if it is given.
     pub cluster_id: Option<ClusterId>,
-    /// What becomes of a client with its OAuthClient, if that does not say.
+    /// The deletionPolicy of an OAuthClient that names none.
     pub default_deletion_policy: Policy,
-    /// The only namespaces that are looked at, sorted; empty means all.
+    /// The only namespaces that are watched, sorted; empty means all.
     pub watch_namespaces: Vec<String>,
-    /// Where the key of the cluster project is that the operator itself applies, if it does.
+    /// The Secret with the key of the cluster project that the operator itself applies, if it does.
     pub default_project_secret: Option<KeySecret>,
     /// The servers that a MeshAgentProject may name.
     pub allowed_api_hosts: AllowedHosts,
@@ -52,13 +53,13 @@ pub struct Config {
     pub leader_elect: bool,
     /// How long a leader's Lease lasts without a renewal; whole seconds.
     pub lease_duration: Duration,
-    /// Where health and metrics are served.
+    /// The address at which health and metrics are served.
     pub http_address: SocketAddr,
     /// The kubeconfig, if it is given.
     pub kubeconfig: Option<PathBuf>,
     /// The log's form.
     pub log_format: LogFormat,
-    /// What is logged.
+    /// The levels that are logged.
     pub log_level: Targets,
 }
 
@@ -77,14 +78,14 @@ pub enum LogFormat {
 pub struct ConfigError {
     /// The flag's name, without dashes.
     pub flag: &'static str,
-    /// What is wrong with it.
+    /// What is wrong with the value.
     pub problem: String,
     /// What to do.
     pub fix: &'static str,
 }
 
 impl Config {
-    /// Makes sense of the flags. An optional flag that is empty counts as absent: that is how charts write it.
+    /// Reads the flags. An optional flag that is empty counts as absent: that is how charts write it.
     ///
     /// # Errors
     /// Names the first flag whose value cannot be used.
@@ -278,7 +279,8 @@ fn read_log_format(text: &str) -> Result<LogFormat, ConfigError> {
     }
 }
 
-/// A module alone is refused, though the usual readers take it: a misspelt level would silence the whole log.
+/// Reads the log levels. A module alone is refused, though the usual readers take it: a misspelt level would silence
+/// the whole log.
 fn read_log_level(text: &str) -> Result<Targets, ConfigError> {
     let unusable = || {
         wrong(

@@ -31,7 +31,7 @@ struct Readiness {
 }
 
 impl Health {
-    /// Not ready, since it is starting.
+    /// The health of an operator that is starting, and so not ready.
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(watch::Sender::new(Readiness { ready: false, reason: "starting".to_owned() })))
@@ -60,9 +60,9 @@ impl Default for Health {
 /// What clients may take, so that slow ones do not pile up.
 #[derive(Clone, Copy)]
 struct Limits {
-    /// One connection, from the first byte of its request to the last of its answer. There is one answer for each.
+    /// The longest time of one connection, from its acceptance to the last byte of its answer; each carries one answer.
     conversation: Duration,
-    /// Connections at a time; more wait to be accepted.
+    /// The most connections at a time; more wait to be accepted.
     connections: usize,
 }
 
@@ -75,7 +75,7 @@ pub async fn serve(listener: TcpListener, health: Health, metrics: Metrics) -> I
 
 async fn serve_within(limits: Limits, listener: TcpListener, health: Health, metrics: Metrics) -> Infallible {
     let routes = routes(health, metrics);
-    // Dropped together with this future, which ends them.
+    // The connections are dropped together with this future, which ends them.
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -85,7 +85,7 @@ async fn serve_within(limits: Limits, listener: TcpListener, health: Health, met
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
-                    // Out of descriptors: trying again at once would only spin.
+                    // The process is out of descriptors: trying again at once would only spin.
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             },

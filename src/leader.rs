@@ -1,8 +1,8 @@
 //! Leader election: of several replicas one works, and every write stops when it stops leading.
 //!
-//! client-go's algorithm on a Lease, which is taken and renewed by PUT under the resourceVersion that was read, so that
-//! of two replicas one wins. A Lease is judged by one's own monotonic clock only: it has expired if it was *seen*
-//! unchanged for as long as its holder asked for. The times in it are for people.
+//! The algorithm is client-go's on a Lease, which is taken and renewed by PUT under the resourceVersion that was read,
+//! so that of two replicas one wins. A replica judges a Lease by its own monotonic clock only: a Lease has expired if
+//! it was *seen* unchanged for as long as its holder asked for. The times in it are for people.
 //!
 //! A leader leads for two thirds of the duration from the start of its last successful renewal, whatever happens to the
 //! process: nothing has to run for [`Leadership::is_current`] to become false. The last third is for writes that were
@@ -26,8 +26,8 @@ pub use gate::{Gated, NotLeading, WriteGate};
 /// The Lease's name.
 pub const LEASE: &str = "meshagent-operator";
 
-/// Between two looks at a Lease, or two renewals, at most: what a replica that waits needs to notice that the Lease was
-/// released, however long it lasts.
+/// The longest time between two reads of a Lease, or two renewals: a replica that waits notices within it that the
+/// Lease was released, however long the Lease lasts.
 const LONGEST_RETRY: Duration = Duration::from_secs(2);
 
 /// Whether this process leads, for whoever is about to write; clones share it.
@@ -37,24 +37,24 @@ pub struct Leadership(Arc<Term>);
 #[derive(Debug)]
 struct Term {
     start: Instant,
-    /// When it ends, in nanoseconds since `start`: an atomic, so that nobody who is about to write waits for a lock.
+    /// The end of the term, in nanoseconds since `start`: an atomic, so that no writer waits for a lock.
     end: AtomicU64,
 }
 
 impl Leadership {
-    /// Does not lead yet.
+    /// The leadership of a process that does not lead yet.
     #[must_use]
     pub fn none() -> Self {
         Self(Arc::new(Term { start: Instant::now(), end: AtomicU64::new(0) }))
     }
 
-    /// Leads for ever: there is no election.
+    /// The leadership of a process that leads for ever, without an election.
     #[must_use]
     pub fn always() -> Self {
         Self(Arc::new(Term { start: Instant::now(), end: AtomicU64::new(u64::MAX) }))
     }
 
-    /// Whether this process leads now. Asked right before each write goes out.
+    /// Whether this process leads now. Each writer asks right before a write goes out.
     #[must_use]
     pub fn is_current(&self) -> bool {
         self.nanoseconds(Instant::now()) < self.0.end.load(Ordering::Acquire)
@@ -67,7 +67,7 @@ impl Leadership {
         Arc::new(move || leadership.is_current())
     }
 
-    /// When it ends if it is not renewed.
+    /// When the leadership ends if it is not renewed.
     fn deadline(&self) -> Instant {
         self.0.start + Duration::from_nanos(self.0.end.load(Ordering::Acquire))
     }
@@ -80,23 +80,23 @@ impl Leadership {
         self.0.end.store(0, Ordering::Release);
     }
 
-    /// Nothing is sooner than the first instant, and nothing later than in 584 years.
+    /// The nanoseconds from the first instant: none for an earlier one, and those of 584 years at most.
     fn nanoseconds(&self, instant: Instant) -> u64 {
         let since = instant.saturating_duration_since(self.0.start);
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX - 1)
     }
 }
 
-/// How long each part of it takes, in client-go's proportions.
+/// How long each part of an election takes, in client-go's proportions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Timing {
-    /// Without a renewal for so long, another one takes over.
+    /// The time without a renewal after which another replica takes over.
     lease: Duration,
-    /// Without a renewal for so long, the leader stops.
+    /// The time without a renewal after which the leader stops.
     renew: Duration,
-    /// Between two tries.
+    /// The time between two tries.
     retry: Duration,
-    /// One try. Short enough for another one before the leader must stop.
+    /// The longest time of one try: short enough for another one before the leader must stop.
     request: Duration,
 }
 
@@ -106,16 +106,16 @@ impl Timing {
     }
 }
 
-/// Why it could not be asked who leads, or not be said.
+/// Why the Lease could not be read or written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
-    /// The operator's namespace is not there.
+    /// The operator's namespace does not exist.
     #[error("the namespace {namespace} does not exist; create it, or set --namespace to the operator's own")]
     NoNamespace {
-        /// Where the Lease was to be.
+        /// The namespace that the Lease was to be in.
         namespace: String,
     },
-    /// RBAC.
+    /// The operator lacks a right on the Lease.
     #[error(
         "the operator may not {verb} the Lease {LEASE} in namespace {namespace} ({answer}); bind a Role there that has \
          get, create and update on leases in the group coordination.k8s.io, or set --leader-elect=false for one replica"
@@ -123,25 +123,25 @@ pub enum Trouble {
     Forbidden {
         /// The verb that is missing, as a Role names it.
         verb: &'static str,
-        /// Where the Lease is.
+        /// The namespace of the Lease.
         namespace: String,
         /// What the API server said.
         answer: String,
     },
-    /// Anything else.
+    /// The request failed for another reason.
     #[error("cannot {verb} the Lease {LEASE} in namespace {namespace}: {answer}")]
     Request {
-        /// What was tried, as a Role names it.
+        /// The verb that was tried, as a Role names it.
         verb: &'static str,
-        /// Where the Lease is.
+        /// The namespace of the Lease.
         namespace: String,
         /// What the API server said, or the network.
         answer: String,
     },
-    /// Silence.
+    /// The API server did not answer in time.
     #[error("no answer about the Lease {LEASE} in namespace {namespace} in time")]
     NoAnswer {
-        /// Where the Lease is.
+        /// The namespace of the Lease.
         namespace: String,
     },
 }

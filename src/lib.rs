@@ -1,8 +1,9 @@
 //! A Kubernetes operator that keeps MeshAgent OAuth clients as declared, and their credentials in Secrets.
 //!
-//! One way through: `api → desired → observed → next → execute → observed → … → report`. Deciding is pure
-//! ([`decide`]); acting is dumb ([`client`]). A pass decides one step at a time: [`decide::client::next()`] looks at all that
-//! the pass knows, `execute` carries the step out, and the answer is absorbed; again, until the pass rests.
+//! The one way through is `api → desired → observed → next → execute → observed → … → report`. Deciding is pure
+//! ([`decide`]); acting decides nothing ([`client`]). A pass decides one step at a time: [`decide::client::next()`]
+//! decides from all that the pass knows, `execute` carries the step out, and the answer is absorbed; again, until the
+//! pass rests.
 
 pub mod api;
 pub mod cli;

@@ -1,8 +1,8 @@
-//! By way of which proxy a server is reached: decided as kubectl does in the same environment, for both servers.
+//! The proxy by way of which a server is reached: chosen as kubectl does in the same environment, for both servers.
 //!
-//! Go's rules (`golang.org/x/net/http/httpproxy`), not curl's, where the two differ: this machine itself is never reached by
-//! way of a proxy that the environment names, `.example.com` leaves out `example.com` itself, an entry of `NO_PROXY` may
-//! name a port, and `ALL_PROXY` says nothing.
+//! The rules are Go's (`golang.org/x/net/http/httpproxy`), not curl's, where the two differ: this machine itself is
+//! never reached by way of a proxy that the environment names, `.example.com` leaves out `example.com` itself, an entry
+//! of `NO_PROXY` may name a port, and `ALL_PROXY` says nothing.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -14,12 +14,12 @@ use url::{Host, Url};
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy(Url);
 
-/// A proxy's address that cannot be used. Never shows the address: it may hold a password.
+/// A proxy's address that cannot be used. The error never shows the address: it may hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0} is not the address of a proxy; write it like http://proxy.example.com:3128 (or https://, socks5://)")]
 pub struct InvalidProxy(&'static str);
 
-/// What an environment says about proxies. The names are looked for in upper case first.
+/// What an environment says about proxies; names in upper case come first.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Environment {
     https_proxy: Option<String>,
@@ -41,13 +41,13 @@ impl Proxy {
             }
             url.has_host().then_some(Self(url))
         };
-        // Many write `proxy:3128`, which reads as a scheme and a path.
+        // People write `proxy:3128`, which reads as a scheme and a path.
         let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         usable(&with_scheme).ok_or(InvalidProxy(named))
     }
 
-    /// The address with its password, for a client that has the proxy resolve names. `socks5` says so to kube, `socks5h` to
-    /// reqwest; Go does it for either.
+    /// The address with its password, for a client that has the proxy resolve names. `socks5` says so to kube,
+    /// `socks5h` to reqwest; Go has the proxy resolve names for either.
     #[must_use]
     pub fn address(&self, socks: &str) -> String {
         match self.0.as_str().split_once("://") {
@@ -71,13 +71,13 @@ impl fmt::Debug for Proxy {
 }
 
 impl Environment {
-    /// This process's own.
+    /// The environment of this process.
     #[must_use]
     pub fn of_process() -> Self {
         Self::read(|name| std::env::var(name).ok())
     }
 
-    /// Of whatever answers by name.
+    /// The environment whose variables answer by name.
     #[must_use]
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
         let either = |name: &str| {

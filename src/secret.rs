@@ -18,13 +18,13 @@ pub struct ClientSecret(SecretString);
 #[derive(Clone)]
 pub struct ApiKey(SecretString);
 
-/// Why a value is of no use as a secret. Never holds the value.
+/// Why a value is of no use as a secret. The error never holds the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretValueError {
-    /// Nothing is left once trailing white space is trimmed.
+    /// The value is empty once trailing white space is trimmed.
     #[error("the value is empty")]
     Empty,
-    /// Some shells write UTF-16 where a file was asked for.
+    /// The value is UTF-16, which some shells write where a file was asked for.
     #[error("the value is UTF-16 text; store it as UTF-8 without a byte order mark")]
     Utf16,
     /// The value goes into headers and forms as it is, so it must be ASCII.
@@ -129,7 +129,7 @@ pub fn digest_of<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
 /// The value, unless it shows one of the slips of people who copy values into files and manifests.
 fn without_slip(value: &[u8]) -> Result<SecretString, SecretValueError> {
     let text = value.trim_ascii();
-    // Looked for before control characters: a document of several lines is better called a document.
+    // The check for a document comes before that for control characters: several lines are better called a document.
     if text.starts_with(b"{") && text.ends_with(b"}") {
         return Err(SecretValueError::Json);
     }
@@ -148,7 +148,8 @@ fn without_slip(value: &[u8]) -> Result<SecretString, SecretValueError> {
     Ok(checked)
 }
 
-/// `MESHAGENT_API_KEY=…`, `export CLIENT_SECRET=…`, `apiKey: …`. Names alone tell them from values that hold a `=`.
+/// Whether the text is like `MESHAGENT_API_KEY=…`, `export CLIENT_SECRET=…` or `apiKey: …`. The name alone tells it
+/// from a value that holds a `=`.
 fn is_assignment(text: &[u8]) -> bool {
     let text = text.strip_prefix(b"export ").unwrap_or(text);
     let length = text.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();

@@ -14,10 +14,10 @@ use crate::config::LogFormat;
 /// Libraries that say more than anybody wants to know; a flag that names one of them still has its way.
 const NOISY: [&str; 7] = ["h2", "hyper", "hyper_util", "kube_client", "kube_runtime", "reqwest", "rustls"];
 
-/// It calls each answer from 500 on an error, though callers expect some of them and report the rest.
+/// The target that calls each answer from 500 on an error, though callers expect some of them and report the rest.
 const KUBE_CALLS: &str = "kube_client::client::builder";
 
-/// It logs the whole body of an answer that it cannot read; that may be a Secret's data.
+/// The target that logs the whole body of an answer that kube cannot read, which may be a Secret's data.
 const KUBE_BODIES: &str = "kube_client::client";
 
 /// Logging was set up before.
@@ -25,14 +25,14 @@ const KUBE_BODIES: &str = "kube_client::client";
 #[error("logging cannot be set up")]
 pub struct InitError(#[source] tracing::subscriber::SetGlobalDefaultError);
 
-/// Sets up logging for the whole process, panics included. To be called once, by whoever owns the process.
+/// Sets up logging for the whole process, panics included. The owner of the process calls it once.
 ///
 /// # Errors
-/// When logging was set up before.
+/// Returns an error if logging was set up before.
 pub fn init(format: LogFormat, level: &Targets) -> Result<(), InitError> {
     let subscriber = subscriber(format, level, io::stderr().is_terminal(), io::stderr);
     tracing::subscriber::set_global_default(subscriber).map_err(InitError)?;
-    // What a panic says may quote the value that it stumbled over, so only its place is logged.
+    // A panic's message may quote the value that it stumbled over, so only its place is logged.
     panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
         tracing::error!(place = place.as_deref().unwrap_or("unknown"), "a task panicked");

@@ -1,4 +1,4 @@
-//! Where ids and secrets come from: an argument, so that the state stays repeatable.
+//! The source of ids and secrets: an argument, so that the state stays repeatable.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::secret::Secret;
 
-/// What a secret is for. Each kind has a prefix of its own, by which the record of calls can recognise a secret
+/// The purpose of a secret. Each kind has a prefix of its own, by which the record of calls can recognise a secret
 /// wherever it turns up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecretKind {

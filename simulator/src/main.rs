@@ -61,7 +61,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let running = serve(Options { listen, admin_listen, projects, fast_lag, id_tokens, url }).await?;
 
-    // The one place where keys are shown: whoever started the program needs them.
+    // Only this line shows keys: the caller of the program needs them.
     let started = json!({"api": running.api_url, "admin": running.admin_url, "projects": running.projects});
     writeln!(io::stdout(), "{started}")?;
     tracing::info!(api = running.api_url, admin = running.admin_url, "ready");

@@ -1,4 +1,4 @@
-//! Which cluster this is: the id that stands in the marker of each client.
+//! The id of this cluster, which stands in the marker of each client.
 
 use std::time::Duration;
 use std::{error, iter};
@@ -52,7 +52,7 @@ fn root_cause<'a>(error: &'a (dyn error::Error + 'static)) -> &'a (dyn error::Er
     iter::successors(Some(error), |error| error.source()).last().unwrap_or(error)
 }
 
-/// Whether asking again will not help. A 401 may: tokens are renewed on disk.
+/// Whether asking again will not help. After a 401 it may: tokens are renewed on disk.
 fn is_definite(code: u16) -> bool {
     matches!(code, 403 | 404)
 }

@@ -42,30 +42,30 @@ pub enum Error {
     /// Two crypto providers, of which rustls would have to choose one.
     #[error("another TLS crypto provider is installed already")]
     CryptoProvider,
-    /// A flag's value.
+    /// The value of a flag cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Logging.
+    /// Logging cannot be set up.
     #[error(transparent)]
     Telemetry(#[from] telemetry::InitError),
-    /// Threads, or the kernel's event queue.
+    /// The kernel refuses threads, or its event queue.
     #[error("the runtime cannot be started")]
     Runtime(#[source] io::Error),
-    /// SIGTERM and SIGINT.
+    /// SIGTERM and SIGINT cannot be received.
     #[error("signals cannot be received")]
     Signals(#[source] io::Error),
     /// The port is taken, or the address is not this machine's.
     #[error("{address} cannot be listened on; set --http-address to a free one")]
     Listen {
-        /// Where it was tried.
+        /// The address that was tried.
         address: SocketAddr,
-        /// Why not.
+        /// Why the address cannot be used.
         source: io::Error,
     },
-    /// How the cluster is reached.
+    /// The cluster cannot be reached with these settings.
     #[error(transparent)]
     Kubernetes(#[from] connect::Error),
-    /// Which cluster this is.
+    /// The id of the cluster cannot be known.
     #[error(transparent)]
     Cluster(#[from] cluster::Error),
     /// Another replica leads now, or may.
@@ -74,15 +74,15 @@ pub enum Error {
     /// The controllers ended.
     #[error("the controllers ended")]
     Controller(#[source] controller::RunError),
-    /// Standard output.
+    /// Standard output cannot be written.
     #[error("the CRDs cannot be written")]
     Crds(#[source] io::Error),
 }
 
-/// Makes ring the one crypto provider. Comes first: kube and reqwest panic without one.
+/// Makes ring the one crypto provider, before anything else: kube and reqwest panic without one.
 ///
 /// # Errors
-/// When there is one already.
+/// Returns an error when there is one already.
 pub fn install_crypto_provider() -> Result<(), Error> {
     let provider = rustls::crypto::ring::default_provider();
     provider.install_default().map_err(|_| Error::CryptoProvider)
@@ -91,7 +91,7 @@ pub fn install_crypto_provider() -> Result<(), Error> {
 /// Does what the command line says.
 ///
 /// # Errors
-/// Each names the operation that failed; [`chain`] prints it with its sources.
+/// Returns an error that names the operation that failed; [`chain`] prints it with its sources.
 pub fn run(cli: Cli) -> Result<(), Error> {
     match cli.command {
         Command::Run(flags) => run::run(&flags),
@@ -99,7 +99,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
     }
 }
 
-/// A reader who has seen enough closes the pipe, which is no failure.
+/// Takes a closed pipe for success: a reader who has seen enough closes it.
 fn read_enough(written: io::Result<()>) -> io::Result<()> {
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -5,10 +5,10 @@ use std::io;
 use futures::stream::{self, Stream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that ask the operator to stop, by name, as they come. From here on they no longer end the process.
+/// The signals that ask the operator to stop, by name, as they come. After this call they no longer end the process.
 ///
 /// # Errors
-/// When the kernel or the runtime refuses.
+/// Returns an error when the kernel or the runtime refuses.
 pub(super) fn to_stop() -> io::Result<impl Stream<Item = &'static str> + Unpin> {
     let terminate = named(signal(SignalKind::terminate())?, "SIGTERM");
     let interrupt = named(signal(SignalKind::interrupt())?, "SIGINT");

@@ -1,4 +1,4 @@
-//! One arm per step. Nothing is decided here.
+//! The executor: one arm per step, no decisions.
 
 mod abandon;
 mod object;
@@ -17,30 +17,30 @@ use crate::decide::failure::Failure;
 use crate::kubernetes::crd::CrdReader;
 use crate::project::{ProjectClient, Projects, Slot, Users};
 
-/// Why nothing is deleted when it cannot be told whether anybody deleted it.
+/// The message when the API server does not tell whether the object is going with its CRD: nothing is deleted then.
 const UNTOLD: &str = "the API server does not tell whether the CRD of OAuthClients is being deleted, in which case the \
                       client would stay; the operator needs the right to get that CRD. Trying again";
 
-/// What the steps are carried out with.
+/// The executor of a pass's steps.
 #[derive(Clone)]
 pub struct Executor<'a> {
     /// The OAuthClients of the object's namespace.
     pub objects: Api<OAuthClient>,
     /// The Secrets of the object's namespace.
     pub secrets: Api<Secret>,
-    /// The object's project, if it can be reached.
+    /// The client of the object's project, if that can be reached.
     pub project: Option<&'a ProjectClient>,
-    /// What this process has not published.
+    /// The tokens and credentials that this process has not published.
     pub pending: &'a PendingStore,
-    /// Whether OAuthClients are kept.
+    /// The reader of the CRD: whether the API server keeps OAuthClients.
     pub crd: &'a CrdReader,
-    /// Where clients that are given up are made known.
+    /// All projects: abandoned clients and losses are noted there.
     pub projects: &'a Projects,
-    /// Whose clients a listing of the project is compared with.
+    /// The users of projects: a listing is compared with their clients.
     pub users: &'a Users,
     /// The right to run this pass.
     pub slot: &'a Slot,
-    /// For the project's status.
+    /// The Kubernetes client that writes the project's status.
     pub requests: &'a Client,
 }
 
@@ -86,7 +86,7 @@ impl Executor<'_> {
     }
 }
 
-/// An answer, whichever way it was reached.
+/// The answer in either arm.
 fn either(answer: Result<Answer, Box<Answer>>) -> Answer {
     answer.unwrap_or_else(|answer| *answer)
 }

@@ -1,4 +1,5 @@
-//! A pass as it went, logged at level `trace`, so that it can be replayed: it is the fold of its answers and nothing else.
+//! The journal of a pass, logged at level `trace`. A pass can be replayed from it, since a pass is the fold of its
+//! answers and nothing else.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +7,7 @@ use crate::decide::client::next::{Desired, Step, next};
 use crate::decide::client::observed::{Answer, Observed};
 use crate::decide::failure::Failure;
 
-/// A pass from its beginning to its rest. It holds digests of credentials, never the credentials.
+/// A pass from its beginning to its rest, with digests of credentials, never the credentials.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PassRecord {
     /// What was known before the first step.
@@ -14,7 +15,7 @@ pub struct PassRecord {
     pub turns: Vec<Turn>,
     /// What the object asked for at the end.
     pub desired: Desired,
-    /// Why its client was not replaced, as the pass knew at the end.
+    /// Why the object's client was not replaced, as the pass knew at the end.
     pub many_gone: Option<Failure>,
 }
 
@@ -23,17 +24,17 @@ pub struct PassRecord {
 pub struct Turn {
     /// What the object asked for, as last read.
     pub desired: Desired,
-    /// Why its client was not replaced, as the pass knew before the step.
+    /// Why the object's client was not replaced, as the pass knew before the step.
     pub many_gone: Option<Failure>,
     pub step: Step,
     pub answer: Answer,
 }
 
 impl PassRecord {
-    /// Decides anew by what was answered. Returns what was known at the end.
+    /// Decides each step again from the recorded answers. Returns what was known at the end.
     ///
     /// # Errors
-    /// When another step would be taken than was: its number, and both.
+    /// Names the first decision that differs from the recorded one.
     pub fn replay(&self) -> Result<Observed, String> {
         let mut observed = self.beginning.clone();
         for (number, Turn { desired, many_gone, step, answer }) in self.turns.iter().enumerate() {
@@ -50,7 +51,7 @@ impl PassRecord {
     }
 }
 
-/// What is kept of a pass under way, if anybody listens.
+/// The journal of a pass under way; `None` unless level `trace` is logged.
 pub(super) struct Journal(Option<(Observed, Vec<Turn>)>);
 
 impl Journal {

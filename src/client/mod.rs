@@ -25,11 +25,11 @@ use crate::kubernetes::events::Event;
 /// How a pass ended.
 #[derive(Debug)]
 pub struct Outcome {
-    /// What kept it from finishing, if anything did.
+    /// The failure that kept the pass from finishing, if any.
     pub failure: Option<Failure>,
-    /// When the object is to be looked at again, besides on events.
+    /// How long until the next reconcile, if no event comes before.
     pub requeue: Option<Duration>,
-    /// What happened, for people.
+    /// The Events of the pass, for people.
     pub events: Vec<Event>,
     /// The object as it stands.
     pub object: OAuthClient,
@@ -42,8 +42,8 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// For how long the pass is not tried again although events come: its own record is an event, and so is that of each
-    /// other try.
+    /// How long the object is suppressed: no pass is tried, although events come. The pass's own record is an event,
+    /// and so is the record of each other try.
     #[must_use]
     pub fn suppressed_for(&self) -> Option<Duration> {
         self.failure.as_ref().and(self.requeue)
@@ -53,9 +53,9 @@ impl Outcome {
 /// A Secret that a pass waits for and the operator does not watch, since it bears no label of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Awaited {
-    /// Its name.
+    /// The name of the Secret.
     pub secret: String,
-    /// Its version when the pass saw it; `None`: it was not there.
+    /// The version that the pass saw; `None` if there was no Secret.
     pub version: Option<Version>,
 }
 
@@ -66,7 +66,7 @@ pub async fn reconcile(executor: &Executor<'_>, start: Start<'_>, backoff: Durat
     let mut recorded = None;
     let mut journal = Journal::begin(&pass.observed);
     loop {
-        // Listings of all passes count before the next step, which may replace something.
+        // Listings of all passes count before each step: one may engage the brake, and the step may replace a client.
         pass.observed.heed_many_gone(executor.projects.many_gone(&pass.object));
         let step = next(&pass.desired, &pass.observed);
         if step == Step::Rest {
@@ -95,7 +95,7 @@ pub async fn reconcile(executor: &Executor<'_>, start: Start<'_>, backoff: Durat
 fn ended(pass: Pass<'_>, events: Vec<Event>, recorded: Option<Box<Record>>, backoff: Duration) -> Outcome {
     let failed = pass.observed.failure.as_ref().map(|failed| failed.failure.clone());
     let requeue = match (&recorded, &failed) {
-        // A pass that failed after its record, or in recording, has no other pace.
+        // A failure after the record, or of the record itself, has no other pace than the backoff.
         (_, Some(_)) if recorded.as_ref().is_none_or(|record| record.conclusion == Conclusion::Converged) => {
             Some(backoff)
         }

@@ -1,4 +1,4 @@
-//! One pass over one OAuthClient: what it knows, kept beside the object that it knows it from.
+//! One pass over one OAuthClient: what the pass knows, beside the object that this is known from.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -29,30 +29,30 @@ use crate::project::{ProjectClient, Resolution};
 pub struct Start<'a> {
     /// The object, as cached.
     pub object: OAuthClient,
-    /// The metadata of the Secret that it names, as cached.
+    /// The metadata of the Secret that the spec names, as cached.
     pub secret: Option<&'a ObjectMeta>,
-    /// The metadata of the Secret that its status names, if that is another.
+    /// The metadata of the Secret that the status names, if that is another.
     pub former: Option<&'a ObjectMeta>,
-    /// Its project, or why there is none.
+    /// The object's project, or why there is none.
     pub resolution: &'a Resolution,
     /// This cluster, as markers name it.
     pub cluster: &'a ClusterId,
-    /// What becomes of a client whose OAuthClient does not say.
+    /// The deletionPolicy of an OAuthClient that names none.
     pub default_policy: Policy,
-    /// What this process has not published.
+    /// The tokens and credentials that this process has not published.
     pub pending: &'a PendingStore,
-    /// Whether anything may be deleted because of a time.
+    /// The state of the clock: whether anything may be deleted because of a time.
     pub clock: ClockState,
-    /// Now.
+    /// The current time.
     pub now: Timestamp,
 }
 
 /// The versions that a pass knows to be no longer the latest, because it read or wrote later ones.
 #[derive(Clone, Debug, Default)]
 pub struct Superseded {
-    /// Of the object.
+    /// The superseded versions of the object.
     pub objects: HashSet<Version>,
-    /// Of the Secret; `None`: that there is none.
+    /// The superseded versions of the Secret; `None` stands for its absence.
     pub secrets: HashSet<Option<Version>>,
 }
 
@@ -70,14 +70,14 @@ pub(super) struct Pass<'a> {
     pub(super) object: OAuthClient,
     pub(super) desired: Desired,
     pub(super) shape: Option<Shape>,
-    /// Where the spec wants the Secret.
+    /// The name under which the spec wants the Secret.
     pub(super) secret_name: String,
-    /// Where the Secret is that [`Observed::secret`] speaks of.
+    /// The name of the Secret that [`Observed::secret`] describes.
     pub(super) place: String,
     pub(super) observed: Observed,
     pub(super) status_written: bool,
     pub(super) superseded: Superseded,
-    /// The Secret with the credential to adopt, if it does not hold it.
+    /// The Secret that should hold the credential to adopt, if it does not.
     pub(super) awaited: Option<Awaited>,
     managed_keys: BTreeSet<String>,
     surroundings: Surroundings<'a>,
@@ -92,7 +92,7 @@ struct Surroundings<'a> {
     default_policy: Policy,
 }
 
-/// What an OAuthClient declares, in the words that decide.
+/// What an OAuthClient declares, in the types of `decide`.
 struct Reading {
     desired: Desired,
     shape: Option<Shape>,
@@ -100,13 +100,13 @@ struct Reading {
     managed_keys: BTreeSet<String>,
 }
 
-/// Where the Secret of an OAuthClient is, whether or not its spec is valid.
+/// The name of the Secret of an OAuthClient, whether or not its spec is valid.
 #[must_use]
 pub fn secret_name(object: &OAuthClient) -> String {
     Essentials::read(&object.spec, &object.name_any()).secret_name
 }
 
-/// Where the Secret is until it is under the name that the spec wants.
+/// The former name of the Secret: the recorded one, if the spec wants another.
 #[must_use]
 pub fn former_secret_name(object: &OAuthClient) -> Option<&str> {
     let recorded = object.status.as_ref()?.secret_name.as_deref()?;
@@ -177,7 +177,7 @@ impl Surroundings<'_> {
     }
 }
 
-/// The name of the place where a Secret is.
+/// The name of the Secret at a place.
 fn name_of(place: Place, secret_name: &str, object: &OAuthClient) -> String {
     match (place, former_secret_name(object)) {
         (Place::Former, Some(former)) => former.to_owned(),
@@ -227,7 +227,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// The Secret to go by, whose place the pass remembers.
+    /// Chooses the Secret that counts, and remembers its place.
     pub(super) fn locate(&mut self, wanted: observed::Secret, former: observed::Secret) -> Located {
         let located = situation::locate(wanted, former);
         self.place = name_of(located.place, &self.secret_name, &self.object);
@@ -286,7 +286,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// The status that the object shall have, and the merge patch to it; `None` if it has it already.
+    /// The merge patch to the status that the object shall have; `None` if the object has that status already.
     pub(super) fn status_patch(&self, record: &Record) -> Option<Value> {
         let status = report(&self.input(record));
         let present = self.object.status.clone().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! What outlives a pass: a token that was never POSTed, or a credential that was not published yet. It lives in this
-//! process only, and ends with it, with its object, or once it is published.
+//! What outlives a pass, in the memory of this process only: a token that was never POSTed, or a credential that is not
+//! published yet. An entry ends with its publication, its object, or the process.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -87,14 +87,14 @@ impl PendingStore {
         self.open().remove(uid);
     }
 
-    /// A POST went out for an object that has a client already; `useful`: it was answered with a client and its secret.
+    /// Remembers a POST for an object that has a client already. `useful`: the answer held a client and its secret.
     pub fn posted(&self, uid: &Uid, useful: bool, now: Timestamp) {
         let mut posted = self.posted.lock().unwrap_or_else(PoisonError::into_inner);
         let (_, posts) = posted.get(uid).copied().unwrap_or((now, Posts::default()));
         posted.insert(uid.clone(), (now, posts.and(useful)));
     }
 
-    /// Whether those POSTs let the process POST again.
+    /// The cooldown after the last POSTs for the object.
     #[must_use]
     pub fn cooldown(&self, uid: &Uid, now: Timestamp) -> Cooldown {
         let posted = self.posted.lock().unwrap_or_else(PoisonError::into_inner);

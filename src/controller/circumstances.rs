@@ -13,17 +13,17 @@ use crate::project::{ProjectClient, Resolution};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Asked {
     generation: Option<i64>,
-    /// For a look, from Flux and from others, and for a rotation.
+    /// The requests for a reconcile, from Flux and from others, and for a rotation.
     requests: [String; 3],
     forced: bool,
     deleting: bool,
-    /// `kubectl replace` takes finalizer and token off: they are put back at once.
+    /// Whether the finalizer is on. `kubectl replace` takes finalizer and token off: they are put back at once.
     finalizer: bool,
     token: bool,
 }
 
 impl Asked {
-    /// Whether the same is wished for. Finalizer and token come and go by the operator's own hand as well.
+    /// Whether people ask for the same. Finalizer and token do not count: the operator adds and removes them as well.
     pub(super) fn is_same_wish(&self, other: &Self) -> bool {
         let Self { generation, requests, forced, deleting, finalizer: _, token: _ } = self;
         generation == &other.generation
@@ -52,11 +52,11 @@ pub(super) struct Circumstances {
     pub(super) asked: Asked,
     failure: Option<(Reason, String)>,
     may_adopt: bool,
-    /// Whether its client is not replaced since many others are gone as well.
+    /// Whether the object's client is not replaced since many others are gone as well.
     many_gone: bool,
-    /// Another key or server makes another project client.
+    /// The project client: another key or server makes another one.
     project: Weak<ProjectClient>,
-    /// The object's clients as last listed, with the operator's own changes.
+    /// The hash of the object's clients as last listed, with the operator's own changes.
     clients: u64,
 }
 
@@ -86,7 +86,7 @@ impl PartialEq for Circumstances {
     }
 }
 
-/// The clients that the object names, as one number. What its POSTs of unknown outcome made is left out: to see it
+/// The hash of the clients that the object names. Clients of its POSTs of unknown outcome are left out: seeing them
 /// listed is no reason for the next POST.
 fn clients(object: &OAuthClient, project: &ProjectClient) -> u64 {
     let status = object.status.as_ref();

@@ -36,7 +36,7 @@ use crate::kubernetes::{scoped, within};
 use crate::metrics::{ClientState, Metrics, Outcome};
 use crate::project::{Projects, Resolution, Slot, Slots, Users};
 
-/// How soon a lagging cache is looked at again.
+/// How soon a lagging cache is checked again.
 const CATCH_UP: Duration = Duration::from_millis(100);
 
 /// What all passes share.
@@ -85,7 +85,7 @@ impl Watches {
         self.objects.clone()
     }
 
-    /// Runs until shutdown; then passes under way end first. `requested` are objects that others want looked at.
+    /// Runs until shutdown; then passes under way end first. `requested` are objects that others enqueue.
     pub(super) async fn run(
         self,
         shared: Arc<Shared>,
@@ -113,7 +113,7 @@ impl Watches {
             .touched_objects();
         let slots = shared.slots.clone();
         let context = Arc::new(Context { shared, secrets: self.secrets, enqueue: self.enqueue });
-        // Unbounded: how many passes run is for the slots to say, and none waits in the controller's queue.
+        // The controller is unbounded: the slots say how many passes run, and none waits in the controller's queue.
         let controller = Controller::for_stream(objects, self.objects)
             .watches_stream(secrets, |secret: PartialObjectMeta<Secret>| owners(&secret))
             .reconcile_on(requested)
@@ -131,7 +131,7 @@ impl Watches {
     }
 }
 
-/// By the label and by the owner reference: whichever of them was altered, it is to be noticed.
+/// The OAuthClients of a Secret, by its label and by its owner reference: an alteration of either is to be noticed.
 fn owners(secret: &PartialObjectMeta<Secret>) -> HashSet<ObjectRef<OAuthClient>> {
     let by_label = secret.labels().get(OAUTH_CLIENT_LABEL);
     let ours = |owner: &&OwnerReference| owner.kind == OAuthClient::kind(&()) && owner.api_version.starts_with(GROUP);
@@ -199,7 +199,7 @@ impl Context {
             return Action::requeue(CATCH_UP);
         }
         let Some(resolution) = shared.resolve_for(object, object.metadata.deletion_timestamp.is_some()) else {
-            // This process has not looked at the project yet; it asks for a pass once it has.
+            // The project is not checked yet, or the namespace is not seen yet: either enqueues the object once it is.
             return Action::await_change();
         };
         let circumstances = Circumstances::of(object, &resolution);

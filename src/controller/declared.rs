@@ -1,4 +1,4 @@
-//! The projects that are declared, so that one that was not checked yet is not taken for one that is not there.
+//! The declared projects: one that was not checked yet is not taken for one that does not exist.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ use crate::project::ProjectObject;
 pub(super) struct DeclaredProjects {
     pub(super) cluster: Vec<Store<ClusterMeshAgentProject>>,
     pub(super) namespaced: Vec<Store<MeshAgentProject>>,
-    /// Enqueue a project.
+    /// The queues that enqueue a project.
     pub(super) queues:
         (UnboundedSender<ObjectRef<ClusterMeshAgentProject>>, UnboundedSender<ObjectRef<MeshAgentProject>>),
     pub(super) filled: AtomicBool,
@@ -48,7 +48,7 @@ impl DeclaredProjects {
         }
     }
 
-    /// One of its users is gone: a project that is being deleted may be free to go now.
+    /// Enqueues a project that is being deleted and has lost a user: it may be free to go now.
     pub(super) fn lost_a_user(&self, key: &ProjectKey) {
         let (cluster, namespaced) = &self.queues;
         match key.kind {
@@ -57,7 +57,7 @@ impl DeclaredProjects {
         }
     }
 
-    /// Enqueues one.
+    /// Enqueues a project.
     pub(super) fn enqueue(&self, key: &ProjectKey) {
         let (cluster, namespaced) = &self.queues;
         match key.kind {
@@ -70,14 +70,14 @@ impl DeclaredProjects {
         }
     }
 
-    /// Enqueues all.
+    /// Enqueues all projects.
     pub(super) fn enqueue_all(&self) {
         let (cluster, namespaced) = &self.queues;
         self.cluster.iter().flat_map(Store::state).for_each(|object| send(&*object, cluster));
         self.namespaced.iter().flat_map(Store::state).for_each(|object| send(&*object, namespaced));
     }
 
-    /// Enqueues those that wait to be deleted until all their users are known.
+    /// Enqueues the projects that are being deleted: they wait until all their users are known.
     pub(super) fn enqueue_deleted(&self) {
         let (cluster, namespaced) = &self.queues;
         self.cluster.iter().flat_map(Store::state).for_each(|object| enqueue_if_deleted(Some(&*object), cluster));

@@ -13,10 +13,10 @@ use crate::decide::project::reference::DEFAULT_PROJECT;
 use crate::kubernetes::{KubernetesError, within};
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// The CRD may come minutes after the operator.
+/// The longest wait between two tries: the CRD may come minutes after the operator.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// Applies it once, after as many tries as it takes.
+/// Applies the project once, after as many tries as that takes.
 pub(super) async fn apply(requests: Client, secret: KeySecret) {
     let projects = Api::all(requests);
     let mut wait = FIRST_WAIT;
@@ -42,7 +42,7 @@ async fn apply_once(projects: &Api<ClusterMeshAgentProject>, secret: &KeySecret)
         tracing::info!("the cluster project {DEFAULT_PROJECT} is somebody else's, and stays as it is");
         return Ok(());
     };
-    // Without force: who set a field between the read and this is met in the next try.
+    // The apply has no force: a field that somebody set since the read is a conflict, and the next try reads anew.
     let (params, wanted) = (PatchParams::apply(MANAGER), Patch::Apply(wanted));
     let applied = projects.patch(DEFAULT_PROJECT, &params, &wanted);
     within("apply the default project", applied).await.map_err(|error| said(&error))?;

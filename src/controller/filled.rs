@@ -1,7 +1,7 @@
-//! When a cache is filled for the first time, and how a controller ends whose cache never is.
+//! The first filling of a cache, and the end of a controller whose cache is never filled.
 //!
-//! Not by the store's own `wait_until_ready`: of several who wait on one store only the last to poll is woken, and each
-//! controller waits on its own.
+//! The store's own `wait_until_ready` does not do: it wakes only the last to poll of several who wait on one store, and
+//! each controller waits on its own.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use kube::runtime::watcher;
 use tokio::sync::{oneshot, watch};
 
-/// Whether a cache was ever whole; clones share it.
+/// Whether a cache was ever filled; clones share it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Filled(Arc<AtomicBool>);
 
 impl Filled {
-    /// To be told once the cache that these events fill is whole, as is `once`.
+    /// A listener to the events that fill the cache: it notes when the cache is filled, and tells `once`.
     pub(super) fn tell<K>(
         &self,
         once: oneshot::Sender<()>,
@@ -26,14 +26,14 @@ impl Filled {
                 && let Some(once) = once.take()
             {
                 filled.store(true, Ordering::Release);
-                // Whoever is gone does not wait.
+                // A receiver that is gone does not wait.
                 let _ = once.send(());
             }
         }
     }
 
-    /// Runs the controller that this cache belongs to. It ends by itself after shutdown, unless the cache was never
-    /// filled: then kube holds every pass back until it is, and there is nothing to wait for.
+    /// Runs the controller that this cache belongs to. The controller ends by itself after shutdown, unless the cache
+    /// was never filled: then kube holds every pass back until it is, and there is nothing to wait for.
     pub(super) async fn run(&self, controller: impl Future<Output = ()>, mut shutdown: watch::Receiver<bool>) {
         let unfilled = async {
             // An error means that the sender is gone, and with it the process's other half.

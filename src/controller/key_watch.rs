@@ -1,5 +1,4 @@
-//! What a project is reached with — its key, its CA bundle — is in objects that carry no label of ours, so each is watched
-//! by its name.
+//! The watches of keys and CA bundles: their objects carry no label of ours, so each is watched by its name.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Debug;
@@ -39,12 +38,12 @@ impl Drop for Watch {
 }
 
 impl<K: ProjectObject> KeyWatches<K> {
-    /// Enqueues projects through this channel.
+    /// Watches that enqueue projects through this channel.
     pub(super) fn new(queue: UnboundedSender<ObjectRef<K>>) -> Self {
         Self { watches: Arc::default(), queue }
     }
 
-    /// From now on the project is enqueued when one of these changes, and for no other.
+    /// Watches these sources, and no others of the project: a change of one enqueues the project.
     pub(super) fn follow(&self, client: &Client, project: &K, sources: &BTreeSet<Source>) {
         let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
         let own = watches.entry(project.key()).or_default();
@@ -75,7 +74,7 @@ impl<K: ProjectObject> KeyWatches<K> {
         })))
     }
 
-    /// The project is gone.
+    /// Ends the watches of a project that is gone.
     pub(super) fn forget(&self, key: &ProjectKey) {
         self.watches.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }

@@ -14,14 +14,14 @@ use crate::kubernetes::events::{Event, EventType};
 /// The first wait after a failure; each further one doubles it.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
-/// A cache that does not show our own write for so long is believed all the same.
+/// How long a cache may not show our own write before it is believed all the same.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Between two looks at a Secret that the operator does not watch.
+/// The time between two checks of a Secret that the operator does not watch.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(30);
-/// So many different Events are remembered as told.
+/// The most different Events remembered as told.
 const MOST_TOLD: usize = 64;
 
-/// By the object's uid.
+/// What is remembered, by the object's uid.
 #[derive(Debug, Default)]
 pub(super) struct Memory(Mutex<HashMap<Uid, Remembered>>);
 
@@ -33,23 +33,23 @@ struct Remembered {
     told: Option<(Asked, HashSet<(String, String)>)>,
 }
 
-/// Until when a pass that failed is not tried again, and what ends that early.
+/// The suppression of an object whose pass failed: until when no other is tried, and what ends that early.
 #[derive(Clone, Debug)]
 pub(super) struct Suppression {
     pub(super) until: Instant,
     pub(super) circumstances: Circumstances,
     /// The versions of the Secret, and of the one under its former name, that the pass knew of.
     pub(super) secrets: [HashSet<Option<Version>>; 2],
-    /// A Secret that the operator does not watch, and when it is looked at next.
+    /// A Secret that the operator does not watch, and when it is checked next.
     pub(super) awaited: Option<(Awaited, Instant)>,
 }
 
 /// Why there is no pass now.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Suppressed {
-    /// For so long.
+    /// No pass for so long.
     For(Duration),
-    /// Unless this Secret has changed.
+    /// No pass unless this Secret has changed.
     Unless(Awaited),
 }
 
@@ -97,7 +97,7 @@ impl Memory {
         })
     }
 
-    /// A Secret that is awaited was read, and found in this version or unreadable. Returns whether passes stay suppressed.
+    /// Notes that an awaited Secret was found in this version, or unreadable. Returns whether passes stay suppressed.
     pub(super) fn checked(&self, uid: &Uid, found: Option<Option<Version>>, now: Instant) -> bool {
         let mut open = self.open();
         let suppression = open.get_mut(uid).and_then(|remembered| remembered.suppression.as_mut());
@@ -108,7 +108,7 @@ impl Memory {
         found.is_none_or(|found| found == awaited.version)
     }
 
-    /// Lets the next pass begin.
+    /// Ends the suppression: the next pass may begin.
     pub(super) fn unsuppress(&self, uid: &Uid) {
         if let Some(remembered) = self.open().get_mut(uid) {
             remembered.suppression = None;
@@ -124,7 +124,7 @@ impl Memory {
         remembered.superseded = (!left.is_empty()).then_some((left, now));
     }
 
-    /// The Events of a pass that were not told since the object was last converged or something else was asked of it: an
+    /// The Events of a pass that were not told since the object was last converged or asked for something else: an
     /// effect that a failing object repeats is one Event.
     pub(super) fn news(&self, uid: &Uid, asked: &Asked, failed: bool, events: Vec<Event>) -> Vec<Event> {
         let mut open = self.open();

@@ -1,4 +1,4 @@
-//! The controllers: watches, the clock, and who enqueues whom. One per kind, and per namespace if only some are watched.
+//! The controllers: watches, the clock, and who enqueues whom. One per kind, and per namespace if some are watched.
 
 mod declared;
 
@@ -55,30 +55,30 @@ const STOCK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What the controllers are started with.
 pub struct Inputs {
-    /// For reads and writes: with timeouts, without retries of its own.
+    /// The client for reads and writes: with timeouts, without retries of its own.
     pub requests: Client,
-    /// For watches.
+    /// The client for watches.
     pub watches: Client,
     /// This cluster, as markers name it.
     pub cluster: ClusterId,
     /// The operator's own namespace, where cluster projects have their keys.
     pub namespace: String,
-    /// Flags.
+    /// The settings.
     pub config: Config,
-    /// What is measured.
+    /// The metrics.
     pub metrics: Metrics,
-    /// What every write depends on; that of `requests` is in its client.
+    /// The leadership on which every write depends; for the writes of `requests` it is in that client.
     pub leadership: Leadership,
-    /// The API server's, against this machine's.
+    /// The clock of the API server, against this machine's.
     pub clock: Clock,
-    /// Told when the caches are filled.
+    /// The readiness, told when the caches are filled.
     pub health: Health,
-    /// Becomes true when the process is to end.
+    /// The shutdown: becomes true when the process is to end.
     pub shutdown: watch::Receiver<bool>,
 }
 
 impl client::Shared {
-    /// The project of an object; `None` before this process has looked at it.
+    /// The project of an object; `None` before this process has checked it.
     fn resolve_for(&self, object: &OAuthClient, deleting: bool) -> Option<Resolution> {
         let key = ProjectKey::of(object);
         match self.declared.problem(&key) {
@@ -118,7 +118,7 @@ pub struct RunError(#[source] tokio::task::JoinError);
 /// Runs all controllers until shutdown; passes under way end first.
 ///
 /// # Errors
-/// If one of them panics.
+/// Returns an error if one of them panics.
 pub async fn run(inputs: Inputs) -> Result<(), RunError> {
     let Inputs { requests, watches, cluster, namespace, config, metrics, leadership, clock, health, shutdown } = inputs;
     let scopes = scopes(&config.watch_namespaces);
@@ -176,7 +176,7 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
     filling.clients.extend(start_clients(&mut tasks, clients, &shared, &shutdown));
     tasks.spawn(until_shutdown(announce_readiness(filling, triggers, declared, health), shutdown));
     joined(tasks).await?;
-    // The passes have ended; what they told is still on its way.
+    // The passes have ended; their Events are still on their way.
     drop((shared, project_shared));
     joined(writer).await
 }
@@ -223,7 +223,7 @@ fn start_attendants(
     tasks.spawn(until_shutdown(clock, shutdown.clone()));
 }
 
-/// What is watched: all namespaces at once, or each of some.
+/// The watched scopes: all namespaces at once, or each of some.
 fn scopes(namespaces: &[String]) -> Vec<Option<String>> {
     if namespaces.is_empty() { vec![None] } else { namespaces.iter().cloned().map(Some).collect() }
 }
@@ -306,14 +306,14 @@ async fn until_shutdown(work: impl Future<Output = ()>, mut shutdown: watch::Rec
     }
 }
 
-/// Says that a watch failed, for instance because the CRD of what is watched is gone. It is started again by itself.
+/// Logs that a watch failed, for instance because the CRD of what is watched is gone. The watch starts again by itself.
 fn tell_of_failed_watch<E>(kind: &str, error: &controller::Error<E, watcher::Error>) {
     if let controller::Error::QueueError(error) = error {
         tracing::warn!(%error, "{kind} cannot be watched; it is tried again");
     }
 }
 
-/// Projects say that the clock is wrong, and what waited until it is set right goes on.
+/// Enqueues everything when the clock's state changes: projects report it, and what waited for a right clock goes on.
 async fn heed_clock(clock: Clock, triggers: Triggers, declared: Arc<DeclaredProjects>) {
     let mut state = ClockState::Right;
     loop {
@@ -352,14 +352,14 @@ fn enqueue_where_numbers_changed<K>(
     }
 }
 
-/// What is to be filled before anything is concluded from what the caches lack.
+/// The caches that are to be filled before anything is concluded from what they lack.
 #[derive(Default)]
 struct Filling {
     projects: Vec<oneshot::Receiver<()>>,
     clients: Vec<oneshot::Receiver<()>>,
 }
 
-/// Says when the caches are filled.
+/// Reports when the caches are filled.
 async fn announce_readiness(filling: Filling, triggers: Triggers, declared: Arc<DeclaredProjects>, health: Health) {
     health.ready(false, "waiting for the caches: are the CRDs applied, and may the operator list them?");
     // A sender that is gone has ended with its watch: the process is going down, and is not ready.
@@ -373,6 +373,6 @@ async fn announce_readiness(filling: Filling, triggers: Triggers, declared: Arc<
     triggers.set_filled();
     declared.enqueue_deleted();
     health.ready(true, "the caches are filled");
-    // Those whose project was not known to be missing before.
+    // A project that the caches lack is only now known to be missing, which its users report.
     triggers.enqueue_all();
 }

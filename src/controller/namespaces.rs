@@ -16,10 +16,10 @@ use super::triggers::Triggers;
 use crate::kubernetes::readable::{UnreadableObjects, watch_readable};
 use crate::project::Projects;
 
-/// How often the operator looks whether it may see namespaces again.
+/// How often the operator checks whether it may see namespaces again.
 const WITHHELD_RETRY: Duration = Duration::from_secs(15);
 
-/// Fills the cache of labels.
+/// The writer that fills the cache of labels.
 pub(super) type NamespaceWriter = Writer<PartialObjectMeta<Namespace>>;
 
 /// Who is told of namespaces.
@@ -35,11 +35,12 @@ impl Audience {
         let mut before = None;
         loop {
             let said = self.watch_until_withheld(client.clone(), &mut writer, unreadable.clone()).await;
-            // An API server that has just started refuses everybody for a moment: only the second refusal in a row counts.
+            // An API server that has just started refuses everybody for a moment: only a second refusal in a row
+            // counts.
             if before.replace(Instant::now()).is_some_and(|before: Instant| before.elapsed() < 2 * WITHHELD_RETRY) {
                 self.withhold(said);
             }
-            // A watch that goes on with its last version would say nothing when the right is back: it begins anew.
+            // A watch from its last version on would report nothing when the right is back, so a new one begins.
             tokio::time::sleep(WITHHELD_RETRY).await;
         }
     }
@@ -72,7 +73,7 @@ impl Audience {
     fn tell(&self, event: &watcher::Event<PartialObjectMeta<Namespace>>) {
         match event {
             watcher::Event::Apply(namespace) => self.triggers.enqueue_namespace(&namespace.name_any()),
-            // Those that wait for the labels of theirs, and after a gap in the watch those whose labels changed.
+            // Some OAuthClients wait for their namespace's labels, and a gap in the watch may hide a change of labels.
             watcher::Event::InitDone => {
                 self.withhold(None);
                 self.triggers.enqueue_all();
@@ -81,7 +82,8 @@ impl Audience {
         }
     }
 
-    /// Projects say what is withheld, and so do the OAuthClients that wait for it.
+    /// Remembers what is withheld. A change enqueues everything: projects report it, and so do the OAuthClients that
+    /// wait for it.
     fn withhold(&self, said: Option<String>) {
         if self.projects.withhold_namespaces(said) {
             self.declared.enqueue_all();
@@ -90,7 +92,7 @@ impl Audience {
     }
 }
 
-/// What the API server says if it refuses the watch for want of a right.
+/// The API server's words if it refuses the watch for want of a right.
 fn forbidden(error: &watcher::Error) -> Option<&str> {
     let status = match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))

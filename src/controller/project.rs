@@ -31,10 +31,10 @@ use crate::meshagent::AllowedHosts;
 use crate::metrics::Metrics;
 use crate::project::{Checks, Executor, ProjectObject, Projects, WRITE_RETRY, access, finalizer};
 
-/// After a panic.
+/// The wait after a panic.
 const PANIC_RETRY: Duration = Duration::from_secs(60);
 
-/// What all projects share.
+/// What the passes of all projects share.
 pub(super) struct Shared {
     pub(super) requests: Client,
     pub(super) watches: Client,
@@ -140,7 +140,7 @@ impl<K: ProjectObject> Context<K> {
         }
     }
 
-    /// What follows from a finalizer that was not written, if the watch tells of the object's newer version or its end.
+    /// The action after a finalizer that was not written, if the watch brings the object's newer version or its end.
     fn after_failure(&self, object: &K, error: &KubernetesError) -> Option<Action> {
         if error.is_conflict() || error.proves_absence_of::<K>(&object.name_any()) {
             return Some(Action::await_change());

@@ -1,4 +1,4 @@
-//! Tasks of their own, that end with whoever waits for them.
+//! Tasks of their own for passes, which end with whoever waits for them.
 
 use tokio::task::{JoinError, JoinHandle};
 

@@ -13,20 +13,20 @@ pub struct Failure {
     pub reason: Reason,
     /// One sentence for whoever reads the object: what is wrong and what to do.
     pub message: String,
-    /// When it is tried again.
+    /// When the pass is tried again.
     pub disposition: Disposition,
 }
 
 /// When a failed pass is tried again, besides on every change of what it depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Disposition {
-    /// Nothing will change by itself soon: every ten minutes.
+    /// The failure will not end by itself soon: every ten minutes.
     Stalled,
     /// The server refused it for good: every hour.
     StalledHourly,
-    /// It waits for something that other people or controllers do: every ten minutes, and Stalled after ten.
+    /// The pass waits for something that other people or controllers do: every ten minutes, and Stalled after ten.
     Wait,
-    /// It may work the next time: after this long, or with a growing backoff.
+    /// The next try may succeed: after this long, or with a growing backoff.
     Retry(Option<Duration>),
 }
 
@@ -43,7 +43,7 @@ impl Failure {
         Self { reason, message: message.into(), disposition: Disposition::Retry(None) }
     }
 
-    /// Waiting for something that is expected to come.
+    /// A wait for something that is expected to come.
     #[must_use]
     pub fn wait(reason: Reason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into(), disposition: Disposition::Wait }

@@ -77,7 +77,7 @@ name!(
     DriftDigest
 );
 name!(
-    /// One per POST: `<uid>.<random>`. A token only ever moves on; a replaced one never returns.
+    /// The token of one POST: `<uid>.<random>`. A token only ever moves on; a replaced one never returns.
     Token
 );
 

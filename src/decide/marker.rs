@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::{ClusterId, Token, Uid};
 
-/// All keys of the marker start with this; `extraMetadata` may not use it.
+/// The prefix of all keys of the marker; `extraMetadata` may not use it.
 pub const PREFIX: &str = "meshagent.com/";
 
 const CLUSTER: &str = "meshagent.com/cluster-id";
@@ -35,33 +35,33 @@ pub struct Owner {
 /// What becomes of the client when its OAuthClient is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Policy {
-    /// It is deleted.
+    /// The client is deleted.
     Delete,
-    /// It stays.
+    /// The client stays.
     Retain,
 }
 
 /// How the client came to bear a marker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Origin {
-    /// The operator created it.
+    /// The operator created the client.
     Created,
-    /// It existed, and an OAuthClient took it over.
+    /// The client existed, and an OAuthClient took it over.
     Adopted,
 }
 
 /// What the operator writes into a client's metadata.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Marker {
-    /// Whose the client is.
+    /// The OAuthClient that the client belongs to.
     pub owner: Owner,
-    /// The token of the POST that made it.
+    /// The token of the POST that made the client.
     pub token: Token,
-    /// What its deletion policy was when last written.
+    /// The deletion policy when the marker was last written.
     pub policy: Policy,
-    /// How it came to be marked.
+    /// How the client came to be marked.
     pub origin: Origin,
-    /// Whether its OAuthClient was deleted and left it behind.
+    /// Whether the OAuthClient was deleted and left the client behind.
     pub retained: bool,
 }
 
@@ -123,7 +123,7 @@ impl Marker {
         }
     }
 
-    /// Whether this is what a former OAuthClient of the same name retained, which an object of that name may take
+    /// Whether a former OAuthClient of the same name retained the client, so that an object of that name may take it
     /// back: the uid alone differs, and the former object wanted the client to outlive it.
     #[must_use]
     pub fn is_retained_for(&self, owner: &Owner) -> bool {

@@ -24,7 +24,7 @@ impl fmt::Display for Problem {
 /// A spec that cannot be carried out as it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidSpec {
-    /// One for each fault, in the order of the fields; never empty.
+    /// The problems, one for each fault, in the order of the fields; never empty.
     pub problems: Vec<Problem>,
 }
 

@@ -1,4 +1,4 @@
-//! How long is waited, and times as the wire keeps them.
+//! Lengths of waits, the state of our clock, and times as the wire keeps them.
 
 use std::time::Duration;
 
@@ -8,22 +8,24 @@ use serde::{Deserialize, Serialize};
 use crate::api::time::CLOCK_SKEW;
 pub use crate::api::time::{ahead, not_ahead, stamp, whole_seconds};
 
-/// How long somebody may take to bring what is awaited, how often is tried what only a change by somebody ends, and how
-/// long nothing is POSTed again after a replacement.
+/// How long somebody may take to bring what is awaited, how often a failure that only a change by somebody ends is
+/// tried, and how long no client is POSTed after a replacement.
 pub const PATIENCE: Duration = Duration::from_secs(10 * 60);
-/// How often is tried what the server refused for good.
+/// How often a call that the server refused for good is tried.
 pub const LONG_PATIENCE: Duration = Duration::from_secs(60 * 60);
 
-/// How often an object that fails without end is tried in an hour, whatever is answered, and however it is worded: each
-/// try ends with the first call that fails, and makes one status write and one Event at most. What people change, and
-/// what the object waits for, is answered at once besides. The property test of `controller::memory` holds it, and the reference names it.
+/// The most tries in an hour of an object that fails without end, whatever the answers and their words: each try ends
+/// with the first call that fails, and makes one status write and one Event at most. A change by people, or of what the
+/// object waits for, is answered at once besides. The property test of `controller::memory` holds the number, and the
+/// reference names it.
 pub const MOST_TRIES_PER_HOUR: u32 = 70;
 
-/// A clock that is further off than this is warned of.
+/// The skew from which a clock is warned of.
 pub const SKEW_TO_TELL: Duration = Duration::from_secs(5);
-/// By a clock that is further off than this nothing is deleted: whoever sets it right may do so at any moment.
+/// The largest skew of a clock by which anything is deleted: a clock that is further off may be set right at any
+/// moment.
 pub const LARGEST_SKEW: Duration = CLOCK_SKEW;
-/// How often is looked whether such a clock was set right.
+/// How often a clock that is further off is checked again.
 pub const CLOCK_RECHECK: Duration = Duration::from_secs(60);
 
 /// How far our clock may be ahead of the API server's, as one answer shows it: from the least to the most.
@@ -34,8 +36,8 @@ pub struct SkewBounds {
 }
 
 impl SkewBounds {
-    /// By a request that was sent and answered at these times of our clock. `date`, in whole seconds, was written between
-    /// the two. `None`: our clock was set back meanwhile.
+    /// The bounds by a request that was sent and answered at these times of our clock. `date`, in whole seconds, was
+    /// written between the two. `None`: our clock was set back meanwhile.
     #[must_use]
     pub fn of(sent: Timestamp, answered: Timestamp, date: Timestamp) -> Option<Self> {
         let least = sent.duration_since(date).saturating_sub(SignedDuration::from_secs(1));
@@ -49,19 +51,19 @@ pub fn refined(known: SignedDuration, seen: SkewBounds) -> SignedDuration {
     known.clamp(seen.least, seen.most)
 }
 
-/// Whether our clock can be gone by.
+/// Whether our clock can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ClockState {
-    /// It agrees with the API server's.
+    /// The clock agrees with the API server's.
     Right,
-    /// By seconds it does not.
+    /// The clock is off by seconds.
     Off,
-    /// By more than a minute it does not.
+    /// The clock is off by more than a minute.
     Wrong,
 }
 
 impl ClockState {
-    /// Of a clock that is so far ahead.
+    /// The state of a clock that is so far ahead.
     #[must_use]
     pub fn of(skew: SignedDuration) -> Self {
         match skew.unsigned_abs() {
@@ -100,7 +102,7 @@ pub fn remark(skew: SignedDuration) -> Option<String> {
     })
 }
 
-/// So long after a time, or the end of time.
+/// The time so long after another, or the end of time.
 #[must_use]
 pub fn later(time: Timestamp, by: Duration) -> Timestamp {
     time.checked_add(by).unwrap_or(Timestamp::MAX)

@@ -25,9 +25,9 @@ pub fn essence(text: &str) -> String {
     essence
 }
 
-/// Shorter hexadecimal words are words: `added`, `facade`.
+/// The shortest hexadecimal word that is an id; shorter ones are words: `added`, `facade`.
 const SHORTEST_HEX: usize = 8;
-/// No word of a sentence is so long.
+/// The shortest word of both cases that is an id; no word of a sentence is so long.
 const SHORTEST_ID: usize = 24;
 
 fn is_passing(word: &str) -> bool {

@@ -17,7 +17,7 @@ pub enum KubernetesError {
     #[error("{operation}")]
     Call {
         operation: &'static str,
-        /// Why it failed.
+        /// Why the call failed.
         #[source]
         source: Box<kube::Error>,
     },
@@ -41,7 +41,7 @@ where
 /// Carries out one call of the Kubernetes API, with a deadline.
 ///
 /// # Errors
-/// As the call's, or that it took too long.
+/// Returns the error of the call, or that it took too long.
 pub async fn within<T>(
     operation: &'static str,
     call: impl Future<Output = kube::Result<T>>,
@@ -58,7 +58,7 @@ impl KubernetesError {
     #[must_use]
     pub fn status(&self) -> Option<&Status> {
         match self {
-            // Of kube's many errors only this one is an answer.
+            // Only this one of kube's many errors is an answer.
             Self::Call { source, .. } => {
                 if let kube::Error::Api(status) = &**source {
                     Some(status)
@@ -76,7 +76,7 @@ impl KubernetesError {
         self.status().is_some_and(|status| status.code == 409)
     }
 
-    /// What the API server says if it refuses the call for want of a right (403). That is never absence.
+    /// What the API server says if it refuses the call for want of a right (403). A refusal is never absence.
     #[must_use]
     pub fn forbids(&self) -> Option<&str> {
         self.status().filter(|status| status.code == 403).map(|status| status.message.as_str())

@@ -12,11 +12,11 @@ use tower::{Layer, Service};
 
 use crate::decide::time::{ClockState, SkewBounds, refined};
 
-/// Is told how far this machine's clock is ahead of the API server's, whenever that changes.
+/// A function that is told how far this machine's clock is ahead of the API server's, whenever that changes.
 type Observer = dyn Fn(SignedDuration) + Send + Sync;
 
-/// The API server's clock, as far as it is known; clones share it. It is a layer around a client's service as well, by
-/// which it is measured.
+/// The API server's clock, as far as it is known; clones share it. The type is a layer around a client's service as
+/// well, by which the clock is measured.
 #[derive(Clone)]
 pub struct Clock(Arc<Measured>);
 
@@ -26,13 +26,13 @@ struct Measured {
 }
 
 impl Clock {
-    /// Taken for right until an answer says otherwise.
+    /// A clock that is taken to agree with this machine's until an answer says otherwise.
     #[must_use]
     pub fn new(observer: impl Fn(SignedDuration) + Send + Sync + 'static) -> Self {
         Self(Arc::new(Measured { skew: watch::Sender::new(SignedDuration::ZERO), observer: Box::new(observer) }))
     }
 
-    /// The API server's time: what is recorded by it does not depend on which replica leads.
+    /// The API server's time: a record by it does not depend on which replica leads.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         let now = Timestamp::now();
@@ -45,17 +45,17 @@ impl Clock {
         *self.0.skew.borrow()
     }
 
-    /// Whether it can be gone by.
+    /// Whether this machine's clock can be trusted.
     #[must_use]
     pub fn state(&self) -> ClockState {
         ClockState::of(self.skew())
     }
 
-    /// Waits until it is wrong if it was not, or is no longer.
+    /// Waits until this machine's clock is wrong if it was not `before`, or is no longer wrong if it was.
     pub async fn changed(&self, before: ClockState) -> ClockState {
         let mut skew = self.0.skew.subscribe();
         let is_new = |skew: &SignedDuration| ClockState::of(*skew).may_delete() != before.may_delete();
-        // The sender is here.
+        // The wait cannot fail: `self` holds the sender.
         skew.wait_for(is_new).await.map_or(before, |skew| ClockState::of(*skew))
     }
 

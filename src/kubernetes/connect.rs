@@ -13,38 +13,38 @@ use super::clock::Clock;
 use crate::leader::{Leadership, WriteGate};
 use crate::proxy::{Environment, InvalidProxy, Proxy};
 
-/// Name, connection and TLS handshake.
+/// How long name resolution, connection and TLS handshake may take.
 const CONNECT: Duration = Duration::from_secs(10);
-/// Silence of the API server in a request: until the head of its answer, and between two reads of its body.
+/// The longest silence of the API server in a request: until the head of its answer, and between two reads of its body.
 const REQUEST_SILENCE: Duration = Duration::from_secs(15);
-/// Longer than between two bookmarks (a minute) and shorter than the five minutes within which a silent watch, or the
-/// listing before it, must be noticed.
+/// The longest silence of the API server in a watch: longer than between two bookmarks (a minute) and shorter than the
+/// five minutes within which a silent watch, or the listing before it, must be noticed.
 const WATCH_SILENCE: Duration = Duration::from_secs(240);
-/// In which a request must be taken off our executor.
+/// How long the connection may take to accept a part of a request.
 const WRITE: Duration = Duration::from_secs(15);
 
 /// Why the cluster cannot be reached at all.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file that a flag names.
+    /// The file that a flag names cannot be used.
     #[error("the kubeconfig {} cannot be used; set --kubeconfig to another file, or leave it out", path.display())]
     Kubeconfig {
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         source: KubeconfigError,
     },
     /// No file was named, and none found.
     #[error("no cluster was found; set --kubeconfig or KUBECONFIG, or run in a pod with a service account")]
     Infer(#[source] InferConfigError),
-    /// The kubeconfig's proxy, or the environment's.
+    /// The kubeconfig's proxy, or the environment's, cannot be used.
     #[error("the cluster cannot be reached by way of a proxy")]
     Proxy(#[source] InvalidProxy),
-    /// Certificates or credentials.
+    /// The certificates or credentials cannot be used.
     #[error("the client of the cluster cannot be built; check certificates and credentials in the kubeconfig")]
     Client(#[source] kube::Error),
 }
 
-/// Where the cluster is, from the file that is given or from what kube finds by itself.
+/// The configuration of the cluster, from the file that is given or from what kube finds by itself.
 pub async fn cluster(kubeconfig: Option<&Path>, environment: &Environment) -> Result<Config, Error> {
     let (mut config, declared) = match kubeconfig {
         None => {
@@ -58,7 +58,7 @@ pub async fn cluster(kubeconfig: Option<&Path>, environment: &Environment) -> Re
     }
     // kube's own choice matches NO_PROXY against the proxy instead of the cluster, and knows HTTPS_PROXY alone.
     config.proxy_url = proxy.and_then(|proxy| proxy.address("socks5").parse().ok());
-    // So that audit logs and API priority and fairness can tell who asks.
+    // The user agent tells audit logs and API priority and fairness who asks.
     let agent = HeaderValue::from_static(concat!("meshagent-operator/", env!("CARGO_PKG_VERSION")));
     config.headers.push((header::USER_AGENT, agent));
     Ok(config)
@@ -87,15 +87,15 @@ fn proxy(config: &Config, declared: Option<&str>, environment: &Environment) -> 
     }
 }
 
-/// The client for everything but watches. It never sends a request twice, since a create that was answered 504 may have
-/// been carried out, and it writes nothing while this replica does not lead.
+/// The client for everything but watches. The client never sends a request twice, since a create that was answered 504
+/// may have been carried out, and writes nothing while this replica does not lead.
 pub fn requests(cluster: &Config, leadership: &Leadership, clock: &Clock) -> Result<Client, Error> {
     let gate = WriteGate::new(leadership.clone());
     Ok(ClientBuilder::try_from(once(cluster)).map_err(Error::Client)?.with_layer(clock).with_layer(&gate).build())
 }
 
-/// The client for the Lease by which replicas elect a leader, which one that does not lead must write. It never sends
-/// a request twice either.
+/// The client for the Lease by which replicas elect a leader, which a replica that does not lead must write. The client
+/// never sends a request twice either.
 pub fn leases(cluster: &Config, clock: &Clock) -> Result<Client, Error> {
     timed(once(cluster), clock)
 }
@@ -120,7 +120,7 @@ fn within(cluster: &Config, silence: Duration) -> Config {
     config.connect_timeout = Some(CONNECT);
     config.read_timeout = Some(silence);
     config.write_timeout = Some(WRITE);
-    // Otherwise the time that a pooled connection was idle counts as the server's silence.
+    // The time that a pooled connection was idle would else count as the server's silence.
     config.reset_reader_on_write = true;
     config
 }

@@ -22,7 +22,7 @@ impl CrdReader {
         Self { requests, single_flight: SingleFlight::default() }
     }
 
-    /// How it was at some time after this was asked; `None`: the API server does not tell.
+    /// The state of the CRD at some time after this was asked; `None`: the API server does not tell.
     pub async fn check(&self) -> Option<CrdState> {
         self.single_flight.share(async || crd_state(&self.requests).await).await
     }

@@ -1,7 +1,7 @@
-//! Events: what happened to an object, for whoever looks at it.
+//! Events: what happened to an object, for people who inspect it.
 //!
-//! Written by hand and not by kube's recorder, whose deduplication leaves the note out: a message that changes would be
-//! lost for minutes. They are sent beside the passes, and give way when many are waiting: no pass waits for an Event.
+//! The operator does without kube's recorder, whose deduplication leaves the note out: a message that changes would be
+//! lost for minutes. Events are sent beside the passes, and give way when many are waiting: no pass waits for an Event.
 
 use futures::StreamExt;
 use futures::stream::unfold;
@@ -15,7 +15,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use crate::api::names::MANAGER;
 use crate::kubernetes::within;
 
-/// What happened to an object, for whoever looks at it.
+/// What happened to an object, for people who inspect it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// Good news or bad.
@@ -35,14 +35,14 @@ pub enum EventType {
     Warning,
 }
 
-/// The API server refuses longer notes; it counts bytes.
+/// The longest note that the API server accepts, in bytes.
 const LONGEST_NOTE: usize = 1024;
-/// So many passes may wait to be told of.
+/// The most passes that may wait to be told of.
 const MOST_WAITING: usize = 1000;
-/// So many Events are written at a time.
+/// The most Events written at a time.
 const CONCURRENCY: usize = 4;
 
-/// Where Events are handed in; clones share it.
+/// The sender of Events; clones share it.
 #[derive(Clone, Debug)]
 pub struct Events(Sender<Told>);
 
@@ -58,7 +58,7 @@ struct Told {
     at: jiff::Timestamp,
 }
 
-/// A queue, and where it is filled.
+/// A queue, and the sender that fills it.
 #[must_use]
 pub fn queue() -> (Events, Queue) {
     let (sender, receiver) = channel(MOST_WAITING);
@@ -80,7 +80,7 @@ impl Events {
 }
 
 impl Queue {
-    /// Writes Events until everybody is gone who could hand one in.
+    /// Writes Events until every sender is gone.
     pub async fn write(self, client: Client) {
         let waiting = unfold(self.0, async |mut receiver| receiver.recv().await.map(|told| (told, receiver)));
         waiting.for_each_concurrent(CONCURRENCY, async |told| write(&client, told).await).await;
@@ -88,7 +88,7 @@ impl Queue {
 }
 
 async fn write(client: &Client, Told { regarding, events, at }: Told) {
-    // The Events of what is in no namespace are in that one.
+    // The Events of objects without a namespace are in the namespace `default`.
     let namespace = regarding.namespace.clone().unwrap_or_else(|| "default".to_owned());
     let name = regarding.name.clone().unwrap_or_default();
     let api: Api<KubernetesEvent> = Api::namespaced(client.clone(), &namespace);

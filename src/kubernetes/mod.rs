@@ -1,5 +1,5 @@
-//! The Kubernetes API: its clients and its clock, calls with a deadline, proved absence, watches that no single object stops,
-//! Events, and the state of the CRD.
+//! The Kubernetes API: its clients and its clock, calls with a deadline, proved absence, watches that no single object
+//! stops, Events, and the state of the CRD.
 
 mod call;
 pub mod clock;

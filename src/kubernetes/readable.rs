@@ -1,5 +1,5 @@
-//! Watches in which one object that cannot be decoded costs the others nothing: the API server takes times and types that
-//! no client can read, and a listing with one such object would fail as a whole, again and again.
+//! Watches in which one object that cannot be decoded costs the others nothing: the API server takes times and types
+//! that no client can read, and a listing with one such object would fail as a whole, again and again.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,11 +21,12 @@ use super::watch_backoff::WatchBackoff;
 /// An object as a watch shows it.
 #[derive(Clone, Debug)]
 pub enum Readable<K> {
-    /// As it is, without `metadata.managedFields`: nobody here asks who wrote which field, and they are most of its size.
+    /// The object without `metadata.managedFields`: no user of a watch asks who wrote which field, and they are most of
+    /// its size.
     Whole(Box<K>),
-    /// It cannot be decoded.
+    /// The object cannot be decoded.
     Unreadable {
-        /// Its name, namespace, uid and version.
+        /// The object's name, namespace, uid and version.
         metadata: Box<ObjectMeta>,
         /// The field, and what is wrong with it.
         problem: String,
@@ -112,13 +113,13 @@ pub struct UnreadableObject {
 pub struct UnreadableObjects(Arc<Mutex<BTreeMap<UnreadableObject, String>>>);
 
 impl UnreadableObjects {
-    /// All of them, in order.
+    /// All objects that cannot be decoded, in order.
     #[must_use]
     pub fn all(&self) -> BTreeMap<UnreadableObject, String> {
         self.known().clone()
     }
 
-    /// Those of a kind, in order.
+    /// The objects of a kind that cannot be decoded, in order.
     #[must_use]
     pub fn of<K: Resource<DynamicType = ()>>(&self) -> Vec<UnreadableObject> {
         self.known().keys().filter(|object| object.kind == K::kind(&())).cloned().collect()
@@ -157,8 +158,8 @@ impl UnreadableObjects {
     }
 }
 
-/// Watches objects of a kind, with backoff. One that cannot be decoded is left out; it stays as `cached` if it could be
-/// decoded before, so that what this process remembers of it is not lost.
+/// Watches objects of a kind, with backoff. An object that cannot be decoded is left out; it stays as `cached` if it
+/// could be decoded before, so that what this process remembers of it is not lost.
 pub fn watch_readable<K>(
     objects: Api<Readable<K>>,
     config: watcher::Config,
@@ -181,9 +182,9 @@ where
 struct Sieve<K: Resource<DynamicType = ()> + 'static> {
     cached: Store<K>,
     unreadable: UnreadableObjects,
-    /// What this watch left out.
+    /// The objects that this watch left out.
     own: BTreeSet<UnreadableObject>,
-    /// Of these, what a listing that is under way has not shown again.
+    /// The objects of `own` that a listing under way has not shown again.
     unseen: BTreeSet<UnreadableObject>,
 }
 

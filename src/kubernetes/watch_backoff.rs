@@ -5,10 +5,10 @@ use std::time::Duration;
 use kube::runtime::utils::Backoff;
 
 const FIRST: Duration = Duration::from_millis(500);
-/// kube's own goes up to a minute: so long an API server that is back would not be noticed.
+/// The longest wait. kube's own backoff goes up to a minute, for which an API server that is back would go unnoticed.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Doubled with each failure in a row. One operator has few watches, so they need not be spread.
+/// A wait that doubles with each failure in a row. One operator has few watches, so their tries need not be spread.
 #[derive(Debug, Default)]
 pub struct WatchBackoff {
     failures: u32,
@@ -30,8 +30,8 @@ impl Backoff for WatchBackoff {
     }
 }
 
-/// For the streams of a controller together. Each has its own backoff; with kube's second one around all of them, one
-/// watch that fails, say for want of a right, would hold up what the others show by up to a minute.
+/// The backoff of a controller's streams together: none. Each stream has its own; with kube's second one around all of
+/// them, one watch that fails, say for want of a right, would hold up what the others show by up to a minute.
 #[derive(Debug)]
 pub struct NoPause;
 

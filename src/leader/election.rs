@@ -13,20 +13,20 @@ use uuid::Uuid;
 use super::record::{self, Sighting};
 use super::{LEASE, Leadership, Lost, Timing, Trouble};
 
-/// Giving the Lease back, which a process that is stopping cannot wait long for.
+/// How long giving the Lease back may take: a process that is stopping cannot wait long.
 const RELEASE: Duration = Duration::from_secs(5);
 
 /// What a replica enters the election with.
 pub struct Candidate {
-    /// For Leases only: it must let writes through while this replica does not lead.
+    /// The client for Leases only: it must let writes through while this replica does not lead.
     pub leases: Client,
-    /// The operator's own namespace, where the Lease is.
+    /// The operator's own namespace, which holds the Lease.
     pub namespace: String,
-    /// What this machine is called.
+    /// The name of this machine.
     pub hostname: String,
     /// How long the Lease lasts; a second or more.
     pub duration: Duration,
-    /// Is told the outcome.
+    /// The leadership that is told the outcome.
     pub leadership: Leadership,
 }
 
@@ -41,12 +41,12 @@ pub struct Election {
     written: Option<Lease>,
 }
 
-/// What there is to say of a replica that does not lead.
+/// What a replica that does not lead is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Candidacy {
-    /// Another one leads.
+    /// Another replica leads.
     Standby { holder: String },
-    /// It is not known who leads. Tried again.
+    /// The leader is not known; the replica tries again.
     Troubled(Trouble),
 }
 
@@ -54,14 +54,14 @@ pub enum Candidacy {
 enum Round {
     Leads,
     Standby(String),
-    /// Another one was quicker.
+    /// Another replica was quicker.
     Outrun,
 }
 
 /// How a try to renew ended.
 enum Renewal {
     Renewed,
-    /// Something was written over it; the next try reads first.
+    /// Another write changed the Lease; the next try reads first.
     Outdated,
     Lost(Lost),
 }
@@ -87,7 +87,7 @@ impl Election {
         &self.identity
     }
 
-    /// Waits until this replica leads, for as long as it takes. `tell` is called after each look that left it waiting.
+    /// Waits until this replica leads, for as long as it takes. `tell` is called after each try that left it waiting.
     pub async fn acquire(&mut self, mut tell: impl FnMut(Candidacy)) {
         let mut seen = None;
         loop {
@@ -102,7 +102,7 @@ impl Election {
         }
     }
 
-    /// One look at the Lease, and one PUT if it is free.
+    /// Reads the Lease once, and writes it once if it is free.
     async fn campaign(&mut self, seen: &mut Option<Sighting>) -> Result<Round, Trouble> {
         let started = Instant::now();
         let params = PostParams::default();
@@ -111,12 +111,12 @@ impl Election {
             let created = self.leases.create(&params, &first).await;
             return self.won("create", started, created);
         };
-        // After the answer: by then the Lease had been written for certain.
+        // The time is taken after the answer: by then the Lease had been written for certain.
         let sighting = Sighting::next(seen.take(), &lease, Instant::now());
         let expired = sighting.has_expired(Instant::now(), self.timing.lease);
         *seen = Some(sighting);
         let next = match record::holder(&lease) {
-            // From a PUT whose answer was lost.
+            // The Lease is ours by a PUT whose answer was lost.
             Some(holder) if holder == self.identity => record::renewed(&lease, self.timing.lease, Timestamp::now()),
             Some(holder) if !expired => return Ok(Round::Standby(holder.to_owned())),
             Some(_) | None => record::succeeded(&lease, &self.identity, self.timing.lease, Timestamp::now()),
@@ -136,7 +136,7 @@ impl Election {
         }
     }
 
-    /// From the start of the request, since the others count from when it was carried out, or later.
+    /// Leads from the start of the request, since the others count from when it was carried out, or later.
     fn led_from(&mut self, started: Instant, lease: Lease) {
         self.written = Some(lease);
         self.leadership.lead_until(started + self.timing.renew);
@@ -148,7 +148,7 @@ impl Election {
         loop {
             let deadline = self.leadership.deadline();
             sleep_until(deadline.min(Instant::now() + self.timing.retry)).await;
-            // Also after this process was frozen: then it renews nothing either.
+            // A process that was frozen for too long renews nothing either.
             if !self.leadership.is_current() {
                 return self.lost(Lost::NotRenewed(trouble));
             }
@@ -231,7 +231,7 @@ impl Election {
 
     fn trouble(&self, verb: &'static str, error: &kube::Error) -> Trouble {
         let namespace = self.namespace.clone();
-        // Of kube's many errors only this one is an answer.
+        // Only this one of kube's many errors is an answer.
         if let kube::Error::Api(status) = error {
             let answer = status.message.clone();
             let about_namespace = status.details.as_ref().is_some_and(|details| details.kind == "namespaces");

@@ -1,4 +1,4 @@
-//! Lets nothing through to the API server that would change something, unless this replica leads.
+//! A gate that lets a write through to the API server only while this replica leads.
 
 use std::task::{Context, Poll};
 
@@ -18,7 +18,7 @@ pub struct NotLeading;
 pub struct WriteGate(Leadership);
 
 impl WriteGate {
-    /// Open while this replica leads.
+    /// A gate that is open while this replica leads.
     #[must_use]
     pub fn new(leadership: Leadership) -> Self {
         Self(leadership)

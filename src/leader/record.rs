@@ -1,4 +1,4 @@
-//! What stands in the Lease: pure functions from one to the next, and when it has expired.
+//! What stands in the Lease: pure functions from one content to the next, and when the Lease has expired.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::LEASE;
 
-/// Who holds it; nobody, if it was released.
+/// The holder of the Lease; `None` if it was released.
 pub(super) fn holder(lease: &Lease) -> Option<&str> {
     lease.spec.as_ref()?.holder_identity.as_deref().filter(|holder| !holder.is_empty())
 }
@@ -21,7 +21,7 @@ pub(super) fn first(identity: &str, duration: Duration, now: Timestamp) -> Lease
     Lease { spec: Some(LeaseSpec { lease_transitions: Some(0), ..taken(&lease, identity, duration, now) }), ..lease }
 }
 
-/// The Lease in the executor of another holder, under the resourceVersion that was read.
+/// The Lease as another holder takes it over, under the resourceVersion that was read.
 pub(super) fn succeeded(lease: &Lease, identity: &str, duration: Duration, now: Timestamp) -> Lease {
     Lease { metadata: lease.metadata.clone(), spec: Some(taken(lease, identity, duration, now)) }
 }
@@ -38,7 +38,7 @@ fn taken(lease: &Lease, identity: &str, duration: Duration, now: Timestamp) -> L
     }
 }
 
-/// The same, held on.
+/// The Lease as its holder renews it.
 pub(super) fn renewed(lease: &Lease, duration: Duration, now: Timestamp) -> Lease {
     let former = lease.spec.clone().unwrap_or_default();
     let lease_duration_seconds = Some(seconds(duration));
@@ -46,7 +46,7 @@ pub(super) fn renewed(lease: &Lease, duration: Duration, now: Timestamp) -> Leas
     Lease { metadata: lease.metadata.clone(), spec: Some(spec) }
 }
 
-/// The same, held by nobody. The duration must be above zero, and short in case that somebody goes by it.
+/// The Lease as its holder releases it. The duration must be above zero, and short in case a replica goes by it.
 pub(super) fn released(lease: &Lease, now: Timestamp) -> Lease {
     let former = lease.spec.clone().unwrap_or_default();
     let spec = LeaseSpec {
@@ -70,7 +70,7 @@ pub(super) struct Sighting {
 }
 
 impl Sighting {
-    /// What is seen now; since before, if nothing of it has changed. Metadata is left out: whoever edits a label does not
+    /// The sighting now: the former one, if the spec has not changed. Metadata is left out: an edit of a label does not
     /// renew the Lease.
     pub(super) fn next(former: Option<Self>, lease: &Lease, now: Instant) -> Self {
         let spec = lease.spec.clone().unwrap_or_default();
@@ -80,7 +80,8 @@ impl Sighting {
         }
     }
 
-    /// Whether its holder has let it pass: the time that the holder asked for, by the clock of who looks.
+    /// Whether the holder has let the time pass that it asked for, by this replica's clock; `own`: if it asked for
+    /// none.
     pub(super) fn has_expired(&self, now: Instant, own: Duration) -> bool {
         let asked = self.spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
         now.saturating_duration_since(self.since) >= asked.map_or(own, Duration::from_secs)

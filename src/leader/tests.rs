@@ -29,7 +29,7 @@ struct State {
     requests: Vec<Method>,
     /// Writes are never answered, nor carried out.
     hangs: bool,
-    /// Answered to each request in place of the truth.
+    /// The answer to each request in place of the truth.
     refusal: Option<Value>,
 }
 
@@ -272,7 +272,7 @@ async fn a_leader_that_was_frozen_is_not_current_when_it_wakes_and_renews_nothin
     let leases = Leases::default();
     let (mut leader, leadership) = leases.leader("a").await;
     assert!(leadership.is_current());
-    // Nothing of that process runs meanwhile.
+    // The process of the leader is frozen meanwhile.
     advance(RENEW_DEADLINE).await;
     assert!(!leadership.is_current());
     let before = leases.spec();

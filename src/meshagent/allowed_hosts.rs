@@ -1,5 +1,5 @@
-//! Which servers a project of a namespace may name. Whoever may create one could else aim the operator at any address
-//! that the operator reaches.
+//! The servers that a project of a namespace may name. Whoever may create one could else aim the operator at any
+//! address that the operator reaches.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -35,7 +35,7 @@ impl ApiHost {
 
     fn of_url(url: &Url) -> Option<Self> {
         let host = match url.host()?.to_owned() {
-            // The root of all names may be written or not.
+            // A dot at the end, the root of all names, may be written or not.
             Host::Domain(name) => Host::Domain(name.strip_suffix('.').unwrap_or(&name).to_owned()),
             address @ (Host::Ipv4(_) | Host::Ipv6(_)) => address,
         };
@@ -46,11 +46,11 @@ impl ApiHost {
 impl FromStr for ApiHost {
     type Err = NotAHost;
 
-    /// Reads `host`, `host:port` or `scheme://host:port`. Without a scheme it is https, without a port the scheme's.
+    /// Reads `host`, `host:port` or `scheme://host:port`. The default scheme is https, the default port the scheme's.
     fn from_str(text: &str) -> Result<Self, NotAHost> {
         let refused = || NotAHost(text.to_owned());
         let (scheme, host) = text.split_once("://").unwrap_or(("https", text));
-        // The parser would pass over some of these; a star would be taken for a letter.
+        // The parser would pass over some of these, and take a star for a letter.
         let strange = |character: char| "/\\?#@*".contains(character) || !character.is_ascii_graphic();
         if host.is_empty() || host.contains(strange) || !["https", "http"].contains(&scheme) {
             return Err(refused());
@@ -70,7 +70,7 @@ impl fmt::Display for ApiHost {
 }
 
 impl AllowedHosts {
-    /// Whether the server of this URL is one of them: scheme, host and port alike.
+    /// Whether the server of this URL is an allowed one: scheme, host and port alike.
     #[must_use]
     pub fn allow(&self, url: &ApiUrl) -> bool {
         ApiHost::of(url).is_some_and(|host| self.0.contains(&host))

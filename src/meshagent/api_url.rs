@@ -12,19 +12,19 @@ pub struct ApiUrl(Url);
 /// Why a text is not the base URL of a server. Never shows the text: it may hold credentials.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApiUrlError {
-    /// Not an absolute URL at all.
+    /// The text is no absolute URL.
     #[error("it is not an absolute URL ({0}); write it like https://api.meshagent.com")]
     NotAUrl(url::ParseError),
-    /// Another scheme.
+    /// The scheme is neither https nor http.
     #[error("its scheme is neither https nor http; write it like https://api.meshagent.com")]
     Scheme,
-    /// `user:password@`.
+    /// The URL holds `user:password@`.
     #[error("it holds a user name or password; remove them, the API key goes into a Secret")]
     UserInfo,
-    /// `?…`
+    /// The URL holds `?…`.
     #[error("it holds a query; remove everything from the ? on")]
     Query,
-    /// `#…`
+    /// The URL holds `#…`.
     #[error("it holds a fragment; remove everything from the # on")]
     Fragment,
 }
@@ -35,17 +35,17 @@ impl ApiUrl {
         &self.0
     }
 
-    /// Where users are sent to sign in.
+    /// The address where users sign in.
     pub fn authorize_url(&self) -> String {
         format!("{self}/oauth/authorize")
     }
 
-    /// Where codes and client credentials are exchanged for tokens.
+    /// The address where codes and client credentials are exchanged for tokens.
     pub fn token_url(&self) -> String {
         format!("{self}/oauth/token")
     }
 
-    /// This URL with further path segments, percent-encoded. Nothing if one of them cannot be a segment: an empty one
+    /// This URL with further path segments, percent-encoded. `None` if one of them cannot be a segment: an empty one
     /// would name the collection instead of the client, and `.` and `..` would name something else altogether.
     pub(super) fn join(&self, segments: &[&str]) -> Option<Url> {
         if segments.iter().any(|segment| matches!(*segment, "" | "." | "..")) {

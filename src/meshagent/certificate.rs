@@ -6,10 +6,10 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use rustls::pki_types::CertificateDer;
 use rustls::{CertificateError, RootCertStore};
 
-/// A bundle's certificates, read as OpenSSL reads them, and a little more kindly: text around the blocks is passed over, so
-/// are line ends of any kind, and blocks need no line of their own. Blocks that hold no certificate, such as revocation
-/// lists, count as text. A certificate is never dropped in silence. Errors quote nothing of the bundle: whoever named it may
-/// not be allowed to read it.
+/// A bundle's certificates, read as OpenSSL reads them, and a little more kindly: text around the blocks is passed
+/// over, so are line ends of any kind, and blocks need no line of their own. Blocks that hold no certificate, such as
+/// revocation lists, count as text. A certificate is never dropped in silence. Errors quote nothing of the bundle:
+/// whoever named it may not be allowed to read it.
 pub(super) fn bundle(bundle: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     // In DER, a certificate begins with the tag of a sequence.
     if bundle.first() == Some(&0x30) {
@@ -23,7 +23,7 @@ pub(super) fn bundle(bundle: &[u8]) -> Result<Vec<CertificateDer<'static>>, Stri
         return Err(format!("there is no certificate in it{no_key}"));
     }
     let mut certificates = vec![];
-    // Adding tells apart what is no certificate, where it is known that the failure is the bundle's.
+    // Adding to a store finds what is no certificate, while it is known that the failure is the bundle's.
     let mut store = RootCertStore::empty();
     for (index, block) in blocks.iter().enumerate() {
         let certificate = block.certificate().map(CertificateDer::from);
@@ -47,7 +47,8 @@ impl Block<'_> {
         matches!(self.label, "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE")
     }
 
-    /// In DER. OpenSSL's own `TRUSTED CERTIFICATE` appends what the certificate is trusted for, which is left out.
+    /// The certificate in DER. OpenSSL's own `TRUSTED CERTIFICATE` appends what the certificate is trusted for, which
+    /// is left out.
     fn certificate(&self) -> Option<Vec<u8>> {
         let text: String = self.body.chars().filter(|c| !c.is_whitespace()).collect();
         let any_padding = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);

@@ -31,18 +31,18 @@ struct Inner {
 pub enum Posted {
     /// The client exists, and this is the only time that its secret is seen.
     Created {
-        /// As the server answered it.
+        /// The client as the server answered it.
         client: wire::Client,
-        /// Shown once.
+        /// The secret, shown once.
         secret: ClientSecret,
     },
-    /// For certain, no client was created.
+    /// No client was created, for certain.
     Rejected(CallError),
     /// A client may exist.
     Unknown {
-        /// Why it is not known.
+        /// Why the outcome is not known.
         error: CallError,
-        /// A client that does exist, but whose secret was not in the answer.
+        /// The id of a client that does exist, but whose secret was not in the answer.
         client_id: Option<String>,
     },
 }
@@ -62,7 +62,7 @@ impl MeshAgent {
         Ok(Self(Arc::new(Inner { base_url, project_id, transport })))
     }
 
-    /// Creates a client. Sent once, whatever happens.
+    /// Creates a client. The request is sent once, whatever happens.
     pub async fn create_client(&self, request: &wire::NewClient) -> Posted {
         let route = Route::CreateClient;
         let answer = match self.send(route, &[], Body::Client(request)).await {
@@ -79,7 +79,7 @@ impl MeshAgent {
     }
 
     /// All clients of the project, each once, as the server's authoritative data has them. Since pages are counted by
-    /// offset, a concurrent change can hide a client: that one is missing proves nothing by itself.
+    /// offset, a concurrent change can hide a client: the absence of one proves nothing by itself.
     pub async fn list_clients(&self) -> Result<Vec<wire::Client>, CallError> {
         let route = Route::ListClients;
         let unavailable = |kind| CallError { route, kind: Kind::Unavailable(kind), detail: String::new() };
@@ -129,14 +129,14 @@ impl MeshAgent {
         Ok(Some(client))
     }
 
-    /// Changes the fields that are set. After an unknown outcome it is safe to send it again. Any 2xx is a success, whatever
-    /// its body says, as every official SDK has it; whether the change was carried out is for the next read to prove.
+    /// Changes the fields that are set. Sending it again after an unknown outcome is safe. Any 2xx is a success,
+    /// whatever its body says, as every official SDK has it; the next read proves whether the change was carried out.
     pub async fn update_client(&self, id: &str, patch: &wire::ClientPatch) -> Result<(), CallError> {
         self.send(Route::UpdateClient, &[id], Body::Patch(patch)).await.map(|_| ())
     }
 
-    /// Deletes a client; one that is gone already is a success. Once a client counts as deleted nobody may look for it again,
-    /// so that a 2xx other than the documented 204 is proved by a read.
+    /// Deletes a client; one that is gone already is a success. A client that counts as deleted may never be searched
+    /// for again, so a 2xx other than the documented 204 is proved by a read.
     pub async fn delete_client(&self, id: &str) -> Result<(), CallError> {
         let route = Route::DeleteClient;
         let status = match self.send(route, &[id], Body::Nothing).await {
@@ -150,7 +150,7 @@ impl MeshAgent {
         }
     }
 
-    /// When the pause that a 429 asked for ends; nothing if none is on.
+    /// The end of the pause that a 429 asked for; `None` outside of one.
     pub fn paused_until(&self) -> Option<Instant> {
         self.0.transport.pause.until(Instant::now())
     }

@@ -10,14 +10,14 @@ use super::message;
 use crate::proxy::Proxy;
 use crate::secret::ApiKey;
 
-/// Is told of each attempt that went out.
+/// An observer that is told of each attempt that went out.
 pub type Observer = Arc<dyn Fn(CallObservation) + Send + Sync>;
 
-/// Is asked right before each attempt that would change something, and says whether it may go out.
+/// A gate that is asked right before each attempt that would change something, and says whether that may go out.
 pub type Gate = Arc<dyn Fn() -> bool + Send + Sync>;
 
-/// Shorter than any usual keep-alive of a server (5 s), so that a POST is seldom written into a connection that the
-/// server is closing: its outcome would be unknown.
+/// How long an idle connection is kept: shorter than any usual keep-alive of a server (5 s), so that a POST is seldom
+/// written into a connection that the server is closing, since its outcome would be unknown.
 const KEEP_IDLE: Duration = Duration::from_secs(4);
 
 /// One project of one server, seen with one key.
@@ -25,30 +25,30 @@ pub struct Connection {
     pub base_url: ApiUrl,
     /// The project that all paths name.
     pub project_id: String,
-    /// Sent as a bearer token, to this server only.
+    /// The key, sent as a bearer token to this server only.
     pub key: ApiKey,
     /// Certificates in PEM that are trusted besides the public ones.
     pub ca_bundle: Option<Vec<u8>>,
-    /// By way of which the server is reached, if any.
+    /// The proxy by way of which the server is reached, if any.
     pub proxy: Option<Proxy>,
     /// How long anything may take.
     pub timeouts: Timeouts,
-    /// For metrics.
+    /// The observer of attempts, for metrics.
     pub observer: Observer,
-    /// Closed when this process may not write any more.
+    /// The gate, closed when this process may not write any more.
     pub gate: Gate,
 }
 
 /// How long anything may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Name, connection and TLS handshake of one attempt.
+    /// The time for name, connection and TLS handshake of one attempt.
     pub connect: Duration,
-    /// Silence of the server in one attempt: until the head of the answer, and between two reads of its body.
+    /// The longest silence of a server in an attempt: until the head of the answer, and between two reads of its body.
     pub read: Duration,
-    /// One call with all its attempts; in a listing, one page.
+    /// The time for one call with all its attempts; in a listing, for one page.
     pub call: Duration,
-    /// A listing with all its pages.
+    /// The time for a listing with all its pages.
     pub listing: Duration,
 }
 
@@ -66,10 +66,10 @@ impl Default for Timeouts {
 /// Why a connection's settings cannot be used. No call was made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BuildError {
-    /// It would not be one segment of a path.
+    /// The project id would not be one segment of a path.
     #[error("the project id is empty or a dot; copy it from MeshAgent Studio")]
     ProjectId,
-    /// Not PEM, or no certificates.
+    /// The CA bundle is not PEM, or its certificates cannot be read.
     #[error("the CA bundle cannot be used: {0}")]
     CaBundle(String),
     /// The HTTP client could not be set up.
@@ -84,14 +84,14 @@ pub(super) fn http_client(
     ca_bundle: Option<&[u8]>,
     proxy: Option<&Proxy>,
 ) -> Result<reqwest::ClientBuilder, BuildError> {
-    // reqwest panics without one.
+    // reqwest panics without a crypto provider.
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         return Err(BuildError::Client("no TLS crypto provider was installed".to_owned()));
     }
     // reqwest's own reading of the environment differs from kubectl's.
     let client = reqwest::Client::builder().no_proxy();
     let client = match proxy {
-        // Any server: there is only one.
+        // The proxy is for any server, since there is only one.
         Some(proxy) => client.proxy(reqwest::Proxy::all(proxy.address("socks5h")).map_err(unbuilt)?),
         None => client,
     };
@@ -106,8 +106,8 @@ pub(super) fn http_client(
         .tls_certs_merge(trusted(ca_bundle)?))
 }
 
-/// The public roots are compiled in, since the operator's image holds no files. reqwest adds those of the platform where
-/// there are some.
+/// The certificates that are trusted. The public roots are compiled in, since the operator's image holds no files;
+/// reqwest adds those of the platform where there are some.
 fn trusted(ca_bundle: Option<&[u8]>) -> Result<Vec<reqwest::Certificate>, BuildError> {
     let own = ca_bundle.map(certificate::bundle).transpose().map_err(BuildError::CaBundle)?.unwrap_or_default();
     let public = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();

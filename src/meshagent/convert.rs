@@ -1,4 +1,4 @@
-//! Between the wire and what decides: a client in one form on both sides.
+//! The conversion of clients between the wire and `decide`.
 
 use std::collections::BTreeSet;
 

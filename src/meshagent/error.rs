@@ -32,7 +32,7 @@ impl Route {
         }
     }
 
-    /// Whether it may change something.
+    /// Whether the call may change something.
     pub(super) fn writes(self) -> bool {
         match self {
             Self::CreateClient | Self::UpdateClient | Self::DeleteClient => true,
@@ -48,7 +48,7 @@ impl Route {
         }
     }
 
-    /// Whether sending it twice leaves what sending it once leaves.
+    /// Whether sending the call twice leaves what sending it once leaves.
     pub(super) fn is_idempotent(self) -> bool {
         match self {
             Self::CreateClient => false,
@@ -69,7 +69,7 @@ pub struct CallObservation {
     pub route: Route,
     /// The status of the answer; none if there was no answer.
     pub status: Option<u16>,
-    /// From the first byte of the connection to the last of the answer, or to the failure.
+    /// The time from the first byte of the connection to the last of the answer, or to the failure.
     pub duration: Duration,
 }
 
@@ -79,7 +79,7 @@ pub struct CallObservation {
 #[error("{route}: {kind}{}{detail}", if detail.is_empty() { "" } else { ": " })]
 pub struct CallError {
     pub route: Route,
-    /// What is known.
+    /// What is known about the failure.
     pub kind: Kind,
     /// What was said, at most about 300 characters; may be empty.
     pub detail: String,
@@ -112,7 +112,7 @@ pub enum Kind {
     /// 429: all calls of the project pause.
     #[error("rate limited (429); calls pause for {} s", retry_after.as_secs())]
     RateLimited {
-        /// How long, already bounded.
+        /// The length of the pause, already bounded.
         retry_after: Duration,
     },
     /// Whether the call was carried out is not known.
@@ -126,10 +126,10 @@ pub enum NotSent {
     /// A 429 paused the project.
     #[error("the server asked for a pause (429)")]
     Paused {
-        /// When it ends.
+        /// The end of the pause.
         until: Instant,
     },
-    /// Only the leader may change something, and this process is it no longer.
+    /// This process leads no longer, and only the leader may change something.
     #[error("this replica does not lead any more")]
     NotLeader,
     /// The server's name has no address.
@@ -152,7 +152,7 @@ pub enum Unavailable {
     /// 5xx, 408, 425, 499, or a status that the API does not document.
     #[error("the server answered with status {0}")]
     Status(u16),
-    /// 3xx. Not followed, since the key would go along.
+    /// A 3xx, which is not followed, since the key would go along.
     #[error("the server redirects (status {0}), which is not followed with the key; set apiUrl to the final address")]
     Redirect(u16),
     /// No answer, or not all of it, within the time allowed.
@@ -170,13 +170,13 @@ pub enum Unavailable {
     /// A listing that does not end.
     #[error("the listing did not end within {pages} pages")]
     EndlessListing {
-        /// How many were read.
+        /// How many pages were read.
         pages: usize,
     },
 }
 
 impl CallError {
-    /// True if the request had no effect for certain.
+    /// Whether the request had no effect, for certain.
     pub(super) fn is_definite(&self) -> bool {
         match self.kind {
             Kind::NotSent(_)
@@ -190,7 +190,7 @@ impl CallError {
         }
     }
 
-    /// True if the server took the key, and only its answer is more than can be read: calls with small answers may work.
+    /// Whether the server took the key, but its answer is more than can be read: calls with small answers may work.
     #[must_use]
     pub fn is_too_much(&self) -> bool {
         match &self.kind {
@@ -212,7 +212,7 @@ impl CallError {
         }
     }
 
-    /// True if an idempotent call may be repeated at once: a stumble of the network or of a gateway.
+    /// Whether an idempotent call may be repeated at once: a stumble of the network or of a gateway.
     pub(super) fn is_transient(&self) -> bool {
         match &self.kind {
             Kind::NotSent(not_sent) => match not_sent {
@@ -238,7 +238,7 @@ impl CallError {
     }
 }
 
-/// The one place where a status that is not 2xx is given its meaning. `retry_after` counts for 429 only.
+/// The meaning of a status that is not 2xx, given in this one place. `retry_after` counts for 429 only.
 pub(super) fn classify(status: u16, retry_after: Duration) -> Kind {
     match status {
         401 => Kind::AuthenticationFailed,
@@ -247,7 +247,7 @@ pub(super) fn classify(status: u16, retry_after: Duration) -> Kind {
         423 => Kind::Disabled,
         429 => Kind::RateLimited { retry_after },
         300..=399 => Kind::Unavailable(Unavailable::Redirect(status)),
-        // Answers of gateways that gave up on a request which the server may still carry out.
+        // Gateways answer so when they give up on a request that the server may still carry out.
         408 | 425 | 499 => Kind::Unavailable(Unavailable::Status(status)),
         400..=499 => Kind::Rejected { status },
         _ => Kind::Unavailable(Unavailable::Status(status)),

@@ -37,8 +37,8 @@ pub fn call_failure(error: &CallError) -> Failure {
     }
 }
 
-/// What a POST means that was refused. Nothing of a client is unique but its id, which the server draws: a conflict that
-/// speaks of a limit, or a quota, is one on the number of clients.
+/// What a refused POST means. Nothing of a client is unique but its id, which the server draws: a conflict that speaks
+/// of a limit, or a quota, is one on the number of clients.
 #[must_use]
 pub fn post_failure(error: &CallError) -> Failure {
     let failure = call_failure(error);

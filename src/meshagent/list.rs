@@ -4,16 +4,17 @@ use std::collections::HashMap;
 
 use super::wire::{Client, Page};
 
-/// What is asked for at first; the server may give less.
+/// The page size that is asked for at first; the server may give less.
 pub(super) const PAGE_SIZE: usize = 100;
-/// 10,000 clients even from a server that gives ten at a time.
+/// The most pages: 10,000 clients even from a server that gives ten at a time.
 const MOST_PAGES: usize = 1_000;
-/// Pages in a row without anything new, after which the server is taken to go round in circles.
+/// How many pages in a row without anything new show that the server goes round in circles.
 const MOST_REPEATS: usize = 2;
-/// All pages together: 10,000 clients with generous metadata, or several hundred of the largest that the schema allows.
+/// The most bytes of all pages together: 10,000 clients with generous metadata, or several hundred of the largest that
+/// the schema allows.
 pub(super) const MOST_BYTES: usize = 256 << 20;
 
-/// What to ask the server for.
+/// The page to ask the server for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PageRequest {
     pub(super) offset: usize,
@@ -25,11 +26,11 @@ pub(super) struct PageRequest {
 pub(super) enum Next {
     /// Ask for this page.
     Ask(PageRequest),
-    /// Everything was seen.
+    /// The listing is complete.
     Done,
-    /// More pages than a sound server has.
+    /// The listing has more pages than a sound server gives.
     TooManyPages(usize),
-    /// More bytes than a sound server has.
+    /// The listing has more bytes than a sound server gives.
     TooManyBytes,
     /// The one client at this offset is more than an answer may hold.
     TooLargeAlone(usize),
@@ -60,7 +61,7 @@ impl Listing {
         PageRequest { offset: self.offset, count: self.count }
     }
 
-    /// A page was more than an answer may hold: half of it is asked for, then and in the rest of this listing.
+    /// Halves the page size, now and for the rest of this listing, after a page that was more than an answer may hold.
     pub(super) fn shrink(&mut self) -> Next {
         self.pages += 1;
         if self.count == 1 {
@@ -74,7 +75,7 @@ impl Listing {
         if self.pages >= MOST_PAGES { Next::TooManyPages(self.pages) } else { Next::Ask(self.first()) }
     }
 
-    /// Takes in a page of so many bytes. A page that is empty ends the listing; so does a `total` that was reached
+    /// Takes in a page of `bytes` bytes. A page that is empty ends the listing; so does a `total` that was reached
     /// exactly, which saves one call. A short page ends nothing, since the server may cap `count`; neither does a
     /// `total` below what was already seen, which is false.
     pub(super) fn absorb(&mut self, page: Page, bytes: usize) -> Next {

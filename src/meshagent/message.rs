@@ -4,19 +4,19 @@ use std::error::Error;
 use std::iter;
 use std::ops::Range;
 
-/// Longest text, in characters, that is taken from an answer.
+/// The longest text, in characters, that is taken from an answer.
 const LONGEST: usize = 300;
 const REDACTED: &str = "[redacted]";
-/// Characters of a random run that is taken for a secret: 30 bytes or more in base64. The longest known form of an id is a
-/// UUID's, with 36.
+/// The shortest random run, in characters, that is taken for a secret: 30 bytes or more in base64. The longest known
+/// form of an id is a UUID's, with 36.
 const SECRET_RUN: usize = 40;
-/// The same directly after a word such as `token`.
+/// The shortest run that is taken for a secret directly after a word such as `token`.
 const SECRET_RUN_AFTER_NAME: usize = 16;
-/// Characters of the last part of a key that are too few to be looked for on their own.
+/// The shortest last part of a key, in characters, that is looked for on its own.
 const SHORT_KEY_PART: usize = 8;
-/// Names after which a value is not shown, in lower case; parts of names count (`client_secret`, `apiToken`).
+/// The names after which a value is not shown, in lower case; parts of names count (`client_secret`, `apiToken`).
 const SECRET_NAMES: [&str; 7] = ["secret", "token", "password", "passwd", "authorization", "api_key", "apikey"];
-/// Fields in which servers put what a person should read, in order of preference.
+/// The fields in which servers put what a person should read, in order of preference.
 const MESSAGE_FIELDS: [&str; 6] = ["message", "error_description", "detail", "error", "title", "reason"];
 
 /// What is known of a call when its error is told: what must be hidden, and what need not be.
@@ -109,7 +109,7 @@ fn without_tokens(text: &str) -> String {
     without_ranges(text, words.collect())
 }
 
-/// Hides long runs that no person chose, shorter ones directly after a word such as `token`. What stands in the request's
+/// Hides long runs that no person chose, shorter ones directly after a word such as `token`. A run in the request's
 /// path is an id, and stays.
 fn without_random_runs(text: &str, path: &str) -> String {
     let mut after_name = false;
@@ -142,7 +142,7 @@ fn without_ranges(text: &str, mut hidden: Vec<Range<usize>>) -> String {
     shown
 }
 
-/// `ma-<key id>-<project id>-<secret>`, whosever it is.
+/// Whether the word is a key, `ma-<key id>-<project id>-<secret>`, whosever it is.
 fn is_key(word: &str) -> bool {
     let ids =
         |part: &str| part.len() == 22 && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_'));
@@ -153,18 +153,19 @@ fn is_key(word: &str) -> bool {
         && parts.next().is_some()
 }
 
-/// A JSON object's `{"` in base64 begins every token of that kind.
+/// Whether the word is a JSON web token: a JSON object's `{"` in base64 begins each.
 fn is_json_web_token(word: &str) -> bool {
     word.starts_with("eyJ") && word.len() > SECRET_RUN
 }
 
-/// `secret`, `client_secret`, `access-token`; not `tokens`, which announces a sentence rather than a value.
+/// Whether the word names a secret: `secret`, `client_secret`, `access-token`; not `tokens`, which announces a sentence
+/// rather than a value.
 fn is_secret_name(word: &str) -> bool {
     let lower = word.to_ascii_lowercase();
     SECRET_NAMES.iter().any(|name| lower.ends_with(name))
 }
 
-/// A run that no person chose: letters of both cases with digits, or hexadecimal digits.
+/// Whether no person chose the run: letters of both cases with digits, or hexadecimal digits.
 fn is_random(run: &str, shortest: usize) -> bool {
     let has = |test: fn(&char) -> bool| run.chars().any(|c| test(&c));
     let digits = has(char::is_ascii_digit);
@@ -181,7 +182,7 @@ fn is_random_alphabet(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_')
 }
 
-/// Characters that change how the rest is shown, without being seen: direction overrides and zero widths.
+/// Whether the character changes how the rest is shown, without being seen: direction overrides and zero widths.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
@@ -235,7 +236,7 @@ pub(super) fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error
             Some(deeper) => deeper,
             None => return cause,
         };
-        // rustls wraps what the verifier found; its own message says it better.
+        // The message of rustls says better what the verifier found, which it wraps.
         if cause.is::<rustls::Error>() {
             return cause;
         }

@@ -5,18 +5,18 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-/// Without a usable `Retry-After`.
+/// The pause without a usable `Retry-After`.
 const DEFAULT: Duration = Duration::from_secs(10);
-/// A pause of nothing would be a loop.
+/// The shortest pause: one of nothing would be a loop.
 const SHORTEST: Duration = Duration::from_secs(1);
-/// A server's mistake must not stop a project for days.
+/// The longest pause: a server's mistake must not stop a project for days.
 const LONGEST: Duration = Duration::from_secs(600);
 
 /// How long to wait by a `Retry-After` header, which is a number of seconds or an HTTP date, or nonsense.
 pub(super) fn pause_for(retry_after: Option<&[u8]>, now: SystemTime) -> Duration {
     let text = retry_after.and_then(|header| str::from_utf8(header).ok()).map(str::trim).unwrap_or_default();
     let wanted = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // All digits and yet not a u64: too large.
+        // Digits that make no u64 are too large a number.
         Duration::from_secs(text.parse().unwrap_or(u64::MAX))
     } else {
         match httpdate::parse_http_date(text) {
@@ -27,7 +27,7 @@ pub(super) fn pause_for(retry_after: Option<&[u8]>, now: SystemTime) -> Duration
     wanted.clamp(SHORTEST, LONGEST)
 }
 
-/// Shared by all calls of a project.
+/// The pause that all calls of a project share.
 #[derive(Debug, Default)]
 pub(super) struct Pause(Mutex<Option<Instant>>);
 
@@ -39,7 +39,7 @@ impl Pause {
         *pause = Some(pause.map_or(until, |earlier| earlier.max(until)));
     }
 
-    /// When the present pause ends; nothing if none is on.
+    /// The end of the present pause; `None` outside of one.
     pub(super) fn until(&self, now: Instant) -> Option<Instant> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).filter(|until| *until > now)
     }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::error::{CallError, Kind};
 use super::send::{Answer, Call, Transport};
 
-/// Besides the first attempt.
+/// The most attempts besides the first.
 const MOST_RETRIES: usize = 2;
 
 fn waits() -> ExponentialBackoff {

@@ -17,11 +17,11 @@ use super::wire::{ClientPatch, NewClient};
 use crate::proxy::Proxy;
 use crate::secret::ApiKey;
 
-/// A page of a hundred clients with generous metadata is a tenth of it.
+/// The largest answer: a page of a hundred clients with generous metadata is a tenth of it.
 pub(super) const LARGEST_ANSWER: usize = 8 << 20;
-/// What is read of an error's body, of which 300 characters are shown.
+/// The most that is read of an error's body, of which 300 characters are shown.
 const LARGEST_ERROR: usize = 16 << 10;
-/// An error's status is known already; its text is not worth waiting for.
+/// The time for an error's text: its status is known already, and the text is not worth waiting for.
 const ERROR_TEXT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Everything that the attempts of one project share.
@@ -52,11 +52,11 @@ pub(super) enum Body<'a> {
 /// A complete answer with a status of 2xx.
 pub(super) struct Answer {
     pub(super) status: u16,
-    /// May hold a client's secret.
+    /// The body, which may hold a client's secret.
     pub(super) body: Zeroizing<Vec<u8>>,
 }
 
-/// What is known and what was said; the route is added by the caller.
+/// A failure without its route, which the caller adds.
 struct Failure {
     kind: Kind,
     detail: String,
@@ -105,8 +105,8 @@ impl Transport {
             Body::Patch(patch) => request.json(patch),
         };
         let request = request
-            // A read may prove that something is absent, so the server must not answer from a cache. The official SDK says
-            // it with writes as well.
+            // A read may prove that something is absent, so the server must not answer from a cache. The official SDK
+            // sends it with writes as well.
             .header("consistency", "high")
             .header(ACCEPT, "application/json")
             // A proxy that compresses all the same is understood: see the features of reqwest.
@@ -135,7 +135,7 @@ impl Transport {
     }
 }
 
-/// What to say of an answer in a content coding that cannot be read. reqwest takes the header away from what it decodes.
+/// What to say of an answer in a content coding that cannot be read. reqwest removes the header from what it decodes.
 fn coding(response: &Response) -> Option<String> {
     let coding = response.headers().get(CONTENT_ENCODING)?;
     let coding = coding.to_str().unwrap_or("unknown");
@@ -154,7 +154,7 @@ async fn whole_body(mut response: Response, known: Known<'_>) -> Result<Zeroizin
     if announced > LARGEST_ANSWER {
         return Err(too_large());
     }
-    // Reserved at once where the length is known: each growth would leave a copy behind that is not zeroed.
+    // The length is reserved at once where it is known: each growth would leave a copy behind that is not zeroed.
     let mut body = Zeroizing::new(Vec::with_capacity(announced));
     while let Some(chunk) = response.chunk().await.map_err(|error| broken(&error, known))? {
         if chunk.len() > LARGEST_ANSWER - body.len() {
@@ -186,7 +186,7 @@ async fn refused(mut response: Response, known: Known<'_>) -> Failure {
             body.extend(chunk.iter().take(room));
         }
     };
-    // Whatever came in time is shown.
+    // The text that came in time is shown.
     let _ = timeout(ERROR_TEXT_TIMEOUT, text).await;
     failure(kind, message::of_body(&body, known))
 }

@@ -12,22 +12,22 @@ use std::time::Duration;
 pub(super) struct Request {
     pub(super) method: String,
     pub(super) target: String,
-    /// By lower-case name.
+    /// The headers, by lower-case name.
     pub(super) headers: BTreeMap<String, String>,
     pub(super) body: Vec<u8>,
 }
 
-/// What to do about a request.
+/// The reply to a request.
 pub(super) enum Reply {
-    /// A whole answer, with further header lines; the connection stays.
+    /// Sends a whole answer, with further header lines; the connection stays.
     Answer(u16, Vec<(&'static str, String)>, Vec<u8>),
-    /// These bytes, then the connection is closed.
+    /// Sends these bytes, then closes the connection.
     Raw(Vec<u8>),
-    /// These bytes, then nothing more.
+    /// Sends these bytes, then nothing more.
     Hang(Vec<u8>),
-    /// These bytes, then one byte after the other for ever, with so much time between them.
+    /// Sends these bytes, then one byte after the other for ever, with this time between them.
     Drip(Vec<u8>, Duration),
-    /// These bytes, then as many as the client takes.
+    /// Sends these bytes, then as many as the client takes.
     Flood(Vec<u8>),
 }
 

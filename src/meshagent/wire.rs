@@ -19,7 +19,7 @@ pub struct NewClient {
     pub scope: String,
     /// Display name, branding, the operator's marker and whatever else is to be kept with the client.
     pub metadata: BTreeMap<String, String>,
-    /// Left out unless set.
+    /// The official flag, left out unless set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub official: Option<bool>,
 }
@@ -39,7 +39,7 @@ pub struct ClientPatch {
     /// See [`NewClient::scope`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
-    /// One value: it replaces all metadata, so foreign keys that are to stay must be in it.
+    /// The whole metadata: it replaces what is there, so foreign keys that are to stay must be in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<BTreeMap<String, String>>,
     /// See [`NewClient::official`].
@@ -50,21 +50,21 @@ pub struct ClientPatch {
 /// A client as the server shows it. Lists, scope and metadata that are missing or null are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Client {
-    /// Never empty.
+    /// The id, never empty.
     pub client_id: String,
-    /// In the server's order.
+    /// The grant types, in the server's order.
     pub grant_types: Vec<String>,
-    /// In the server's order.
+    /// The response types, in the server's order.
     pub response_types: Vec<String>,
-    /// In the server's order.
+    /// The redirect URIs, in the server's order.
     pub redirect_uris: Vec<String>,
-    /// One string, names separated by white space.
+    /// The scope as one string, names separated by white space.
     pub scope: String,
-    /// The project that the server says it belongs to, if it says so.
+    /// The project of the client, if the server shows it.
     pub project_id: Option<String>,
-    /// Values that are not strings are their JSON text.
+    /// The metadata. Values that are not strings are their JSON text.
     pub metadata: BTreeMap<String, String>,
-    /// If the server says so.
+    /// The official flag, if the server shows it.
     pub official: Option<bool>,
 }
 
@@ -113,7 +113,7 @@ pub(super) fn created(body: &[u8]) -> Result<(Client, ClientSecret), Incomplete>
     let incomplete = |client_id, problem| Incomplete { client_id, problem };
     let (client, secret) = match client_with_secret(body) {
         Ok(parts) => parts,
-        // Another field may be what cannot be read; the id is enough to delete what nobody will ever use.
+        // The field that cannot be read may be another; the id is enough to delete a client that nobody will ever use.
         Err(problem) => return Err(incomplete(readable_id(body), problem)),
     };
     match secret {
@@ -159,7 +159,7 @@ fn readable_id(body: &[u8]) -> Option<String> {
 }
 
 fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Malformed> {
-    // Checked first, since serde also reads a struct from an array of its fields.
+    // The first byte is checked, since serde also reads a struct from an array of its fields.
     let problem = match body.trim_ascii_start().first() {
         Some(b'{') => return serde_json::from_slice(body).map_err(|error| malformed(&error)),
         Some(b'<') => "it is an HTML page",

@@ -1,4 +1,4 @@
-//! What a project is reached with, read from the cluster at each check: its key, and certificates that it trusts.
+//! The access to a project, read from the cluster at each check: its key, and the certificates that are trusted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -19,15 +19,15 @@ use crate::kubernetes::within;
 use crate::meshagent::{AllowedHosts, ApiHost, ApiUrl};
 use crate::secret::ApiKey;
 
-/// What a project is reached with.
+/// The access to a project: what it is reached with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
     pub api_key: ApiKey,
-    /// In PEM, if the spec names some.
+    /// The trusted certificates in PEM, if the spec names some.
     pub ca_bundle: Option<Vec<u8>>,
 }
 
-/// An object that a project is reached with.
+/// An object that holds the key or the CA bundle of a project.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Source {
     pub kind: BundleKind,
@@ -35,16 +35,16 @@ pub struct Source {
     pub name: String,
 }
 
-/// The settings of a project, if they are valid and it may name its server.
+/// The settings of a project, if they are valid and the project may name its server.
 ///
 /// # Errors
-/// `InvalidSpec`.
+/// Returns `InvalidSpec`.
 pub fn settings<K: ProjectObject>(object: &K, allowed: &AllowedHosts) -> Result<ProjectSettings, Failure> {
     let settings = object.settings().map_err(|invalid| Failure::stalled(Reason::InvalidSpec, invalid.to_string()))?;
     allowed_server(K::KIND, allowed, settings)
 }
 
-/// Where a project's key and CA bundle are, in its own namespace or the operator's.
+/// The objects that hold a project's key and CA bundle, in its own namespace or the operator's.
 #[must_use]
 pub fn sources(namespace: &str, settings: &ProjectSettings) -> BTreeSet<Source> {
     let key = (BundleKind::Secret, &settings.api_key.secret);
@@ -98,7 +98,7 @@ impl Reader<'_> {
         self.datum(found, needed, key)
     }
 
-    /// The datum, or what is missing of it.
+    /// The datum, or what is missing.
     fn datum(&self, found: Option<Data>, needed: Needed<'_>, key: &str) -> Result<Vec<u8>, Failure> {
         let without = |why| needed.failure(self.namespace, &why);
         let mut data = found.ok_or_else(|| without(NoAccess::Absent))?;
@@ -145,7 +145,7 @@ fn allowed_server(
     settings: ProjectSettings,
 ) -> Result<ProjectSettings, Failure> {
     match kind {
-        // Whoever may create one runs the cluster.
+        // A ClusterMeshAgentProject may name any server: whoever may create one runs the cluster.
         ProjectKind::ClusterMeshAgentProject => return Ok(settings),
         ProjectKind::MeshAgentProject => {}
     }

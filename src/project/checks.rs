@@ -13,7 +13,7 @@ use crate::decide::failure::Failure;
 use crate::decide::project::reference::ProjectKey;
 use crate::decide::project::schedule::{self, SpecVersion};
 
-/// When and with what a project was last checked, and what came of it.
+/// The last check of a project: when, with what, and what came of it.
 #[derive(Clone, Debug)]
 pub struct Check {
     pub(super) spec: SpecVersion,
@@ -21,19 +21,19 @@ pub struct Check {
     pub(super) failure: Option<Failure>,
     /// Whether anybody used the project, as far as that was known.
     pub(super) in_use: Option<bool>,
-    /// Failures in a row.
+    /// How many checks in a row have failed.
     pub(super) failures: u32,
     pub(super) at: Instant,
-    /// For so long it need not be checked again.
+    /// How long until the project has to be checked again.
     pub(super) wait: Duration,
     pub(super) swept: Swept,
     pub(super) status_written: Option<Instant>,
-    /// Since when key or CA bundle could not be read, though the last check was good.
+    /// When key or CA bundle was first found unreadable after this check; `None` if both can be read.
     pub(super) unread_since: Option<Instant>,
 }
 
 impl Check {
-    /// How long it is good enough for a project with this spec and access, users or none, and losses or none that wait.
+    /// How long the check is good for a project with this spec and access, users or none, and losses that wait or none.
     pub(super) fn good_for(
         &self,
         spec: &SpecVersion,
@@ -41,7 +41,7 @@ impl Check {
         in_use: Option<bool>,
         settled: bool,
     ) -> Option<Duration> {
-        // Without users a project may become another one.
+        // After a mismatch, users matter as well: without any, the project may become another one.
         let mismatch = self.failure.as_ref().is_some_and(|failure| failure.reason == Reason::ProjectMismatch);
         let pinned_alike = !mismatch || self.in_use == in_use;
         let unchanged = &self.spec == spec && self.access.as_ref() == Some(access) && pinned_alike;
@@ -70,14 +70,14 @@ impl Checks {
         Some(check.clone())
     }
 
-    /// For how long key or CA bundle could not be read, as they are `unread` now or not.
+    /// Notes whether key or CA bundle is `unread` now, and returns for how long it has been.
     pub(super) fn unread_for(&self, key: &ProjectKey, unread: bool) -> Duration {
         let now = Instant::now();
         let check = self.change(key, |check| check.unread_since = check.unread_since.or(Some(now)).filter(|_| unread));
         check.and_then(|check| check.unread_since).map_or(Duration::ZERO, |since| now.duration_since(since))
     }
 
-    /// The project is gone.
+    /// Forgets a project that is gone.
     pub fn forget(&self, key: &ProjectKey) {
         self.lock().remove(key);
     }

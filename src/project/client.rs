@@ -9,18 +9,18 @@ use crate::secret::ApiKey;
 /// A project that can be called.
 #[derive(Debug)]
 pub struct ProjectClient {
-    /// Calls it, with the key that worked last.
+    /// The client of the project's API, with the key that worked last.
     pub api: MeshAgent,
-    /// That key.
+    /// The key of `api`.
     pub api_key: ApiKey,
     /// The certificates that are trusted besides the public ones, as they were read.
     pub ca_bundle: Option<Vec<u8>>,
-    /// Its id at MeshAgent.
+    /// The project's id at MeshAgent.
     pub project_id: String,
-    /// Where users sign in.
+    /// The address where users sign in.
     pub authorize_url: String,
-    /// Where codes become tokens.
+    /// The address where codes become tokens.
     pub token_url: String,
-    /// Its clients.
+    /// The snapshot of the project's clients.
     pub snapshot: Arc<Snapshot>,
 }

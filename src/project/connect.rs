@@ -1,4 +1,4 @@
-//! From a project's spec and its key to a connection.
+//! The connection to a project, made from its spec and its key.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -13,11 +13,12 @@ use crate::meshagent::{ApiUrl, BuildError, Connection, Gate, MeshAgent, Observer
 use crate::proxy::Environment;
 use crate::secret::ApiKey;
 
-/// Connects; makes no call. The connection as it was `before`, if nothing of it has changed: it knows of a pause that the
-/// server asked for. With another key or other certificates, what is known of the project's clients stays.
+/// Builds the connection; makes no call. Returns the one from `before` if nothing of it has changed, since that knows
+/// of a pause that the server asked for. The snapshot of the project's clients outlives another key or other
+/// certificates.
 ///
 /// # Errors
-/// Says which field keeps it from connecting.
+/// Says what keeps it from connecting, and names the field to correct, if there is one.
 pub fn connect(
     settings: &ProjectSettings,
     Access { api_key, ca_bundle }: &Access,
@@ -68,7 +69,7 @@ fn project_id(declared: Option<&str>, api_key: &ApiKey) -> Result<String, Failur
             Reason::ProjectMismatch,
             format!("the API key belongs to project {carried}, but spec.projectId is {declared}; correct one of them"),
         )),
-        // In the key's own spelling, if both name it: it is what the server goes by.
+        // The key's spelling counts if both name it: the server goes by that.
         (_, Some(carried)) => Ok(carried),
         (Some(declared), None) => Ok(declared.to_owned()),
         (None, None) => Err(Failure::stalled(

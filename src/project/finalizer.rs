@@ -1,5 +1,5 @@
-//! A project in use has our finalizer: it is not to vanish under its OAuthClients, nor is the key in memory with which
-//! they are deleted.
+//! The finalizer of a project in use: the project does not vanish under its OAuthClients, nor does the key in memory
+//! with which their clients are deleted.
 
 use kube::api::{Patch, PatchParams};
 use kube::{Client, ResourceExt};
@@ -24,7 +24,7 @@ pub fn is_deleted(object: &impl ResourceExt) -> bool {
 /// Puts the finalizer on, also after somebody's `kubectl replace` took it off. Returns the object if that changed it.
 ///
 /// # Errors
-/// As the write's.
+/// Returns the error of the write.
 pub async fn add<K: ProjectObject>(requests: &Client, object: &K) -> Result<Option<K>, KubernetesError> {
     if is_deleted(object) || is_on(object) {
         return Ok(None);
@@ -36,7 +36,7 @@ pub async fn add<K: ProjectObject>(requests: &Client, object: &K) -> Result<Opti
 /// Takes the finalizer off.
 ///
 /// # Errors
-/// As the write's.
+/// Returns the error of the write.
 pub async fn remove<K: ProjectObject>(requests: &Client, object: &K) -> Result<K, KubernetesError> {
     let mut finalizers = object.finalizers().to_vec();
     finalizers.retain(|finalizer| finalizer != PROJECT_FINALIZER);

@@ -11,7 +11,7 @@ use crate::decide::id::ClientId;
 use crate::decide::project::loss::{Losses, ManyGone, RollCall};
 use crate::decide::project::reference::ProjectKey;
 
-/// Whose clients a listing is compared with, and who is told.
+/// The roll of a project: the users whose clients a listing is compared with, and the register that is told.
 #[derive(Clone, Copy, Debug)]
 pub struct Roll<'a> {
     pub users: &'a Users,
@@ -41,34 +41,34 @@ pub struct Register {
 #[derive(Debug, Default)]
 struct Known {
     losses: Losses,
-    /// What the project has to say has changed since it was last asked.
+    /// Whether what the project has to report has changed since it last read that.
     news: bool,
 }
 
 impl Register {
-    /// Counts together what is lost within one resync interval.
+    /// A register that counts together what is lost within one resync interval.
     #[must_use]
     pub fn new(resync_interval: Duration) -> Self {
         Self { projects: Mutex::default(), resync_interval }
     }
 
-    /// A listing of the project has shown this.
+    /// Takes in what a listing of the project has shown.
     pub fn listed(&self, key: &ProjectKey, roll: Option<&RollCall>) {
         let interval = self.resync_interval;
         self.change(key, |losses| losses.listed(roll, Instant::now(), interval));
     }
 
-    /// A client that is gone is about to be replaced.
+    /// Notes that a client that is gone is about to be replaced.
     pub fn replaced(&self, key: &ProjectKey, client_id: &ClientId) {
         self.change(key, |losses| losses.replaced(client_id, Instant::now()));
     }
 
-    /// The project's annotation has this value, of which `handled` was handled. Returns whether its users may go on.
+    /// Takes in the annotation's value, and the one that was `handled`. Returns whether the project's users may go on.
     pub fn ask(&self, key: &ProjectKey, asked: &str, handled: Option<&str>) -> bool {
         self.change(key, |losses| losses.ask(asked, handled))
     }
 
-    /// What keeps clients of the project from being replaced. Asked by the project, to which it is no news any more.
+    /// What keeps clients of the project from being replaced. The project reads it, so it is no news to it any more.
     pub fn many_gone(&self, key: &ProjectKey) -> Option<ManyGone> {
         let mut projects = self.open();
         let known = projects.get_mut(key)?;
@@ -76,13 +76,13 @@ impl Register {
         known.losses.many_gone()
     }
 
-    /// Whether the project has something to say that it has not said.
+    /// Whether the project has something to report that it has not read yet.
     #[must_use]
     pub fn has_news(&self, key: &ProjectKey) -> bool {
         self.open().get(key).is_some_and(|known| known.news)
     }
 
-    /// Whether no loss waits for anybody's word.
+    /// Whether no loss waits for a person's word.
     #[must_use]
     pub fn is_settled(&self, key: &ProjectKey) -> bool {
         self.open().get(key).is_none_or(|known| known.losses.is_settled())
@@ -100,7 +100,7 @@ impl Register {
         self.open().get(key).and_then(|known| known.losses.hindrance(key, client_id))
     }
 
-    /// The project is gone.
+    /// Forgets a project that is gone.
     pub fn forget(&self, key: &ProjectKey) {
         self.open().remove(key);
     }

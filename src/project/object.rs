@@ -1,4 +1,4 @@
-//! Either kind of project, alike to whoever works on one.
+//! The two kinds of projects behind one trait.
 
 use std::fmt::Debug;
 
@@ -18,20 +18,20 @@ use crate::kubernetes::scoped;
 pub trait ProjectObject: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static {
     /// The kind.
     const KIND: ProjectKind;
-    /// How to reach it, if its spec can be carried out.
+    /// The settings by which the project is reached, if its spec is valid.
     fn settings(&self) -> Result<ProjectSettings, InvalidSpec>;
-    /// Who may use it.
+    /// Who may use the project.
     fn allowed(&self) -> Allowed;
-    /// Who may take over clients that it holds already.
+    /// Who may adopt clients that the project holds already.
     fn adoption(&self) -> Allowed;
-    /// What its status says.
+    /// The status as cached; empty if there is none yet.
     fn present_status(&self) -> ProjectStatus;
-    /// All objects of the kind, or those of a namespace.
+    /// The API of all objects of the kind, or of those in a namespace.
     fn api(client: Client, namespace: Option<&str>) -> Api<Self>;
-    /// The same, for a watch.
+    /// The same API, for a watch.
     fn watched(client: Client, namespace: Option<&str>) -> Api<Readable<Self>>;
 
-    /// Its name in the cluster.
+    /// The key that names the project in the cluster.
     fn key(&self) -> ProjectKey {
         ProjectKey { kind: Self::KIND, namespace: self.namespace(), name: self.name_any() }
     }

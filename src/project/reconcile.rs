@@ -1,5 +1,5 @@
-//! One pass over one project: its key is read, its clients are listed and swept, its users are told, its status written.
-//! One listing serves Ready, the resync of all OAuthClients, and the sweep.
+//! One pass over one project: reads its key, lists its clients, enqueues its users, sweeps, and writes its status. One
+//! listing serves Ready, the resync of all OAuthClients, and the sweep.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,42 +30,42 @@ use crate::meshagent::Gate;
 use crate::meshagent::failure::call_failure;
 use crate::metrics::{Metrics, Outcome};
 
-/// After a key that the Kubernetes API did not give out.
+/// The wait after a key that the Kubernetes API did not give out.
 const KEY_RETRY: Duration = Duration::from_secs(5);
-/// After a status or finalizer that the Kubernetes API did not take.
+/// The wait after a status or finalizer that the Kubernetes API did not take.
 pub const WRITE_RETRY: Duration = Duration::from_secs(10);
 
-/// What a pass works with.
+/// The executor of one pass over one project.
 #[derive(Clone, Copy)]
 pub struct Executor<'a> {
     pub requests: &'a Client,
-    /// Where the project's key is.
+    /// The namespace of the project's key.
     pub namespace: &'a str,
     /// What is known of all projects.
     pub projects: &'a Projects,
-    /// When each was checked last.
+    /// The last check of each project.
     pub checks: &'a Checks,
-    /// Who uses them.
+    /// The users of all projects.
     pub users: &'a Users,
     /// Enqueues this project's users.
     pub enqueue_users: &'a (dyn Fn() + Send + Sync),
-    /// Whose clients may be swept.
+    /// The clients that may be swept.
     pub scope: Scope<'a>,
     /// How often a project is listed.
     pub resync_interval: Duration,
     pub metrics: &'a Metrics,
     pub events: &'a Events,
-    /// Closed when this process may not write any more.
+    /// The gate, closed when this process may not write any more.
     pub gate: &'a Gate,
-    /// The API server's.
+    /// The clock of the API server.
     pub clock: &'a Clock,
 }
 
-/// What calling a project came to.
+/// What came of calling a project.
 struct Called {
     client: Option<Arc<ProjectClient>>,
     listing: Result<Arc<Listing>, Failure>,
-    /// Whether it takes calls, and only its listing is more than can be read.
+    /// Whether the project takes calls, even if its listing is more than can be read.
     answers: bool,
 }
 
@@ -77,7 +77,7 @@ impl Executor<'_> {
         settings: &Result<ProjectSettings, Failure>,
     ) -> Duration {
         let (key, started) = (object.key(), Instant::now());
-        // Who may use it counts at once, whether its server answers or not.
+        // A change of who may use the project counts at once, whether its server answers or not.
         if self.projects.allow(&key, object.allowed(), object.adoption()) {
             (self.enqueue_users)();
         }
@@ -163,7 +163,7 @@ impl Executor<'_> {
         }
     }
 
-    /// Connects; makes no call.
+    /// Builds the connection; makes no call.
     fn connect<K: ProjectObject>(
         &self,
         object: &K,
@@ -196,10 +196,10 @@ impl Executor<'_> {
         rule: Option<Orphans>,
         before: Option<&Check>,
     ) -> Swept {
-        // The status outlives this process, and memory holds those that the status has no room for.
+        // The status outlives this process, and memory holds the orphans that the status has no room for.
         let listed = object.present_status().orphans.unwrap_or_default();
         let (Some(client), Ok(listing), Some(rule)) = (&called.client, &called.listing, rule) else {
-            // What is listed is not forgotten because nothing can be swept now.
+            // The listed orphans are not forgotten because nothing can be swept now.
             return before.map_or(Swept { orphans: listed, next: None }, |before| before.swept.clone());
         };
         let (key, now) = (object.key().to_string(), self.clock.now());
@@ -215,7 +215,7 @@ impl Executor<'_> {
     }
 }
 
-/// A key that is missing from a namespace that is being deleted cannot be put there any more either.
+/// The failure, with the way out when a missing key cannot be put back because its namespace is being deleted.
 fn past_mending<K: ProjectObject>(object: &K, works: bool, failure: &Failure) -> Failure {
     let mut failure = failure.clone();
     let deleted = finalizer::is_deleted(object) && object.namespace().is_some();

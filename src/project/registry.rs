@@ -1,4 +1,4 @@
-//! Which project an OAuthClient may use, and how.
+//! The registry of projects: which one an OAuthClient may use, and how.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
@@ -20,34 +20,34 @@ use crate::decide::project::reference::ProjectKey;
 /// What this process knows of a project.
 #[derive(Clone, Debug)]
 pub struct ProjectState {
-    /// How to call it, with the last key that worked; kept while the key or the object is away.
+    /// The project client, with the last key that worked; kept while the key or the object is away.
     pub project: Option<Arc<ProjectClient>>,
-    /// Why it is not Ready.
+    /// Why the project is not Ready.
     pub failure: Option<Failure>,
-    /// Whether it takes calls all the same, of which only a listing is more than can be read.
+    /// Whether the project takes calls all the same: only a listing is more than can be read.
     pub answers: bool,
-    /// Who may use it.
+    /// Who may use the project.
     pub allowed: Allowed,
-    /// Who may take over clients that it holds already.
+    /// Who may adopt clients that the project holds already.
     pub adoption: Allowed,
 }
 
 /// The project of an OAuthClient.
 #[derive(Clone, Debug)]
 pub struct Resolution {
-    /// How to call it.
+    /// The project client, if the project can be called.
     pub project: Option<Arc<ProjectClient>>,
-    /// Why it may not be used now.
+    /// Why the project may not be used now.
     pub failure: Option<Failure>,
     /// Whether the OAuthClient may take over an existing client by `spec.adopt`. False too while that depends on labels
-    /// of its namespace that this process has not seen yet; it is enqueued when they are.
+    /// of its namespace that this process has not seen yet; the object is enqueued once they are seen.
     pub may_adopt: bool,
-    /// Why its client, if it is gone, is not replaced.
+    /// Why the client of the object, if it is gone, is not replaced.
     pub many_gone: Option<Failure>,
 }
 
 impl Resolution {
-    /// Of a project that this process knows no way to call.
+    /// The resolution for a project that this process cannot call.
     #[must_use]
     pub const fn failed(failure: Failure) -> Self {
         Self { project: None, failure: Some(failure), may_adopt: false, many_gone: None }
@@ -65,14 +65,14 @@ pub struct Projects {
 }
 
 impl Projects {
-    /// Knows no project yet. The store holds the labels of all namespaces.
+    /// A registry without projects yet. The store holds the labels of all namespaces.
     #[must_use]
     pub fn new(namespaces: Store<PartialObjectMeta<Namespace>>, losses: Register) -> Self {
         let losses = Arc::new(losses);
         Self { known: Arc::default(), abandoned: Arc::default(), namespaces, withheld: Arc::default(), losses }
     }
 
-    /// What is known of losses.
+    /// The register of losses.
     #[must_use]
     pub fn losses(&self) -> &Register {
         &self.losses
@@ -85,8 +85,8 @@ impl Projects {
         self.losses.hindrance(&ProjectKey::of(object), &ClientId::new(client_id))
     }
 
-    /// Puts down what the API server says if it does not let the operator see namespaces; `None`: it does. Returns
-    /// whether that is news.
+    /// Remembers how the API server refuses to show the operator namespaces; `None` if it shows them. Returns whether
+    /// that has changed.
     pub fn withhold_namespaces(&self, said: Option<String>) -> bool {
         let mut withheld = self.withheld.write().unwrap_or_else(PoisonError::into_inner);
         let news = withheld.is_some() != said.is_some();
@@ -94,13 +94,13 @@ impl Projects {
         news
     }
 
-    /// What the API server says if it does not let the operator see namespaces.
+    /// The API server's words when it refuses to show the operator namespaces.
     #[must_use]
     pub fn namespaces_withheld(&self) -> Option<String> {
         self.withheld.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Somebody gave up on these clients: they are orphans from now on.
+    /// Adds clients that a person gave up on: they are orphans from now on.
     pub fn abandon(&self, key: &ProjectKey, orphans: Vec<Orphan>) {
         let mut abandoned = self.abandoned.write().unwrap_or_else(PoisonError::into_inner);
         let known = abandoned.entry(key.clone()).or_default();
@@ -108,7 +108,7 @@ impl Projects {
         known.extend(orphans);
     }
 
-    /// The clients that somebody gave up on since this was last asked.
+    /// Takes the clients that a person gave up on since the last call.
     #[must_use]
     pub fn take_abandoned(&self, key: &ProjectKey) -> Vec<Orphan> {
         self.abandoned.write().unwrap_or_else(PoisonError::into_inner).remove(key).unwrap_or_default()
@@ -120,7 +120,7 @@ impl Projects {
         self.known.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
-    /// Puts down what is known now. Returns whether its users are to be told.
+    /// Sets what is known of a project. Returns whether its users are to be enqueued.
     ///
     /// An outage keeps the words in which it was first put: each try words it a little differently, and each of many
     /// users would write that into its status.
@@ -140,8 +140,8 @@ impl Projects {
         changed
     }
 
-    /// Puts down who may use a project that is known, and who may adopt, which is to count at once, whether its server
-    /// answers or not. Returns whether its users are to be told.
+    /// Sets who may use a known project, and who may adopt: that counts at once, whether the server answers or not.
+    /// Returns whether the project's users are to be enqueued.
     pub fn allow(&self, key: &ProjectKey, allowed: Allowed, adoption: Allowed) -> bool {
         let mut all = self.write();
         let differs = |known: &ProjectState| known.allowed != allowed || known.adoption != adoption;
@@ -152,7 +152,8 @@ impl Projects {
         true
     }
 
-    /// The object is gone. While it is `in_use` its last connection stays, for the clients that are deleted with it.
+    /// Forgets a project whose object is gone. While it is `in_use` its last connection stays, for the clients that are
+    /// deleted with it.
     pub fn gone(&self, key: &ProjectKey, in_use: bool) {
         self.losses.forget(key);
         let mut all = self.write();
@@ -165,8 +166,8 @@ impl Projects {
         }
     }
 
-    /// The project of an OAuthClient, `exists` saying whether there is such an object. `None`: this process has not
-    /// checked it yet or not seen the namespace yet, so nothing may be said.
+    /// The project of an OAuthClient; `exists` says whether there is such an object. `None` while this process has not
+    /// checked the project, or not seen the namespace: nothing may be concluded yet.
     #[must_use]
     pub fn resolve(&self, object: &OAuthClient, deleting: bool, exists: bool) -> Option<Resolution> {
         let key = ProjectKey::of(object);

@@ -1,8 +1,7 @@
-//! Which passes run now: so many at a time, of one project no more than its share, and of one that does not answer one
-//! at a time.
+//! The slots of passes: so many in all, no more than its share for one project, and one for a project that is silent.
 //!
-//! A pass that finds no slot does not wait in one: its object is queued behind the others of its project, and enqueued
-//! again once a slot is its own. Projects take turns. A call of MeshAgent that takes long gives its slot back until its
+//! A pass that finds no slot does not wait: its object is queued behind the others of its project, and enqueued again
+//! once a slot is its own. Projects take turns. A call of MeshAgent that takes long gives its slot back until its
 //! answer comes, so that projects that hang, however many, keep no slot from the others.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -17,9 +16,9 @@ use crate::api::OAuthClient;
 use crate::decide::client::observed::Answer;
 use crate::decide::project::reference::ProjectKey;
 
-/// A call without an answer for so long gives its slot back.
+/// How long a call may go without an answer before it gives its slot back.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// A project with so many overdue calls since its last answer does not answer. One alone may be one client's fault.
+/// How many overdue calls since its last answer make a project silent. One alone may be one client's fault.
 const SILENT_FROM: u32 = 2;
 
 type Object = ObjectRef<OAuthClient>;
@@ -37,24 +36,24 @@ struct State {
     lanes: HashMap<LaneKey, Lane>,
     /// The lanes in which objects are queued, the next one first.
     turns: VecDeque<LaneKey>,
-    /// Where an object is queued.
+    /// The place of each queued object: its lane, and its number there.
     queued: HashMap<Object, (LaneKey, u64)>,
-    /// Slots of objects that were enqueued for their pass.
+    /// The lane of each object that was granted a slot and enqueued for its pass.
     granted: HashMap<Object, LaneKey>,
     sequence: u64,
 }
 
 #[derive(Debug, Default)]
 struct Lane {
-    /// Passes that run, those included whose slot was given back.
+    /// How many passes run, those included whose slot was given back.
     busy: usize,
-    /// Overdue calls since the last answer.
+    /// How many calls became overdue since the last answer.
     unanswered: u32,
     queue: BTreeMap<u64, (Object, UnboundedSender<Object>)>,
 }
 
 impl Slots {
-    /// So many slots in all, and at least one.
+    /// Slots for `total` passes at a time, and for at least one.
     #[must_use]
     pub fn new(total: u16) -> Self {
         let state = State {
@@ -69,8 +68,8 @@ impl Slots {
         Self(Arc::new(Mutex::new(state)))
     }
 
-    /// A slot for a pass over the object, which may call this project. Without one, the object is queued, and sent to
-    /// `enqueue` when it has one.
+    /// A slot for a pass over the object, which may call this project. Without a free slot, the object is queued, and
+    /// sent to `enqueue` once it has one.
     #[must_use]
     pub fn enter(
         &self,
@@ -83,7 +82,7 @@ impl Slots {
         entered.then(|| Slot { slots: self.clone(), key })
     }
 
-    /// The object is gone, and with it its place in the queue or its slot.
+    /// Forgets an object that is gone, with its place in the queue or the slot that it was granted.
     pub fn forget(&self, object: &Object) {
         let mut state = self.state();
         state.unqueue(object);
@@ -131,7 +130,7 @@ impl State {
         false
     }
 
-    /// One project leaves a quarter of the slots to the others even before it is known not to answer.
+    /// The most slots of a lane. One project leaves a quarter to the others even before it is known not to answer.
     fn share(&self, key: &LaneKey) -> usize {
         if key.is_some() { self.total - self.total / 4 } else { self.total }
     }

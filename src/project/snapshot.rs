@@ -17,7 +17,7 @@ pub type Listing = BTreeMap<ClientId, RemoteClient>;
 /// The ids of the clients that OAuthClients have on record; `None` if that is not known.
 pub type OnRecord = Option<BTreeSet<ClientId>>;
 
-/// What is known of a project's clients, shared by all who work in it.
+/// What is known of a project's clients, shared by all passes that use the project.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     known: RwLock<Merged>,
@@ -41,11 +41,11 @@ pub struct Moment(u64);
 #[derive(Debug)]
 struct Entry {
     client: RemoteClient,
-    /// When this process wrote it, or when the read or listing was begun that showed it.
+    /// The moment at which this process wrote the client, or at which the read or listing that showed it was begun.
     since: u64,
-    /// Whether this process wrote it, and no read has shown it since.
+    /// Whether this process wrote the client, and no read has shown it since.
     written: bool,
-    /// How it was before this process changed it, until it is changed by somebody else.
+    /// The client before this process changed it, as long as reads show nothing else.
     before: Option<Box<RemoteClient>>,
 }
 
@@ -59,12 +59,12 @@ impl Snapshot {
         ids.into_iter().filter_map(|id| Some((id.clone(), known.clients.get(&id)?.shown()))).collect()
     }
 
-    /// This process has made a client.
+    /// Takes in a client as this process has written it.
     pub fn wrote(&self, id: &ClientId, client: RemoteClient) {
         self.put(id, client, None);
     }
 
-    /// This process has changed a client: as it was before, and as it is now for all that is known.
+    /// Takes in a client that this process has changed: as it was before, and as it is now for all that is known.
     pub fn changed(&self, id: &ClientId, before: RemoteClient, client: RemoteClient) {
         self.put(id, client, Some(Box::new(before)));
     }
@@ -81,8 +81,8 @@ impl Snapshot {
         Moment(self.write().next())
     }
 
-    /// A read that was begun at this moment has shown a client. It counts until a listing that is begun later. That a read
-    /// shows none is not kept: it proves a loss to the pass that asked, and to nobody else.
+    /// Takes in a client that a read has shown. It counts from the moment at which the read was begun, until a listing
+    /// that is begun later. A read that shows none is not kept: it proves a loss only to the pass that asked.
     pub fn saw(&self, id: &ClientId, Moment(begun): Moment, client: RemoteClient) {
         let mut known = self.write();
         if known.deleted.get(id).is_none_or(|deleted| *deleted < begun) {
@@ -91,7 +91,7 @@ impl Snapshot {
         }
     }
 
-    /// This process has deleted a client.
+    /// Removes a client that this process has deleted.
     pub fn deleted(&self, id: &ClientId) {
         let mut known = self.write();
         let deleted = known.next();
@@ -99,10 +99,10 @@ impl Snapshot {
         known.deleted.insert(id.clone(), deleted);
     }
 
-    /// A listing that was begun after this call. Whoever asks while one is under way shares the next one.
+    /// Makes a listing that is begun after this call. Callers that come while one is under way share the next one.
     ///
     /// # Errors
-    /// As the call's; all who share it get the same.
+    /// Returns the error of the call, the same to all who share it.
     pub async fn list(&self, api: &MeshAgent, roll: &Roll<'_>) -> Result<Arc<Listing>, CallError> {
         let call = async || api.list_clients().await;
         self.list_by(call, || roll.on_record(), |called| roll.called(called)).await
@@ -121,7 +121,7 @@ impl Snapshot {
         called: impl FnOnce(Option<&RollCall>),
     ) -> Result<Arc<Listing>, CallError> {
         let begin = async || {
-            // Asked first: what is recorded later need not be in the listing.
+            // The clients on record are read first: what is recorded later need not be in the listing.
             let on_record = on_record();
             let begun = self.write().next();
             let clients = call().await?;
@@ -130,7 +130,7 @@ impl Snapshot {
             let mut known = self.write();
             let roll = on_record.map(|on_record| known.call_roll(&on_record, &listing));
             known.merge(begun, &listing);
-            // In the flight: no earlier listing is told of after a later one.
+            // The roll is told inside the flight, so that no earlier listing is told after a later one.
             called(roll.as_ref());
             Ok(Arc::new(listing))
         };
@@ -147,7 +147,7 @@ impl Snapshot {
 }
 
 impl Entry {
-    /// A PUT that a later listing does not show was normalised away, or refused without a word.
+    /// The client as passes see it. A PUT that a later listing does not show was normalised away, or silently refused.
     fn shown(&self) -> Remote {
         let put_ignored = !self.written && self.before.as_deref() == Some(&self.client);
         if put_ignored { Remote::PutIgnored(self.client.clone()) } else { Remote::Listed(self.client.clone()) }
@@ -180,8 +180,8 @@ impl Merged {
         }
     }
 
-    /// What of the clients on record a listing lacks. What this process has deleted since the last one is not lost: a
-    /// cache may still show it as recorded.
+    /// The clients on record that a listing lacks. A client that this process has deleted since the last listing is not
+    /// lost: a cache may still show it as recorded.
     fn call_roll(&self, on_record: &BTreeSet<ClientId>, listing: &Listing) -> RollCall {
         let lacks = |id: &&ClientId| !listing.contains_key(*id) && !self.deleted.contains_key(*id);
         RollCall { recorded: on_record.len(), missing: on_record.iter().filter(lacks).cloned().collect() }
@@ -205,7 +205,7 @@ impl Merged {
         }
     }
 
-    /// A read or listing that was begun then has shown a client, which is no news if something newer is known.
+    /// Takes in a client that a read or listing has shown, unless something is known that is newer than its beginning.
     fn show(&mut self, begun: u64, id: &ClientId, client: &RemoteClient) {
         let known = self.clients.get(id);
         if known.is_some_and(|entry| entry.since > begun) {

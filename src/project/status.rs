@@ -1,4 +1,4 @@
-//! What a project's status is written with.
+//! The write of a project's status.
 
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ impl Executor<'_> {
         }
     }
 
-    /// Hears what a person accepts, and lets users go on that waited for it.
+    /// Reads which loss a person accepts, and enqueues the users if they waited for it.
     pub(super) fn hear_acceptance<K: ProjectObject>(&self, object: &K) {
         let handled = object.present_status().last_handled_accept_loss;
         if self.projects.losses().ask(&object.key(), asked(object), handled.as_deref()) {

@@ -27,16 +27,16 @@ use crate::decide::time::ClockState;
 use crate::meshagent::convert;
 use evidence::Witness;
 
-/// After a deletion that failed.
+/// The wait after a deletion that failed.
 const RETRY: Duration = Duration::from_secs(60);
 
-/// What the sweep looks with.
+/// One sweep over a listing, with all that it judges by.
 #[derive(Clone, Copy)]
 pub struct Sweep<'a> {
     pub requests: &'a Client,
     /// The OAuthClients as cached: those that name their client need no live read.
     pub users: &'a Users,
-    /// What may be judged.
+    /// The clients that may be judged.
     pub scope: Scope<'a>,
     /// Whether orphans may be deleted because of their age.
     pub clock: ClockState,
@@ -53,8 +53,8 @@ pub struct Swept {
 }
 
 impl Sweep<'_> {
-    /// Removes what may go of a listing's disowned clients, and says which are left. `listing` was begun before any
-    /// read that is made here; `known` are the orphans that were found before, also by a former process.
+    /// Deletes the disowned clients of a listing that may go, and returns those that are left. `listing` was begun
+    /// before any read that is made here; `known` are the orphans that were found before, also by a former process.
     pub async fn sweep<'a>(
         &self,
         project: &ProjectClient,
@@ -71,7 +71,7 @@ impl Sweep<'_> {
             let age = Age::of(since.get(client_id.as_str()).copied(), rule, self.clock, self.now);
             let owner = witness.testify(client_id, &marker.owner, age.is_ripe()).await;
             let treatment = treat(judge(client_id, marker, owner.state()), &age);
-            // Its object's own deletion may have been quicker.
+            // The object's own deletion may have been quicker.
             let there = project.snapshot.holds(client_id);
             let next = match treatment {
                 Treatment::Leave => continue,
@@ -80,7 +80,7 @@ impl Sweep<'_> {
                     mark_retained(project, client_id, client, marker).await;
                     continue;
                 }
-                // The same key would be refused again.
+                // After one refused deletion, the same key would be refused again.
                 Treatment::Delete if refused => Some(RETRY),
                 Treatment::Delete if delete(project, client_id, &marker.owner).await => continue,
                 Treatment::Delete => {
@@ -101,7 +101,7 @@ impl Sweep<'_> {
     }
 }
 
-/// Since when the orphans that were known before have been such.
+/// The time at which each known orphan was first found.
 fn first_found<'a>(known: impl IntoIterator<Item = &'a Orphan>) -> BTreeMap<&'a str, Timestamp> {
     let mut since = BTreeMap::new();
     for Orphan { client_id, since: Time(at), .. } in known {
@@ -114,7 +114,7 @@ fn first_found<'a>(known: impl IntoIterator<Item = &'a Orphan>) -> BTreeMap<&'a 
 /// Tells MeshAgent that a client was retained. If that fails, the next sweep tries it again.
 async fn mark_retained(project: &ProjectClient, client_id: &ClientId, client: &RemoteClient, marker: &Marker) {
     let marker = Marker { retained: true, policy: Policy::Retain, ..marker.clone() };
-    // The whole metadata is replaced, so it has to be the present one.
+    // A PUT replaces the whole metadata, so it has to be made from the present one.
     let present = match project.api.get_client(client_id.as_str()).await {
         Ok(Some(present)) => convert::read(&present),
         Ok(None) | Err(_) => return,
@@ -148,7 +148,7 @@ async fn delete(project: &ProjectClient, client_id: &ClientId, owner: &Owner) ->
 }
 
 impl Swept {
-    /// More orphans, which no listing has shown yet.
+    /// Adds orphans that no listing has shown yet.
     pub fn add(&mut self, orphans: Vec<Orphan>) {
         for orphan in orphans {
             if self.orphans.iter().all(|known| known.client_id != orphan.client_id) {

@@ -1,4 +1,4 @@
-//! Who uses a project, by the caches.
+//! The users of each project, from the caches.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::decide::marker::Owner;
 use crate::decide::project::reference::ProjectKey;
 use crate::kubernetes::readable::{UnreadableObject, UnreadableObjects};
 
-/// All OAuthClients that are cached. One that cannot be decoded may use any project, and keeps it from being deleted.
+/// All cached OAuthClients. One that cannot be decoded may use any project, and keeps all from being deleted.
 #[derive(Clone, Debug, Default)]
 pub struct Users {
     stores: Vec<Store<OAuthClient>>,
@@ -23,13 +23,13 @@ pub struct Users {
 }
 
 impl Users {
-    /// By these caches, which are not filled yet.
+    /// Users from caches that are not filled yet.
     #[must_use]
     pub fn new(stores: Vec<Store<OAuthClient>>, unreadable: UnreadableObjects) -> Self {
         Self { stores, unreadable, filled: Arc::default() }
     }
 
-    /// All caches are filled: from now on what they lack is not there.
+    /// Says that all caches are filled: from now on, what they lack does not exist.
     pub fn set_filled(&self) {
         self.filled.store(true, Ordering::Release);
     }
@@ -57,13 +57,13 @@ impl Users {
         self.filled.load(Ordering::Acquire).then(|| self.of(key).next().is_some() || may())
     }
 
-    /// How many use a project.
+    /// How many OAuthClients use a project.
     #[must_use]
     pub fn count(&self, key: &ProjectKey) -> i64 {
         i64::try_from(self.of(key).count()).unwrap_or(i64::MAX)
     }
 
-    /// How many use each project, counted in one walk; those without users are left out.
+    /// How many OAuthClients use each project, counted in one walk; projects without users are left out.
     #[must_use]
     pub fn by_project(&self) -> HashMap<ProjectKey, i64> {
         let mut users = HashMap::new();
@@ -73,8 +73,8 @@ impl Users {
         users
     }
 
-    /// The clients that the users of a project have on record there; `None` while that is not known. Those of objects that
-    /// are being deleted are left out: they are to go.
+    /// The clients that the users of a project have on record there; `None` while that is not known. Clients of objects
+    /// that are being deleted are left out: they are to go.
     #[must_use]
     pub fn on_record(&self, key: &ProjectKey, project_id: &str) -> OnRecord {
         let recorded = |object: Arc<OAuthClient>| {

@@ -31,7 +31,7 @@ pub fn adopting(fixture: &Fixture, name: &str, client_id: &str, more: &Value) ->
     manifest
 }
 
-/// The same, with the credential that a Secret holds under `id` and `secret`.
+/// An OAuthClient that adopts a client with the credential that a Secret holds under `id` and `secret`.
 fn adopting_with(fixture: &Fixture, name: &str, client_id: &str, secret: &str, more: &Value) -> Value {
     let mut manifest = adopting(fixture, name, client_id, more);
     let reference = json!({ "name": secret, "clientIdKey": "id", "clientSecretKey": "secret" });
@@ -39,7 +39,7 @@ fn adopting_with(fixture: &Fixture, name: &str, client_id: &str, secret: &str, m
     manifest
 }
 
-/// A Secret of a person's with a credential in it.
+/// Writes a person's Secret with a credential in it.
 async fn hand_over(fixture: &Fixture, name: &str, keys: [&str; 2], client_id: &str, access: &ClientAccess) {
     let secret = json!({
         "apiVersion": "v1",
@@ -50,7 +50,7 @@ async fn hand_over(fixture: &Fixture, name: &str, keys: [&str; 2], client_id: &s
     fixture.apply(&secret).await;
 }
 
-/// What MeshAgent holds.
+/// The clients that MeshAgent holds.
 pub async fn remote(fixture: &Fixture) -> Vec<Client> {
     fixture.admin.state().await.unwrap().clients_of(fixture.project)
 }
@@ -65,7 +65,7 @@ async fn until_said(fixture: &Fixture, name: &str, wanted: &str) -> Value {
     fixture.until("maoc", name, &what, |object| condition(object, "Ready") == wanted).await
 }
 
-/// Asks for a look, and waits until it was taken.
+/// Requests a reconcile, and waits until it is handled.
 pub async fn look(fixture: &Fixture, name: &str, asked: &str) -> Value {
     let annotation = format!("meshagent.com/reconcile-requested-at={asked}");
     fixture.kubectl(&["annotate", "--overwrite", "maoc", name, &annotation]).await;
@@ -185,7 +185,7 @@ async fn a_secret_in_the_way_is_taken_over_only_if_it_holds_the_client() {
     fixture.kubectl(&["delete", "maoc", "web", "--timeout=30s"]).await;
     assert_eq!(fixture.get("secret", "db").await, theirs);
 
-    // One of another name than the credential's, with the client in it.
+    // The Secret may be there already, under another name than the credential's, if it holds the client.
     hand_over(&fixture, "login", ["CLIENT_ID", "CLIENT_SECRET"], id, &access).await;
     let uid = fixture.get("secret", "login").await["metadata"]["uid"].clone();
     let spec = json!({ "secret": { "name": "login" } });
@@ -216,7 +216,7 @@ async fn an_adopter_leaves_its_client_unless_it_is_told_to_delete_it() {
     assert!(!fixture.exists("secret", "gone-oauth").await, "its Secret is left");
     assert!(fixture.exists("secret", "by-hand").await, "the Secret of a person was deleted");
     assert_eq!(fixture.count("DELETE").await, 1);
-    // Nobody manages the one that was left, so another OAuthClient may have it.
+    // A client that was left is not managed, so another OAuthClient may adopt it.
     fixture.apply(&adopting(&fixture, "heir", kept_id, &json!({}))).await;
     fixture.wait_ready("heir").await;
     assert_eq!(fixture.count("POST").await, 0);
@@ -231,7 +231,7 @@ async fn an_adopted_client_that_is_gone_is_never_made_anew() {
     hand_over(&fixture, "by-hand", ["id", "secret"], id, &access).await;
     fixture.apply(&adopting_with(&fixture, "web", id, "by-hand", &json!({}))).await;
     fixture.wait_ready("web").await;
-    // Without the field in the spec, status and marker remember it.
+    // Status and marker remember the adoption when the field is gone from the spec.
     let removal = r#"[{"op":"remove","path":"/spec/adopt"}]"#;
     fixture.kubectl(&["patch", "maoc", "web", "--type=json", "-p", removal]).await;
     fixture.until("maoc", "web", "the edit is applied", |o| o["status"]["appliedGeneration"] == 2).await;

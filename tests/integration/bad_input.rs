@@ -64,7 +64,7 @@ fn refused() -> Vec<Refused> {
     .collect()
 }
 
-/// What of a Secret's metadata and type is refused, because it has effects of its own.
+/// Metadata and types of a Secret that are refused, because they have effects of their own.
 fn refused_of_the_secret() -> Vec<Refused> {
     let both = |fix| [fix, fix];
     let secret = |field: &str, value: Value| json!({ "secret": { field: value } });
@@ -153,7 +153,7 @@ fn loosen(value: &mut Value) {
             for rule in bounds.into_iter().chain(["x-kubernetes-validations"]) {
                 fields.remove(rule);
             }
-            // Not one of a condition's, without which the list of conditions has no keys.
+            // The required fields of a condition stay, without which the list of conditions has no keys.
             if fields.get("required") == Some(&json!(["clientId"])) {
                 fields.remove("required");
             }
@@ -164,7 +164,7 @@ fn loosen(value: &mut Value) {
     }
 }
 
-/// Serves a CRD without what refuses values; `probe`: what is accepted only then.
+/// Serves a CRD without the rules that refuse values; `probe` is accepted only then.
 async fn serve_loosened(fixture: &Fixture, crd: &str, probe: &Value) {
     let mut crd =
         serde_json::from_str(&fixture.kubectl.run(&["get", "crd", crd, "-o", "json"]).await.unwrap()).unwrap();
@@ -201,7 +201,7 @@ async fn the_operator_refuses_each_again_where_the_schema_was_loosened() {
     unreadable_selectors_allow_nobody(&fixture).await;
 }
 
-/// Selectors that allow every namespace to whoever passes over what cannot be read: the selector, and what is said.
+/// Selectors that would allow every namespace if what cannot be read were passed over: the selector, and what is said.
 fn unreadable_selectors() -> [(Value, &'static str); 4] {
     let expression =
         |operator: &str| json!({ "matchExpressions": [{ "key": "env", "operator": operator, "values": [] }] });

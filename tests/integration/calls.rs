@@ -56,7 +56,7 @@ impl Audited {
         audited
     }
 
-    /// What was done since the last call: at MeshAgent, listings apart, and in Kubernetes.
+    /// Asserts what was done since the last call of this method: at MeshAgent, listings apart, and in Kubernetes.
     pub async fn assert_cost(&self, what: &str, rest: Option<&[(&str, usize)]>, kubernetes: &[(&str, usize)]) {
         let mut called = BTreeMap::new();
         for call in self.fixture.calls().await.iter().filter(|call| call.query.is_none()) {
@@ -149,7 +149,7 @@ async fn a_rotation_and_a_lost_credential_cost_exactly_the_budget() {
     audited.assert_cost("lost credential", Some(&calls), &lost).await;
 }
 
-/// Applies so many clients at once.
+/// Creates `count` clients at once.
 pub async fn apply_many(fixture: &Fixture, count: usize) {
     let items: Vec<Value> = (0..count).map(|n| fixture.client(&format!("web{n}"), &json!({}))).collect();
     let list = json!({ "apiVersion": "v1", "kind": "List", "items": items });
@@ -182,7 +182,7 @@ async fn two_hundred_idle_clients_cost_two_gets_a_resync_and_no_write() {
     let fixture = Fixture::own("idle", &["--resync-interval", "3s"]).await;
     apply_many(&fixture, 200).await;
     until_all_ready(&fixture, 200).await;
-    // The resync under way, and the project's own count of clients.
+    // The wait covers the resync under way, and the project's own count of clients.
     fixture.until("cmaproj", &fixture.project_name, "all are counted", |o| o["status"]["clients"] == 200).await;
     let lists = async || fixture.calls().await.iter().filter(|call| call.query.is_some()).count();
     let so_far = lists().await;
@@ -224,7 +224,7 @@ async fn a_restart_with_a_thousand_converged_clients_costs_ten_gets_and_no_write
     })
     .await
     .unwrap();
-    // An edit that comes through shows that the passes which the listing woke are over: they were queued before it.
+    // A request that is handled shows that the passes that the listing enqueued are over: they were queued before it.
     fixture.kubectl(&["annotate", "maoc", "web0", "meshagent.com/reconcile-requested-at=now-1"]).await;
     fixture.until("maoc", "web0", "the request is handled", |o| o["status"]["lastHandledReconcileAt"] == "now-1").await;
     let calls = fixture.calls().await;

@@ -82,7 +82,7 @@ async fn no_token_was_posted_twice(fixture: &Fixture) {
     assert_eq!(distinct.len(), tokens.len(), "a token was POSTed twice, or a POST bore none");
 }
 
-/// Waits for three resyncs, and nothing is written by them.
+/// Waits for three resyncs, which are to write nothing.
 async fn is_at_rest(fixture: &Fixture) {
     let versions =
         async || fixture.kubectl(&["get", "maoc,secret", "-o", "jsonpath={.items[*].metadata.resourceVersion}"]).await;
@@ -126,7 +126,7 @@ async fn work(fixture: &Fixture, declared: &mut BTreeMap<String, u64>, random: &
             let variant = random.below(1000);
             let spec = json!({ "redirectUris": [format!("https://{variant}.example/cb")] });
             let manifest = fixture.client(&name, &spec).to_string();
-            // An object of that name may still be going; then this is nothing.
+            // An object of that name may still be going; then the apply is left out.
             let deleting = fixture
                 .kubectl(&["get", "maoc", &name, "--ignore-not-found", "-o", "jsonpath={.metadata.deletionTimestamp}"])
                 .await;

@@ -21,7 +21,7 @@ use super::rotation::{ask_to_rotate, client_id, ready};
 
 const HOUR: i64 = 3600;
 
-/// A way to the API server, with the operator's rights, by which its clock seems to be so many seconds behind.
+/// A proxy of the API server, with the operator's rights, whose answers are dated `behind` seconds back.
 #[derive(Clone)]
 struct Shifted {
     apiserver: Client,
@@ -90,7 +90,7 @@ async fn by_a_clock_an_hour_off_nothing_is_deleted_until_it_is_set_right() {
     fixture.until("maoc", "web", "it is rotated", rotated).await;
     ready(&fixture, "orphan", &json!({})).await;
     let process = fixture.operator.as_ref().unwrap().process();
-    // Awake, it would put the finalizer back.
+    // A running operator would put the finalizer back.
     process.freeze().unwrap();
     fixture.kubectl(&["patch", "maoc", "orphan", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#]).await;
     fixture.kubectl(&["delete", "maoc", "orphan"]).await;

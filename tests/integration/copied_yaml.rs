@@ -20,7 +20,7 @@ async fn a_copy_under_another_name_and_namespace_gets_a_client_of_its_own() {
     let (original, secret) = ready(&fixture, "web", &json!({})).await;
     let yaml = fixture.kubectl(&["get", "maoc", "web", "-o", "yaml"]).await;
     assert!(yaml.contains("meshagent.com/create-token"), "there is no token to copy");
-    // As with `sed`: the names, and the two lines that the API server refuses on what is new.
+    // The copy is made as with `sed`: other names, without the two lines that the API server refuses on a new object.
     let refused = |line: &&str| !line.starts_with("  uid: ") && !line.starts_with("  resourceVersion: ");
     let lines: Vec<&str> = yaml.lines().filter(refused).collect();
     let copy = lines.join("\n").replace("name: web\n", "name: copy\n");
@@ -70,7 +70,7 @@ async fn until_at_rest(fixture: &Fixture, ready: &str) -> Value {
 
 async fn replace_twenty_times(fixture: &Fixture, manifest: &Value) {
     for _ in 0..20 {
-        // It reads the version first, and is refused if the operator wrote in between.
+        // `kubectl replace` reads the version first, and is refused if the operator wrote in between.
         harness::eventually(LONG, "it is replaced", async || {
             fixture.kubectl.run_with_input(&["replace", "-f", "-"], &manifest.to_string()).await
         })
@@ -106,8 +106,8 @@ async fn replaced_twenty_times_while_it_is_created_it_ends_with_one_client() {
     until_posted(&fixture, 1).await;
     let started = Instant::now();
     replace_twenty_times(&fixture, &manifest).await;
-    // A POST takes two seconds, and its client is of use unless the object was replaced meanwhile: one more for each two
-    // seconds of replacing, and the last.
+    // A POST takes two seconds, and its client is of use unless the object was replaced meanwhile: one more for each
+    // two seconds of replacing, and the last.
     let most = 2 + usize::try_from(started.elapsed().as_secs() / POST_SECONDS).unwrap();
     let object = until_at_rest(&fixture, "True/Ready").await;
     fixture.until_remote("one client", |ids| ids == [client_id(&object)]).await;
@@ -130,7 +130,7 @@ async fn replaced_twenty_times_while_it_is_rotated_it_keeps_finalizer_and_creden
     ask_to_rotate(&fixture, "web", "monday").await;
     until_posted(&fixture, 2).await;
     replace_twenty_times(&fixture, &manifest).await;
-    // Either it was rotated, or the POST was for nothing and the next one waits.
+    // The client was rotated, or the POST was for nothing and the next one waits.
     let object = until_at_rest(&fixture, "True/").await;
     let mut wanted = retiring(&object);
     wanted.push(client_id(&object));
@@ -140,7 +140,8 @@ async fn replaced_twenty_times_while_it_is_rotated_it_keeps_finalizer_and_creden
             ids.len() == wanted.len() && ids.iter().all(|id| wanted.contains(id))
         })
         .await;
-    // One for the client, one for the rotation, and none for ten minutes then, however often the object was replaced (F28).
+    // The POSTs are one for the client and one for the rotation; none follows for ten minutes, however often the object
+    // was replaced (F28).
     assert_eq!(fixture.count("POST").await, 2);
     assert!(fixture.accepts(&former).await, "the credential is not accepted any more");
     assert!(fixture.accepts(&fixture.get("secret", "web-oauth").await).await, "the credential is not accepted");
@@ -151,7 +152,7 @@ async fn an_object_restored_beside_its_secret_says_that_the_secret_is_to_be_dele
     let mut fixture = Fixture::own("restored", &[]).await;
     let (before, _) = ready(&fixture, "web", &json!({})).await;
     fixture.stop_operator().await;
-    // The namespace is lost, but for the Secret: as a backup tool restores it, without status and under a new uid.
+    // The namespace is lost, but for the Secret; a backup tool restores the object, without status and under a new uid.
     fixture.kubectl(&["patch", "maoc", "web", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#]).await;
     fixture.kubectl(&["delete", "maoc", "web", "--cascade=orphan", "--timeout=60s"]).await;
     let mut backup = before.clone();
@@ -174,7 +175,7 @@ async fn an_object_restored_beside_its_secret_says_that_the_secret_is_to_be_dele
     let after = fixture.get("maoc", "web").await;
     assert_eq!(fixture.count("POST").await, 2);
     assert!(fixture.accepts(&fixture.get("secret", "web-oauth").await).await, "the new credential is not accepted");
-    // Whose client it was nobody knows for sure: it is only reported until it is old enough.
+    // The owner of the former client is not known for sure: it is only reported until it is old enough.
     let project = fixture.until("cmaproj", &fixture.project_name, "the former is an orphan", has_orphans).await;
     assert_eq!(orphans(&project), [client_id(&before)]);
     let mut wanted = [client_id(&before), client_id(&after)];
@@ -217,7 +218,7 @@ async fn an_object_whose_client_cannot_be_deleted_goes_by_the_command_that_its_m
         "{said}"
     );
 
-    // Another's uid gives up on nothing.
+    // The uid of another object gives up on nothing.
     fixture.kubectl(&["annotate", "maoc", "other", &format!("meshagent.com/force-release={uid}")]).await;
     look(&fixture, "other", "now-1").await;
     assert!(fixture.exists("maoc", "other").await);

@@ -1,4 +1,5 @@
-//! Inputs that met the core where it was weak: replaced objects, several requests at once, clocks and fields that nobody can read.
+//! Inputs that once broke the core: replaced objects, several requests at once, clocks, and fields that nobody can
+//! read.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -71,7 +72,7 @@ async fn an_object_that_cannot_be_read_is_named_and_keeps_nobody_else_waiting() 
     let log = fixture.operator.as_ref().unwrap().process().log();
     let named = log.lines().any(|line| line.contains("status.lastReplacedAt") && line.contains("\"t\""));
     assert!(named, "the log does not name the object and its field");
-    // It may use the project, so the project stays.
+    // The object that cannot be read may use the project, so the project stays.
     fixture.kubectl(&["delete", "maoc", "other", "--timeout=30s"]).await;
     fixture.kubectl(&["delete", "cmaproj", &fixture.project_name, "--wait=false"]).await;
     let held = fixture
@@ -84,7 +85,7 @@ async fn an_object_that_cannot_be_read_is_named_and_keeps_nobody_else_waiting() 
     patch_status(&fixture, "t", &json!({ "lastReplacedAt": null })).await;
     let after = look(&fixture, "t", "corrected").await;
     assert_eq!((client_id(&after), condition(&after, "Ready").as_str()), (client_id(&before), "True/Ready"));
-    // And while it runs.
+    // An object that becomes unreadable while the operator runs keeps nobody waiting either.
     patch_status(&fixture, "t", &json!({ "lastReplacedAt": "9999-12-31T23:59:59-12:00" })).await;
     fixture.apply(&fixture.client("third", &json!({}))).await;
     fixture.wait_ready("third").await;

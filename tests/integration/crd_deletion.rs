@@ -14,7 +14,7 @@ use super::retention::resyncs;
 
 const CRD: &str = "oauthclients.meshagent.com";
 
-/// Where what nobody declares any more is deleted at once.
+/// A fixture whose orphans are deleted after a second.
 async fn hasty(prefix: &str) -> Fixture {
     let soon = json!({ "orphans": { "minAge": "1s" } });
     Fixture::own_with(prefix, &["--resync-interval", "2s"], Default::default(), &soon).await
@@ -30,7 +30,7 @@ async fn bring_definition_back(fixture: &Fixture) {
     fixture.kubectl.run(&established).await.unwrap();
 }
 
-/// The Secrets of the operator's, by name.
+/// The operator's Secrets, by name.
 async fn secrets(fixture: &Fixture) -> BTreeMap<String, Value> {
     let list = ["get", "secret", "-l", "meshagent.com/oauth-client", "-o", "json"];
     let list: Value = serde_json::from_str(&fixture.kubectl(&list).await).unwrap();
@@ -38,7 +38,7 @@ async fn secrets(fixture: &Fixture) -> BTreeMap<String, Value> {
     list["items"].as_array().unwrap().iter().map(|secret| (name(secret), secret.clone())).collect()
 }
 
-/// That all Secrets are there, with their credentials, and say that they were retained.
+/// Asserts that all Secrets are there, with their credentials, and say that they were retained.
 fn assert_left_behind(after: &BTreeMap<String, Value>, before: &BTreeMap<String, Value>) {
     assert!(after.keys().eq(before.keys()), "{} Secrets of {}", after.len(), before.len());
     for (name, secret) in after {

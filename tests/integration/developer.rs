@@ -240,7 +240,7 @@ async fn what_the_api_refuses_is_not_asked_again_at_once() {
     fixture.admin.fault(&rule).await.unwrap();
     fixture.apply(&fixture.client("web", &json!({}))).await;
     fixture.until("maoc", "web", "it is refused", |o| condition(o, "Stalled") == "True/RejectedByAPI").await;
-    // While another one waits for a project that is not there, what the first one's own writes set off is worked through.
+    // The passes that the first one's own writes enqueued are over once another waits for a project that is not there.
     let nowhere = json!({ "projectRef": { "kind": "ClusterMeshAgentProject", "name": "nowhere" } });
     fixture.apply(&fixture.client("other", &nowhere)).await;
     fixture.until("maoc", "other", "it waits", |o| condition(o, "Ready") == "False/ProjectNotFound").await;

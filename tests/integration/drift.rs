@@ -1,4 +1,4 @@
-//! What MeshAgent keeps otherwise than it was sent, what is edited in Studio, and limits on clients.
+//! Settings that MeshAgent keeps otherwise than it was sent, edits in Studio, and limits on clients.
 
 use harness::eventually;
 use serde_json::{Value, json};
@@ -81,7 +81,7 @@ async fn what_the_server_keeps_otherwise_is_sent_once_and_said_until_spec_or_ser
         until_drift_persists(&fixture, name).await;
     }
     fixture.resyncs(3).await;
-    // One that is kept otherwise looks like an edit in Studio, until the second changes nothing.
+    // A value that is kept otherwise looks like an edit in Studio, until the second PUT changes nothing.
     for (name, ..) in normalised() {
         assert_eq!(puts(&fixture, &client_id(&fixture, name).await).await, 3, "{name}");
     }
@@ -129,7 +129,7 @@ async fn a_full_project_is_named_and_asked_again_only_when_somebody_wants_it() {
     assert_eq!(condition(&client, "Ready"), "False/LimitReached");
     let said = message(&client, "Ready");
     assert!(said.contains("delete clients that nobody needs") && said.contains("reconcile-requested-at"), "{said}");
-    // While another one comes to wait for a project that is not there, what the first one's writes set off is over.
+    // The passes that the first one's writes enqueued are over once another waits for a project that is not there.
     let nowhere = json!({ "projectRef": { "kind": "ClusterMeshAgentProject", "name": "nowhere" } });
     fixture.apply(&fixture.client("other", &nowhere)).await;
     fixture.until("maoc", "other", "it waits", |o| condition(o, "Ready") == "False/ProjectNotFound").await;
@@ -145,7 +145,7 @@ async fn limit(fixture: &Fixture, client_limit: Option<usize>) {
     fixture.admin.configure(fixture.project, &Settings { client_limit, ..Settings::default() }).await.unwrap();
 }
 
-/// POSTs that are committed and answered with 500; without `times`, all.
+/// Commits POSTs and answers them with 500; without `times`, all of them.
 async fn commit_and_fail(fixture: &Fixture, times: Option<u64>) -> u64 {
     let fault = Fault::Status { status: 500, body: None, headers: Default::default(), commit: true };
     let rule = FaultRule { count: times, ..FaultRule::on(Route::ClientsCreate, fault).in_project(fixture.project) };

@@ -1,4 +1,4 @@
-//! What a test stands on: a control plane with the CRDs, an operator, a simulated project of its own, and a namespace.
+//! The fixture of a test: a control plane with the CRDs, an operator, a simulated project of its own, and a namespace.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,12 +17,12 @@ use uuid::Uuid;
 pub const SYSTEM: &str = "meshagent-system";
 /// The operator's service account, as the API server names its user.
 pub const OPERATOR: &str = "system:serviceaccount:meshagent-system:meshagent-operator";
-/// And its groups.
+/// The groups of the operator's service account.
 pub const OPERATOR_GROUPS: [&str; 2] = ["system:serviceaccounts", "system:serviceaccounts:meshagent-system"];
 /// How long anything may take on a loaded machine.
 pub const LONG: Duration = Duration::from_secs(60);
 
-/// What a test stands on. The parts that it owns end with it.
+/// The fixture of a test. The parts that it owns end with it.
 pub struct Fixture {
     pub kubectl: Kubectl,
     pub admin: Admin,
@@ -102,12 +102,12 @@ pub fn start_operator(plane: &ControlPlane, args: &[&str]) -> Operator {
     start_operator_with(plane, &[&common, args].concat())
 }
 
-/// The same, without flags that tests usually want.
+/// Starts the operator with its own rights, without the flags that tests usually want.
 pub fn start_operator_with(plane: &ControlPlane, args: &[&str]) -> Operator {
     start_operator_at(plane.kubeconfig_for(OPERATOR, &OPERATOR_GROUPS).unwrap(), args)
 }
 
-/// The same, for the cluster of a kubeconfig.
+/// Starts the operator for the cluster of a kubeconfig, without the flags that tests usually want.
 pub fn start_operator_at(kubeconfig: PathBuf, args: &[&str]) -> Operator {
     Operator::start(OperatorOptions {
         binary: env!("CARGO_BIN_EXE_meshagent-operator").into(),
@@ -129,7 +129,7 @@ fn allowing(simulator: &Simulator) -> [&str; 2] {
 }
 
 impl Fixture {
-    /// On the control plane, operator and simulator that tests share.
+    /// A fixture on the control plane, operator and simulator that tests share.
     pub async fn shared(prefix: &str) -> Self {
         let common = COMMON
             .get_or_init(async || {
@@ -144,7 +144,7 @@ impl Fixture {
         Self::set_up(prefix, Plane::Shared(common.plane), api, &admin, &json!({})).await
     }
 
-    /// Another cluster with an operator of its own, for the same project at MeshAgent.
+    /// A fixture in another cluster with an operator of its own, for the same project at MeshAgent.
     pub async fn beside(&self, prefix: &str) -> Self {
         let plane = ControlPlane::start(Options { manifests: manifests(), ..Options::default() }).await.unwrap();
         let operator = start_operator(&plane, &[]);
@@ -157,12 +157,12 @@ impl Fixture {
         fixture
     }
 
-    /// On a control plane, an operator and a simulator of its own.
+    /// A fixture on a control plane, an operator and a simulator of its own.
     pub async fn own(prefix: &str, operator_args: &[&str]) -> Self {
         Self::own_with(prefix, operator_args, Options::default(), &json!({})).await
     }
 
-    /// The same, with flags for the control plane and more fields for the project's spec.
+    /// A fixture of its own, with flags for the control plane and more fields for the project's spec.
     pub async fn own_with(prefix: &str, operator_args: &[&str], mut options: Options, project_spec: &Value) -> Self {
         options.manifests = manifests();
         let plane = ControlPlane::start(options).await.unwrap();
@@ -245,7 +245,7 @@ impl Fixture {
         })
     }
 
-    /// Lets this fixture's operator end as a user would, so that the next one leads at once.
+    /// Ends this fixture's operator as a user would, so that the next one leads at once.
     pub async fn stop_operator(&mut self) -> Operator {
         let operator = self.operator.take().unwrap();
         let status = operator.process().terminate(LONG).await.unwrap();
@@ -272,7 +272,7 @@ impl Fixture {
         self.kubectl.run_with_input(&["apply", "-f", "-"], &manifest.to_string()).await.unwrap();
     }
 
-    /// `kubectl apply` that is to be refused: what it says.
+    /// The error of a `kubectl apply` that is to be refused.
     pub async fn refused(&self, manifest: &Value) -> String {
         let args = ["apply", "--validate=strict", "-f", "-"];
         let output = self.kubectl.try_run(&args, &manifest.to_string()).await.unwrap();
@@ -317,12 +317,12 @@ impl Fixture {
         calls.into_iter().filter(|call| call.project == Some(self.project)).collect()
     }
 
-    /// How many calls of each method the simulator has seen, after the first `skip`.
+    /// How many calls of a method for this test's project have reached the simulator.
     pub async fn count(&self, method: &str) -> usize {
         self.calls().await.iter().filter(|call| call.method == method).count()
     }
 
-    /// Waits until the project was listed so many times more.
+    /// Waits until the project was listed `more` times again.
     pub async fn resyncs(&self, more: usize) {
         let listings = async || {
             let calls = self.calls().await;

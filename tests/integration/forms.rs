@@ -551,12 +551,12 @@ fn secret_metadata() -> Vec<Form> {
     ]
 }
 
-/// So many annotations with keys of five bytes and values of so many.
+/// Annotations, `count` of them, with keys of five bytes and values of `bytes` bytes.
 fn annotations(count: usize, bytes: usize) -> Value {
     (0..count).map(|n| (format!("key{n:02}"), json!("v".repeat(bytes)))).collect::<serde_json::Map<_, _>>().into()
 }
 
-/// F4: what cannot be read never means all namespaces.
+/// F4: a selector that cannot be read never means all namespaces.
 fn namespaces() -> Vec<Form> {
     fn allowed(allowed: &Value) -> Value {
         project(json!({ "allowedNamespaces": allowed }))
@@ -677,8 +677,8 @@ async fn the_schema_and_the_code_accept_the_same_of_every_form() {
     assert_eq!(wrong, []);
 }
 
-/// What only code can tell: whether a host name in its `xn--` form can be decoded; and, F4, a misspelt field of a selector
-/// and one without a value, which the schema lets through for the code to see.
+/// Only code can tell whether a host name in its `xn--` form can be decoded. F4: the schema lets a misspelt field of a
+/// selector and one without a value through, for the code to see.
 #[tokio::test]
 async fn what_the_schema_cannot_tell_the_code_refuses() {
     let fixture = Fixture::shared("beyond").await;

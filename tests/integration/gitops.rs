@@ -1,4 +1,4 @@
-//! What is offered to users of Argo CD, Flux and Kustomize, as far as no cluster is needed.
+//! The files for users of Argo CD, Flux and Kustomize, tested as far as no cluster is needed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -77,7 +77,7 @@ async fn the_component_for_argo_cd_adds_to_the_config_map_that_is_there() {
     assert_eq!(names, ["reconcile", "resume", "rotate", "suspend"]);
 }
 
-/// Each is an object that a cluster with those tools would take; the values in them are the chart's.
+/// Each manifest is an object for a cluster with those tools; the values in it are the chart's.
 #[test]
 fn every_manifest_is_yaml_with_a_kind() {
     let mut kinds = Vec::new();

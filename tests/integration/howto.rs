@@ -22,19 +22,19 @@ const SYSTEM: &str = "meshagent-operator";
 /// How long a command may take; the garbage collector looks for new types only every 30 seconds.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// What a reader is said to have, beside a cluster with the CRDs and the operator:
+/// The things that a reader is said to have, beside a cluster with the CRDs and the operator:
 /// - `clusters=2`: two clusters, `old` and `new` in the kubeconfig, the first the current one;
 /// - `project`: the cluster project `default`, Ready, in each;
 /// - `client`: a client that was made by hand, its credential in `CLIENT_ID` and `CLIENT_SECRET`;
 /// - `cluster-id=…`: operators that were started with that `--cluster-id`;
 /// - `operator=one`: an operator in the first cluster only;
-/// - `cluster=empty`: neither definitions nor namespace nor operator, but pods that become Ready; the operator is then started as
-///   the release's Deployment would, under the release's rights.
+/// - `cluster=empty`: neither definitions nor namespace nor operator, but pods that become Ready; the operator is then
+///   started as the release's Deployment would, under the release's rights.
 const NEEDS: [&str; 6] = ["clusters", "project", "client", "cluster-id", "operator", "cluster"];
 
 struct Stage {
     shell: Shell,
-    // Dropped in this order: no operator is to see the others vanish.
+    // Fields drop in this order: no operator is to see the others vanish.
     clusters: Vec<Cluster>,
     simulator: Simulator,
     _kubeconfig: Workdir,
@@ -44,7 +44,7 @@ struct Cluster {
     name: &'static str,
     operator: Option<Operator>,
     args: Vec<String>,
-    /// Of a cluster that was empty.
+    /// The stand-in for a kubelet, in a cluster that was empty.
     kubelet: Option<JoinHandle<()>>,
     plane: ControlPlane,
 }
@@ -193,7 +193,7 @@ fn kubeconfig(clusters: &[Cluster]) -> (Workdir, PathBuf) {
     (workdir, path)
 }
 
-/// What a reader's shell has.
+/// The environment of a reader's shell.
 fn environment(simulator: &Simulator, kubeconfig: &Path) -> Vec<(&'static str, OsString)> {
     let programs = [
         harness::tool("kubectl").unwrap(),

@@ -1,4 +1,4 @@
-//! What the image holds, tried without a container tool: `make image` lays it out and sets IMAGE_ROOT.
+//! The content of the image, tried without a container tool: `make image` lays it out and sets IMAGE_ROOT.
 
 use std::env;
 use std::fs;
@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use crate::fixture::{Fixture, LONG, OPERATOR, SYSTEM};
 use crate::tls::Terminator;
 
-/// As the image's pod would have it: its files, read-only, as its user, with the two files that a kubelet adds.
+/// The operator as the image's pod would run it: in the image's files, read-only, as the image's user, with the two
+/// files that a kubelet adds.
 fn in_chroot(root: &Path, args: &[String], log: PathBuf) -> Program {
     let root = root.display().to_string();
     let script = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" && exec chroot --userspec=65532:65532 \"$0\" \

@@ -9,11 +9,11 @@ use super::calls::{apply_many, until_all_ready};
 use super::fixture::{Fixture, LONG, SYSTEM, start_operator, start_operator_with};
 
 const CLIENTS: usize = 200;
-/// Long enough for a loaded machine to renew it, short enough to wait for its end.
+/// A Lease long enough for a loaded machine to renew it, short enough to wait for its end.
 const LEASE: Duration = Duration::from_secs(30);
 const DURATION: [&str; 2] = ["--lease-duration", "30s"];
 
-/// Who holds the Lease.
+/// The holder of the Lease.
 pub async fn holder(fixture: &Fixture) -> String {
     let args = ["get", "lease", "meshagent-operator", "-n", SYSTEM, "-o", "jsonpath={.spec.holderIdentity}"];
     fixture.kubectl.run(&args).await.unwrap()
@@ -47,7 +47,7 @@ async fn two_replicas(prefix: &str) -> (Fixture, Operator) {
     (fixture, standby)
 }
 
-/// Declares many clients, and meanwhile does this to the leader, once some are created and others under way.
+/// Declares many clients, and strikes the leader once some are created and others under way.
 async fn amid_creates(fixture: &Fixture, strike: impl AsyncFnOnce()) {
     let struck = async {
         eventually(LONG, "some creates are done and others under way", async || {
@@ -85,7 +85,7 @@ async fn a_leader_killed_amid_two_hundred_creates_is_replaced_and_each_has_one_c
     let mut unknown = 0;
     amid_creates(&fixture, async || {
         leader(&fixture).kill().unwrap();
-        // What was POSTed and is in no Secret: nobody has its answer.
+        // POSTs whose client is in no Secret are of unknown outcome: nobody has their answer.
         let secrets = fixture.kubectl(&["get", "secrets", "-o", "name"]).await.lines().count();
         unknown = fixture.count("POST").await - secrets;
     })
@@ -122,7 +122,7 @@ async fn a_leader_frozen_past_its_lease_writes_nothing_when_it_wakes_and_ends() 
 
 #[tokio::test]
 async fn a_leader_that_is_stopped_hands_over_at_once_to_a_standby_that_was_ready() {
-    // Longer than anybody waits here: only a Lease that was released is taken over.
+    // The Lease lasts longer than the test waits: only one that was released is taken over.
     let long = ["--lease-duration", "10m"];
     let mut fixture = Fixture::own("handover", &long).await;
     let address = format!("127.0.0.1:{}", free_port().unwrap());
@@ -160,7 +160,7 @@ async fn a_leader_that_cannot_reach_the_api_server_ends_before_its_lease() {
     let ended = leader(&fixture).wait_exit(LONG).await;
     apiserver.thaw().unwrap();
     assert_eq!(ended.unwrap().code(), Some(1));
-    // Its deadline is after two thirds of the Lease; the rest is for a loaded machine.
+    // The leader's deadline is after two thirds of the Lease; the rest is for a loaded machine.
     assert!(frozen.elapsed() < LEASE, "{:?}", frozen.elapsed());
     let log = leader(&fixture).log();
     assert!(log.contains("leadership is lost: the Lease was not renewed in time"), "{log}");

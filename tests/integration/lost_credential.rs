@@ -69,7 +69,7 @@ async fn a_secret_that_was_deleted_or_whose_value_was_altered_is_a_lost_credenti
     assert_eq!((fixture.count("PUT").await, fixture.count("DELETE").await), (0, 0));
 }
 
-/// All of a Secret that people and programs look at.
+/// The parts of a Secret that people and programs read.
 fn essence(secret: &Value) -> Value {
     let mut seen = json!({
         "data": secret["data"],
@@ -131,7 +131,7 @@ async fn what_was_altered_while_the_operator_was_down_is_seen_when_it_starts() {
     assert_eq!(fixture.count("POST").await, 2);
     assert!(fixture.accepts(&fixture.get("secret", "web-oauth").await).await, "the new credential is not accepted");
     assert!(fixture.accepts(&former_secret).await, "the former credential is not accepted");
-    // What is no credential is repaired, without a call.
+    // Everything but the credential is repaired without a call.
     fixture.stop_operator().await;
     patch_secret(&fixture, &json!({ "metadata": { "ownerReferences": null } })).await;
     fixture.operator = Some(start_operator(fixture.control_plane.get(), &[]));
@@ -168,7 +168,7 @@ async fn a_secret_that_others_rewrite_is_replaced_once_and_then_a_person_decides
     assert!(message(&waits, "Ready").contains("less than ten minutes ago"), "{}", message(&waits, "Ready"));
     assert_eq!(fixture.count("POST").await, 2);
 
-    // Ten minutes later, as far as the operator can tell.
+    // The patched status lets ten minutes pass, as far as the operator can tell.
     fixture.stop_operator().await;
     let earlier = jiff::Timestamp::now() - std::time::Duration::from_secs(601);
     let patch = json!({ "status": { "lastReplacedAt": format!("{earlier:.0}") } }).to_string();
@@ -255,7 +255,7 @@ async fn foreign_client(fixture: &Fixture) -> (simulator::admin::Client, Value) 
     (made.client, claim)
 }
 
-/// The calls about one client, by method; nothing may be done to a foreign one but to look at it.
+/// Asserts that a foreign client was only read, and is as it was.
 async fn assert_only_read(fixture: &Fixture, client: &simulator::admin::Client) {
     let calls = fixture.calls().await;
     let about = calls.iter().filter(|call| call.path.contains(&client.client_id));

@@ -106,17 +106,17 @@ struct Right {
 
 #[derive(Clone, Copy)]
 enum Need {
-    /// To begin at all.
+    /// Beginning at all.
     Start,
-    /// To make a client.
+    /// Making a client.
     Create,
-    /// To make sure that a client is to be replaced, whose Secret was deleted.
+    /// Making sure that a client whose Secret was deleted is to be replaced.
     Lose,
-    /// To rename the Secret's keys.
+    /// Renaming the Secret's keys.
     Rekey,
-    /// To rename the Secret.
+    /// Renaming the Secret.
     Rename,
-    /// To delete a client.
+    /// Deleting a client.
     Delete,
 }
 
@@ -163,7 +163,7 @@ pub fn role_lacking(group: &str, resource: &str, lacking: &[&str]) -> Value {
             let concerned = of == group && it == resource;
             let lacks = |verb: &Value| concerned && lacking.iter().any(|lacking| verb == lacking);
             let verbs = list("verbs").into_iter().filter(|verb| !lacks(verb)).collect::<Vec<_>>();
-            // A rule without verbs is refused.
+            // The API server refuses a rule without verbs.
             if verbs.is_empty() {
                 continue;
             }
@@ -207,7 +207,7 @@ fn restart(fixture: &Fixture) {
     process.restart().unwrap();
 }
 
-/// What the operator says, in its log since `from` and in the conditions of the OAuthClients.
+/// The operator's words: in its log since `from`, and in the conditions of the OAuthClients.
 async fn said(fixture: &Fixture, from: usize) -> String {
     let log = fixture.operator.as_ref().unwrap().process().log();
     // The log escapes quotes.
@@ -219,7 +219,7 @@ async fn said(fixture: &Fixture, from: usize) -> String {
     said
 }
 
-/// Only a project that names a CA bundle needs the right to read ConfigMaps.
+/// Gives the project a CA bundle: only then does the operator need the right to read ConfigMaps.
 pub async fn give_ca_bundle(fixture: &Fixture) {
     let bundle = json!({
         "apiVersion": "v1",
@@ -268,12 +268,12 @@ async fn each_right_that_is_taken_away_is_named_and_given_back_all_is_well() {
     }
 }
 
-/// All are Ready, or gone if they were deleted, once somebody asks for a look.
+/// Waits until all are Ready, or gone if they were deleted, once a reconcile is requested.
 async fn until_well(fixture: &Fixture, what: &str, round: usize) {
     let asked = format!("meshagent.com/reconcile-requested-at=now-{round}");
     let ask = ["-n", fixture.ns(), "annotate", "--overwrite", "maoc", "--all", &asked];
     eventually(LONG, "somebody asks for a look", async || {
-        // One that goes meanwhile cannot be annotated any more.
+        // An object that goes meanwhile cannot be annotated any more.
         let asked = fixture.kubectl.try_run(&ask, "").await.unwrap();
         if asked.status.success() { Ok(()) } else { Err(asked.stderr) }
     })

@@ -1,4 +1,4 @@
-//! How often what failed is tried again and told of, and what ends the wait.
+//! The pace at which failures are retried and told of, and what ends the wait.
 
 use harness::eventually;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use super::rotation::{client_id, events, ready};
 
 const RESYNC: [&str; 2] = ["--resync-interval", "2s"];
 
-/// Answers every call of the route so, each time with a new id in its words.
+/// Answers every call of the route with this status, each time with a new id in the message.
 async fn refuse(fixture: &Fixture, route: Route, status: u16) {
     let body = json!({ "message": "permission denied, request id {uuid}" });
     let fault = Fault::Status { status, body: Some(body), headers: [].into(), commit: false };
@@ -25,8 +25,8 @@ async fn warnings(fixture: &Fixture, name: &str) -> Vec<String> {
     about.map(|event| event["message"].as_str().unwrap_or_default().to_owned()).collect()
 }
 
-/// Waits until the object says so and its Event is there; then it is neither written nor told of again over resyncs, each
-/// of which wakes it.
+/// Waits until the object says so and its Event is there; then asserts that it is neither written nor told of again
+/// over resyncs, each of which enqueues it.
 async fn assert_held(fixture: &Fixture, name: &str, reason: &str) {
     let what = format!("{name} says {reason}");
     let held = fixture.until("maoc", name, &what, |object| message(object, "Synced").contains(reason)).await;
@@ -66,7 +66,7 @@ async fn what_is_refused_in_ever_new_words_is_tried_once_and_told_once() {
     }
 }
 
-/// A policy of the cluster for this namespace: what it is about, a condition, and what it says otherwise.
+/// Puts a policy of the cluster on this namespace: the resources that it is about, and its condition with a message.
 async fn put_policy(fixture: &Fixture, name: &str, rule: &Value, validation: &Value) {
     let metadata = json!({ "name": name });
     let group = "admissionregistration.k8s.io/v1";
@@ -91,7 +91,7 @@ async fn put_policy(fixture: &Fixture, name: &str, rule: &Value, validation: &Va
     fixture.apply(&binding).await;
 }
 
-/// Waits until the policy is in force: this is refused.
+/// Waits until the policy is in force and refuses this command.
 async fn until_refused(fixture: &Fixture, args: &[&str]) {
     let args: Vec<&str> = ["-n", fixture.ns()].iter().chain(args).copied().collect();
     eventually(LONG, "the policy is in force", async || {
@@ -246,8 +246,8 @@ async fn a_project_that_hangs_keeps_nobody_elses_clients_waiting() {
     .await
     .unwrap();
     apply_many(&fixture, CLIENTS).await;
-    // Those of the slow project are not among them.
+    // The clients of the slow project are not among these.
     until_all_ready(&fixture, CLIENTS).await;
-    // What counts is the order: the calls that hang end with their deadline, one after the other.
+    // The order counts: the calls that hang end with their deadline, one after the other.
     assert!(posts().await < CLIENTS, "the slow project was done first");
 }

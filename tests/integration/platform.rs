@@ -171,7 +171,7 @@ async fn reasons_until_ready(mut versions: Pin<Box<dyn Stream<Item = Value> + Se
     reasons
 }
 
-/// In the order that no tool would choose: a Deployment, the OAuthClient, its project, and the project's key.
+/// Manifests in an order that no tool would choose: a Deployment, the OAuthClient, its project, and the project's key.
 fn in_the_worst_order(fixture: &Fixture, key: &str) -> [Value; 4] {
     let deployment = json!({
         "apiVersion": "apps/v1",

@@ -1,4 +1,4 @@
-//! What becomes of projects that are deleted, and of clients that nobody declares any more.
+//! Projects that are deleted, and clients that nobody declares any more.
 
 use harness::eventually;
 use serde_json::{Value, json};
@@ -159,7 +159,7 @@ async fn a_marked_client_whose_object_is_gone_is_an_orphan_and_goes_after_its_ag
     fixture.apply(&fixture.client("web", &json!({}))).await;
     fixture.wait_ready("web").await;
     let client_id = fixture.remote_ids().await.remove(0);
-    // The finalizer taken off by hand: the object goes, its client stays.
+    // The finalizer is taken off by hand: the object goes, its client stays.
     fixture.kubectl(&["delete", "maoc", "web", "--wait=false"]).await;
     let patch = r#"{"metadata":{"finalizers":null}}"#;
     let args = ["-n", fixture.ns(), "patch", "maoc", "web", "--type=merge", "-p", patch];

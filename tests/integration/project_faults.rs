@@ -11,7 +11,7 @@ use super::fixture::{Fixture, SYSTEM, condition, message};
 use super::misbehaving::{give_ca_bundle, role_lacking};
 use super::projects::{change_key, until_project};
 
-/// Whether the project's Ready message is as wanted.
+/// Waits until the project's Ready message is as wanted, and returns it.
 async fn until_said(fixture: &Fixture, what: &str, is: impl Fn(&str) -> bool) -> String {
     let object = fixture.until("cmaproj", &fixture.project_name, what, |o| is(&message(o, "Ready"))).await;
     message(&object, "Ready")
@@ -182,7 +182,7 @@ async fn held(fixture: &Fixture) -> Vec<(String, Value, Value)> {
     held
 }
 
-/// From now on a server answers that holds none of the project's clients. Returns the numbers of its rules.
+/// Lets a server answer from now on that holds none of the project's clients. Returns the numbers of its rules.
 async fn forget_all(fixture: &Fixture) -> Vec<u64> {
     let answer = |status, body| Fault::Status { status, body, headers: Default::default(), commit: false };
     let empty = answer(200, Some(json!({ "clients": [], "total": 0 })));
@@ -219,7 +219,7 @@ async fn a_server_that_has_forgotten_all_clients_replaces_none_and_when_it_remem
     })
     .await
     .unwrap();
-    // What has nothing to do with it goes on.
+    // Everything that has nothing to do with the missing clients goes on.
     fixture.resyncs(2).await;
     assert_eq!((fixture.count("POST").await, held(&fixture).await), (7, before.clone()));
     for rule in rules {
@@ -241,7 +241,7 @@ async fn a_loss_that_is_accepted_is_replaced_up_to_its_number_and_other_work_goe
     for (_, client_id, _) in before.iter().take(5) {
         fixture.admin.delete_client(fixture.project, client_id.as_str().unwrap()).await.unwrap();
     }
-    // The one whose pass looks first must not be taken for a single loss.
+    // The client whose pass is first must not be taken for a single loss.
     let look = "meshagent.com/reconcile-requested-at=now";
     fixture.kubectl(&["annotate", "--overwrite", "maoc", "web0", look]).await;
     let said = message(&until_project(&fixture, "False/ManyClientsGone").await, "Ready");

@@ -13,7 +13,7 @@ pub async fn until_project(fixture: &Fixture, wanted: &str) -> Value {
     fixture.until("cmaproj", &fixture.project_name, &what, |object| condition(object, "Ready") == wanted).await
 }
 
-/// Asks for a look, which the operator answers by listing.
+/// Gives the project another key, upon which the operator lists the clients.
 pub async fn change_key(fixture: &Fixture, roles: &[Role]) -> uuid::Uuid {
     let access = fixture.admin.create_key(fixture.project, roles).await.unwrap();
     fixture.put_key(access.api_key.expose()).await;
@@ -64,7 +64,7 @@ async fn a_client_stays_in_the_project_that_it_was_made_in() {
     fixture.apply(&fixture.client("web", &json!({}))).await;
     fixture.wait_ready("web").await;
     let other = fixture.admin.create_project(None).await.unwrap();
-    // Without projectId in the spec the key alone says which project is meant.
+    // The key alone says which project is meant, since the spec has no projectId.
     fixture.put_key(other.api_key.expose()).await;
     let client = fixture
         .until("maoc", "web", "the mismatch is said", |object| condition(object, "Synced") == "False/ProjectMismatch")
@@ -201,7 +201,7 @@ async fn a_project_of_a_namespace_serves_the_clients_beside_it() {
         "spec": { "apiUrl": fixture.api_url, "apiKeySecretRef": { "name": "meshagent" } },
     });
     let reference = json!({ "projectRef": { "kind": "MeshAgentProject", "name": "team" } });
-    // The client first: it waits for its project, and the project for its key.
+    // The client comes first: it waits for its project, and the project for its key.
     fixture.apply(&fixture.client("web", &reference)).await;
     fixture.until("maoc", "web", "it waits", |o| condition(o, "Reconciling") == "True/ProjectNotFound").await;
     fixture.apply(&project).await;
@@ -316,7 +316,7 @@ async fn a_project_of_a_namespace_that_names_a_server_which_is_not_allowed_is_re
     };
     let user_info = host.replace("http://", "http://user@");
     assert!(fixture.refused(&project(&user_info)).await.contains("user name or password"));
-    // There is no key, which is not even noticed.
+    // The key is missing, which is not even noticed.
     fixture.apply(&project(&host)).await;
     let object =
         fixture.until("maproj", "team", "it is refused", |o| condition(o, "Ready") == "False/InvalidSpec").await;

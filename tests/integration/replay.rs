@@ -1,5 +1,5 @@
-//! Passes as the operator carried them out, decided anew: a pass is the fold of its answers, and what decides is the very
-//! code that the model explores.
+//! Passes as the operator carried them out, decided anew: a pass is the fold of its answers, and what decides is the
+//! very code that the model explores.
 
 use std::collections::BTreeSet;
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::fixture::{Fixture, LONG, condition, start_operator};
 
-/// So that several sweeps are seen. What is disowned must outlive them all, since a day has not passed.
+/// Frequent resyncs show several sweeps. A disowned client must outlive them all, since a day has not passed.
 const ARGS: [&str; 2] = ["--resync-interval", "1s"];
 
 async fn client_id(fixture: &Fixture, name: &str) -> String {
@@ -40,7 +40,7 @@ async fn until_orphans(kubectl: &Kubectl, project: &str, wanted: &[&str]) {
     .unwrap();
 }
 
-/// Waits until the project was listed so many times more.
+/// Waits until the project was listed `count` times again.
 async fn resyncs(fixture: &Fixture, count: usize) {
     let listings = async || fixture.calls().await.iter().filter(|call| call.query.is_some()).count();
     let before = listings().await;

@@ -1,4 +1,4 @@
-//! What outlives its OAuthClient, and what does not.
+//! Clients and Secrets that outlive their OAuthClient, and those that do not.
 
 use harness::eventually;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use super::adoption::{adopting, allow_adoption, changes, look, remote};
 use super::calls::Audited;
 use super::fixture::{Fixture, LONG, condition, datum, message};
 
-/// Who owns a Secret.
+/// The owners of a Secret.
 fn owners(secret: &Value) -> &Value {
     &secret["metadata"]["ownerReferences"]
 }
@@ -26,7 +26,7 @@ async fn until_gone(fixture: &Fixture, kind: &str, name: &str) {
     .unwrap();
 }
 
-/// Waits for so many more listings of the project: as many resyncs, of as few clients.
+/// Waits for `more` listings of the project: as many resyncs, of as few clients.
 pub async fn resyncs(fixture: &Fixture, more: usize) {
     let lists = async || fixture.calls().await.iter().filter(|call| call.query.is_some()).count();
     let enough = lists().await + more;
@@ -107,7 +107,7 @@ async fn cascading_deletion_keeps_what_is_retained_and_leaves_nothing_of_the_res
             kept.push((format!("{name}-oauth"), secret));
         }
     }
-    // By now the garbage collector has been told of all of them.
+    // The garbage collector has been told of all of them by now.
     for cascade in ["foreground", "orphan"] {
         until_gone(&fixture, "secret", &format!("{cascade}-delete-oauth")).await;
     }
@@ -264,7 +264,7 @@ async fn the_secret_of_a_client_that_was_not_retained_is_in_the_way_of_the_same_
     let mut copy = fixture.get("secret", "web-oauth").await;
     fixture.kubectl(&["delete", "maoc", "web", "--timeout=30s"]).await;
     until_gone(&fixture, "secret", "web-oauth").await;
-    // As a backup brings it back.
+    // A backup brings the Secret back without these fields.
     for field in ["ownerReferences", "uid", "resourceVersion", "managedFields"] {
         copy["metadata"].as_object_mut().unwrap().remove(field);
     }
@@ -320,6 +320,6 @@ async fn a_client_moves_to_another_cluster_with_a_copy_of_its_secret_of_whatever
         assert_eq!(new.get("maoc", name).await["status"]["clientId"], datum(&before, "CLIENT_ID"));
         assert!(old.accepts(&old.get("secret", &format!("{name}-oauth")).await).await);
     }
-    // Marked as left by the one, and as taken over by the other.
+    // The PUTs mark each client as left by the one, and as taken over by the other.
     assert_eq!(changes(&old).await, [2, 4, 0]);
 }

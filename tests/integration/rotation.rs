@@ -35,7 +35,7 @@ pub async fn events(fixture: &Fixture, reason: &str) -> Vec<String> {
     of_reason.map(|event| event["message"].as_str().unwrap_or_default().to_owned()).collect()
 }
 
-/// Asks for a look, and waits until it was taken: whatever was asked for before has had its pass by then.
+/// Requests a reconcile, and waits until it is handled: earlier requests have had their pass by then.
 pub async fn look(fixture: &Fixture, name: &str, value: &str) -> Value {
     let request = format!("meshagent.com/reconcile-requested-at={value}");
     fixture.kubectl(&["annotate", "--overwrite", "maoc", name, &request]).await;
@@ -150,7 +150,7 @@ async fn requests_in_quick_succession_are_one_rotation_and_the_rest_waits_in_wor
     assert_eq!(condition(&waiting, "Reconciling"), "True/Rotating");
     assert!(message(&waiting, "Reconciling").contains("less than ten minutes ago"), "{}", waiting["status"]);
     assert_ne!(waiting["status"]["lastHandledRotateAt"], "three");
-    // What is declared is applied while the rotation waits.
+    // An edit of the spec is applied while the rotation waits.
     let patch = r#"{"spec":{"redirectUris":["https://new.example.com/cb"]}}"#;
     fixture.kubectl(&["patch", "maoc", "web", "--type=merge", "-p", patch]).await;
     let edited = waiting["metadata"]["generation"].as_i64().unwrap() + 1;
@@ -159,7 +159,7 @@ async fn requests_in_quick_succession_are_one_rotation_and_the_rest_waits_in_wor
     assert_eq!((fixture.count("POST").await, fixture.count("PUT").await), (2, 1));
     assert_eq!(fixture.remote_ids().await.len(), 2);
     assert!(fixture.accepts(&fixture.get("secret", "web-oauth").await).await, "the credential is not accepted");
-    // While another one comes and is Ready, what the first one's own writes set off is worked through.
+    // The passes that the first one's own writes enqueued are over once another is Ready.
     ready(&fixture, "other", &json!({})).await;
     assert_eq!(fixture.get("maoc", "web").await["metadata"]["resourceVersion"], resting["metadata"]["resourceVersion"]);
     assert_eq!(condition(&resting, "Ready"), "True/Rotating");
@@ -179,12 +179,12 @@ async fn flux_asks_for_a_look_by_its_own_annotation() {
     assert_eq!((fixture.count("POST").await, fixture.count("PUT").await), (1, 1));
 }
 
-/// Whether the credential in the Secret is accepted at every look, until told to stop.
+/// Asserts that the credential in the Secret is accepted at every check, until told to stop.
 async fn always_accepted(fixture: &Fixture, secret: &str, mut stop: tokio::sync::oneshot::Receiver<()>) {
     while stop.try_recv().is_err() {
         let seen = fixture.get("secret", secret).await;
         if !fixture.accepts(&seen).await {
-            // It may have been replaced, and its overlap have ended, between the two looks.
+            // The credential may have been replaced, and its overlap have ended, between the two reads.
             assert_ne!(fixture.get("secret", secret).await, seen, "the credential in the Secret is not accepted");
         }
     }
@@ -199,7 +199,7 @@ async fn kill_when(fixture: &Fixture, what: &str, struck: impl AsyncFn() -> bool
     process.restart().unwrap();
 }
 
-/// A fixture whose operator may be killed: nobody waits for the end of the dead one's Lease.
+/// A fixture whose operator may be killed: without leader election, no Lease of a dead one has to end first.
 async fn killable(prefix: &str) -> Fixture {
     Fixture::own(prefix, &["--leader-elect", "false", "--resync-interval", "5s"]).await
 }
@@ -236,7 +236,7 @@ async fn killed_before_or_after_the_post_of_a_rotation_one_client_and_the_former
         };
         let (after, ()) = tokio::join!(rotation, always_accepted(&fixture, &secret, stopped));
         assert_eq!(retiring(&after), [former], "{name}");
-        // The POST that hung, and one more; what the first may have made is gone.
+        // The POSTs are the one that hung, and one more; what the first may have made is gone.
         assert_eq!(fixture.count("POST").await, 2, "{name}");
         assert_eq!(fixture.remote_ids().await.len(), others + 2, "{name}");
         assert!(fixture.accepts(&former_secret).await, "{name}: the former credential is not accepted");
@@ -273,7 +273,7 @@ async fn killed_before_or_after_the_former_client_is_deleted_only_the_new_one_is
     }
 }
 
-/// What the operator may do, without the right to record.
+/// The operator's ClusterRole, without the right to record.
 fn unable_to_record() -> Value {
     let mut role: Value =
         serde_saphyr::from_str(include_str!("../../charts/meshagent-operator/files/cluster-role.yaml")).unwrap();

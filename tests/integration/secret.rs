@@ -39,7 +39,7 @@ async fn ready_with(prefix: &str, secret: &Value) -> Fixture {
     fixture
 }
 
-/// Applies `spec.secret` and waits until it is applied; at every look the credential is accepted from one of the Secrets.
+/// Applies `spec.secret` and waits for it; at every check one of the Secrets holds an accepted credential.
 async fn change(fixture: &Fixture, secret: &Value) {
     fixture.apply(&fixture.client("web", &json!({ "secret": secret }))).await;
     let generation = fixture.get("maoc", "web").await["metadata"]["generation"].clone();
@@ -72,7 +72,7 @@ async fn secret_names(fixture: &Fixture) -> Vec<String> {
     secrets(fixture).await.iter().map(|secret| secret["metadata"]["name"].as_str().unwrap().to_owned()).collect()
 }
 
-/// The client is the one that was made first, and no other was ever asked for.
+/// Asserts that the client is the one that was made first, and that no other was ever asked for.
 async fn assert_same_client(fixture: &Fixture, client_id: &Value) {
     assert_eq!(&fixture.get("maoc", "web").await["status"]["clientId"], client_id);
     assert_eq!((fixture.count("POST").await, fixture.count("DELETE").await), (1, 0));
@@ -302,7 +302,7 @@ async fn the_second_of_two_clients_that_want_one_secret_is_told_and_nothing_is_m
     let other = fixture
         .until("maoc", "other", "the conflict is said", |o| condition(o, "Stalled") == "True/SecretConflict")
         .await;
-    // A third that is made afterwards shows that the second is not at work any more.
+    // A third client that is made afterwards shows that the second is not at work any more.
     fixture.apply(&fixture.client("third", &json!({}))).await;
     fixture.wait_ready("third").await;
     let versions = |object: &Value| object["metadata"]["resourceVersion"].clone();

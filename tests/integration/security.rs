@@ -96,7 +96,7 @@ struct Secrets(Vec<String>);
 
 impl Secrets {
     fn add(&mut self, value: String) {
-        // What is empty or short is found everywhere, or shows that nothing was read.
+        // A value that is empty or short is found everywhere, or shows that nothing was read.
         assert!(value.len() > 20, "this is no secret");
         self.0.push(value);
     }
@@ -112,8 +112,8 @@ impl Secrets {
     }
 }
 
-/// What every client secret of the simulator begins with, and the same in base64: finds those too that nobody has read,
-/// because they were in an answer that was cut off.
+/// The beginning of every client secret of the simulator, as it is and in base64: it finds those too that the test has
+/// not read, because they were in an answer that was cut off.
 const BEGINNINGS: [&str; 2] = ["mas-", "bWFz"];
 
 /// The life of clients, from a first to a last day, with all that can go wrong on the way. Collects each secret, and
@@ -159,7 +159,8 @@ async fn a_whole_life(fixture: &Fixture, prefix: &str, key: &str, secrets: &mut 
     refused_with_a_quotation(fixture, &name("refused"), key, &quoted).await
 }
 
-/// A client that the server refuses, quoting what it was sent and what it should not say; the object as it was then.
+/// Applies a client that the server refuses, quoting what it was sent and what it should not say; returns the object as
+/// it was then.
 async fn refused_with_a_quotation(fixture: &Fixture, name: &str, key: &str, secret: &str) -> Value {
     let body = json!({ "message": format!("key {key} is not for this; client_secret={secret} is not either") });
     let quoting = Fault::Status { status: 400, body: Some(body), headers: BTreeMap::default(), commit: false };
@@ -175,7 +176,7 @@ async fn refused_with_a_quotation(fixture: &Fixture, name: &str, key: &str, secr
     refused
 }
 
-/// What happens to the next POST.
+/// Lets a fault strike the next POST.
 async fn strike(fixture: &Fixture, fault: Fault) {
     let rule = FaultRule::on(Route::ClientsCreate, fault).times(1).in_project(fixture.project);
     fixture.admin.fault(&rule).await.unwrap();
@@ -194,7 +195,7 @@ async fn key(fixture: &Fixture) -> String {
     datum(&serde_json::from_str(&fixture.kubectl.run(&args).await.unwrap()).unwrap(), "key")
 }
 
-/// A key that MeshAgent does not know, while its server quotes the one that it was sent.
+/// Gives the project a key that MeshAgent does not know, while its server quotes the one that it was sent.
 async fn revoke_the_key(fixture: &Fixture, secrets: &mut Secrets) {
     let access = fixture.admin.create_key(fixture.project, &[]).await.unwrap();
     fixture.admin.revoke_key(access.key.key_id).await.unwrap();
@@ -237,7 +238,7 @@ async fn secret_and_key_are_in_the_secrets_data_and_nowhere_else() {
     let of_kind = async |kinds: &str| {
         fixture.kubectl.run(&["get", kinds, "-A", "-o", "json", "--show-managed-fields"]).await.unwrap()
     };
-    // Each with a text that shows that it is what it is called.
+    // Each place has a text that shows that it is what it is called.
     let places = [
         ("the first log", first_log, "controllers start"),
         ("the second log", operator.process().log(), "controllers start"),

@@ -10,9 +10,9 @@ use super::fixture::{Fixture, LONG, start_operator};
 use super::leader::holder;
 use super::misbehaving::role_lacking;
 
-/// After so long a kubelet kills.
+/// The time after which a kubelet kills.
 const KUBELET: Duration = Duration::from_secs(30);
-/// Nobody waits for its end here.
+/// A Lease that lasts longer than any test waits.
 const LEASE: [&str; 2] = ["--lease-duration", "10m"];
 const OVERDUE: &str = "did not end in time";
 
@@ -24,7 +24,7 @@ async fn until_logged(operator: &Operator, text: &str) {
         .unwrap();
 }
 
-/// Ends it as a kubelet would, and returns what it said since.
+/// Ends the operator as a kubelet would, and returns what it logged since.
 async fn terminate(operator: &Operator) -> String {
     let from = operator.process().log().len();
     let status = operator.process().terminate(KUBELET).await.unwrap();
@@ -42,7 +42,7 @@ async fn an_operator_whose_caches_never_fill_ends_at_once_and_the_next_one_leads
     fixture.apply(&role_lacking("meshagent.com", "oauthclients", &["list"])).await;
     for _ in 0..2 {
         let operator = start_operator(fixture.control_plane.get(), &LEASE);
-        // The first time, that the one before has released the Lease: this one would wait ten minutes for it.
+        // A new leader shows that the operator before has released the Lease, which lasts ten minutes otherwise.
         until_logged(&operator, "this replica leads").await;
         until_logged(&operator, r#"cannot list resource \"oauthclients\""#).await;
         let log = terminate(&operator).await;

@@ -12,7 +12,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// Listens until the test's process ends. Each connection is for one request.
 pub struct Terminator {
-    /// Where it listens.
+    /// The URL of the listener.
     pub url: String,
     /// The certificate of its authority, in PEM.
     pub ca: String,
@@ -27,9 +27,9 @@ pub fn authority() -> CertifiedIssuer<'static, KeyPair> {
 }
 
 impl Terminator {
-    /// Passes on what it is asked to the server at `http://<address>`.
+    /// A server that passes each request on to the server at `http://<address>`.
     pub fn before(plain: &str) -> Self {
-        // Another test may have been first.
+        // Another test may have installed it first.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (authority, key) = (authority(), KeyPair::generate().unwrap());
         let certificate =
@@ -66,7 +66,7 @@ impl Terminator {
     }
 }
 
-/// One request, told to be the last of its connection.
+/// Reads one request, and makes it the last of its connection.
 fn request(stream: &mut impl Read) -> Option<Vec<u8>> {
     let mut head = vec![];
     while !head.ends_with(b"\r\n\r\n") {

@@ -1,4 +1,4 @@
-//! What must hold in every state.
+//! The properties that must hold in every state.
 
 use meshagent_operator::decide::client::next::Step;
 use meshagent_operator::decide::id::ClientId;
@@ -6,7 +6,8 @@ use meshagent_operator::decide::id::ClientId;
 use super::world::{ALTERED, NAMES, StoredSecret, World};
 
 /// I1 and I7: what is recorded and published lives, and so do former clients until their overlap ends, unless somebody
-/// deleted them in Studio; and unless somebody took it away, the credential is there under the present or the former name.
+/// deleted them in Studio; and unless somebody took it away, the credential is there under the present or the former
+/// name.
 pub fn accepted(world: &World) -> bool {
     let Some(declared) = world.declared.as_ref().filter(|declared| declared.deletion.is_none()) else {
         return true;
@@ -35,9 +36,9 @@ pub fn accepted(world: &World) -> bool {
         && recorded.retiring.iter().filter(|former| !former.due).all(|former| lives(&former.client_id))
 }
 
-/// I3: one client, plus those retiring (the recorded one too, from the moment that another is published), plus those in
-/// a process that are not published yet, plus POSTs of unknown outcome: those that the object still names, and those whose answer reached
-/// nobody. A Secret that was taken away or altered may have held one.
+/// I3: an object has one client, plus those retiring (the recorded one too, from the moment that another is published),
+/// plus those in a process that are not published yet, plus POSTs of unknown outcome: those that the object still
+/// names, and those whose answer reached nobody. A Secret that was taken away or altered may have held one.
 pub fn bounded(world: &World) -> bool {
     let Some(declared) = &world.declared else { return true };
     let object = &declared.object;
@@ -54,8 +55,8 @@ pub fn bounded(world: &World) -> bool {
     ours <= 1 + recorded.retiring.len() + usize::from(leaving) + unpublished + unknown
 }
 
-/// Three POSTs of unknown outcome, while nothing was ever recorded, are the most: then waste is removed first. One that
-/// is carried out only after that comes on top.
+/// Three POSTs of unknown outcome, while nothing was ever recorded, are the most: then waste is removed first. A POST
+/// that is carried out only after that comes on top.
 pub fn wastes_little(world: &World) -> bool {
     let Some(declared) = world.declared.as_ref().filter(|it| it.object.recorded.client_id.is_none()) else {
         return true;

@@ -1,4 +1,4 @@
-//! What may happen next.
+//! The events that may happen next.
 
 use meshagent_operator::decide::id::ClientId;
 
@@ -19,9 +19,9 @@ pub enum Event {
     Crash(usize),
     /// The garbage collector takes the Secret of that name.
     CollectGarbage(usize),
-    /// `--cascade=orphan`: the garbage collector takes ownership off the Secret.
+    /// The garbage collector takes ownership off the Secret, for `--cascade=orphan`.
     StripOwners,
-    /// With a fence out: the operator takes ownership off the Secret too late.
+    /// The operator takes ownership off the Secret too late, with a fence out.
     OwnerOffLate,
     OverlapEnds,
     TimePasses,
@@ -32,7 +32,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// The operator that it is of.
+    /// The operator that the event concerns.
     pub fn operator(&self) -> Option<usize> {
         match self {
             Self::RefreshObject(who)
@@ -53,7 +53,7 @@ impl Event {
     }
 }
 
-/// All that may happen in this state of the world.
+/// Collects all events that may happen in this state of the world.
 pub fn possible(world: &World, events: &mut Vec<Event>) {
     for who in 0..if world.budget.solo { 1 } else { 2 } {
         of_operator(world, who, events);
@@ -129,7 +129,7 @@ fn of_surroundings(world: &World, events: &mut Vec<Event>) {
     }
 }
 
-/// Lets it happen.
+/// Lets an event happen.
 pub fn happen(world: &mut World, event: &Event) {
     match event {
         Event::RefreshObject(who) => world.refresh_object(*who),

@@ -2,9 +2,9 @@
 //!
 //! Two operators whose views are stale and whose passes overlap, crashes between any two effects, answers lost and
 //! late, people who create, delete, recreate, replace, edit, rotate and tamper, the garbage collector and the sweep.
-//! Always: I1, I3, I4, I7, no token POSTed twice; and from *every* reachable state, faults stopped and all going on
-//! fairly, it comes to rest with exactly the declared clients (I2, I6). The fences are tested too: with one taken out, a
-//! property must fall. `docs/model.md` tells what is modelled and what is not.
+//! I1, I3, I4, I7 hold always, and no token is POSTed twice; and from *every* reachable state, with faults stopped and
+//! all going on fairly, the world comes to rest with exactly the declared clients (I2, I6). The fences are tested too:
+//! with one taken out, a property must fall. `docs/model.md` tells what is modelled and what is not.
 
 mod checks;
 mod events;
@@ -109,7 +109,7 @@ fn explore(scenario: Scenario, fence_out: Option<Fence>) -> Result<usize, String
     }
 }
 
-/// Past the test runner's capture: the numbers are what a reader of the run wants to see.
+/// Prints past the test runner's capture: the numbers are what a reader of the run wants to see.
 fn say(line: &str) {
     let _written = writeln!(std::io::stdout().lock(), "{line}");
 }
@@ -143,8 +143,8 @@ fn explore_all(scenarios: &[Scenario], least: usize) {
     assert!(total >= least, "the model covers too little: {total} states");
 }
 
-/// While the model is worked on: only the scenarios whose name holds the text in `MODEL_ONLY`. A text that no scenario
-/// holds is a mistake.
+/// The scenarios whose name holds the text in `MODEL_ONLY`, for work on the model; all of them without it. A text that
+/// no scenario holds is a mistake.
 fn chosen(scenarios: &[Scenario]) -> Vec<Scenario> {
     let only = std::env::var("MODEL_ONLY").unwrap_or_default();
     let all = || USUAL.iter().chain(DEEP).copied().chain(scenarios::acts_during_phases());
@@ -169,8 +169,8 @@ fn deeper_bounds_keep_the_invariants() {
     explore_all(&chosen(DEEP), 0);
 }
 
-/// Without the fence some scenario must break one of these laws: this is how the model is known to look. Of several that
-/// may fall the first that is met is told, which differs from run to run.
+/// Asserts that one of these laws falls without the fence, which shows that the model checks it. Several laws may fall;
+/// the first that is met is told, which differs from run to run.
 fn assert_falls_without(fence: Fence, laws: &[&str], from: From, spec: Spec, budget: Budget) {
     let fallen = explore(Scenario { name: "without a fence", from, spec, budget }, Some(fence)).err();
     let first = fallen.as_deref().and_then(|story| story.lines().next()).unwrap_or("no law falls");

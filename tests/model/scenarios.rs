@@ -1,15 +1,15 @@
-//! What is explored: where the world begins, and how much of everything may happen in it.
+//! The scenarios: where the world begins, and how much of everything may happen in it.
 
 use meshagent_operator::decide::marker::Policy;
 
 use crate::world::{Adoption, Budget, Spec, UserAction};
 
-/// Where a scenario begins.
+/// The beginning of a scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum From {
     /// The object is new, and nothing was done for it yet.
     New,
-    /// Its client exists and is recorded; both operators' caches show it so.
+    /// The client exists and is recorded; both operators' caches show it so.
     AtRest,
     /// The object is new, and a Secret of its name bears annotations as if the foreign client had been retained.
     Forged,
@@ -41,7 +41,7 @@ pub const THREE: Budget = Budget { passes: 3, ..QUIET };
 const CRASH: Budget = Budget { crashes: 1, ..QUIET };
 const APART: Budget = Budget { apart: true, ..QUIET };
 const LOST: Budget = Budget { lost_answers: 1, ..QUIET };
-/// What was just replaced or POSTed is not POSTed again before time has passed.
+/// Replacements and POSTs delay the next POST until time passes.
 pub const BRAKES: Budget = Budget { brakes: true, ..QUIET };
 /// One operator, so that more may happen to it.
 const SOLO: Budget = Budget { solo: true, brakes: true, time: 1, ..QUIET };
@@ -64,7 +64,7 @@ use UserAction::{
     Replace, Suspend,
 };
 
-/// What every run explores.
+/// The scenarios of every run.
 pub const USUAL: &[Scenario] = &[
     scenario("new; three passes", New, PLAIN, THREE),
     scenario("new; an answer lost, a crash", New, PLAIN, Budget { lost_answers: 1, ..CRASH }),
@@ -202,7 +202,7 @@ pub const USUAL: &[Scenario] = &[
     ),
 ];
 
-/// What `make model` explores besides: minutes.
+/// The scenarios that `make model` explores besides, which take minutes.
 pub const DEEP: &[Scenario] = &[
     scenario("at rest; Secret renamed, rotated", AtRest, PLAIN, QUIET.with(RenameSecret, 1).with(AskForRotation, 1)),
     scenario("at rest; caches apart, Secret deleted", AtRest, PLAIN, APART.with(DeleteSecret, 1)),
@@ -248,7 +248,7 @@ pub const DEEP: &[Scenario] = &[
     scenario("at rest; Secret deleted, then deleted", AtRest, PLAIN, QUIET.with(DeleteSecret, 1).with(Delete, 1)),
 ];
 
-/// What is under way while people act, and the deed that starts it.
+/// The phases that people act in, and the action that starts each.
 const PHASES: [(&str, From, Spec, Option<UserAction>); 4] = [
     ("create", New, PLAIN, None),
     ("rotation", AtRest, PLAIN, Some(AskForRotation)),
@@ -256,7 +256,7 @@ const PHASES: [(&str, From, Spec, Option<UserAction>); 4] = [
     ("adoption", New, ADOPT, None),
 ];
 
-/// Every act of people during every phase: one operator, an answer lost.
+/// Every action of people during every phase: one operator, an answer lost.
 pub fn acts_during_phases() -> Vec<Scenario> {
     let phases = PHASES.into_iter().flat_map(|phase| UserAction::ALL.map(|action| (phase, action)));
     let possible = phases.filter(|(_, action)| !BEYOND_THE_PROMISE.contains(action));
@@ -270,6 +270,7 @@ pub fn acts_during_phases() -> Vec<Scenario> {
     possible.map(scenario).collect()
 }
 
-/// What docs/model.md names as beyond the promise while a client is being made: the CRD goes, the policy becomes Retain, the
-/// Secret is renamed, its credential is altered before it was ever recorded, or another server answers for a while.
+/// The actions that docs/model.md names as beyond the promise while a client is being made: the CRD goes, the policy
+/// becomes Retain, the Secret is renamed, its credential is altered before it was ever recorded, or another server
+/// answers for a while.
 const BEYOND_THE_PROMISE: &[UserAction] = &[DeleteCrd, ChangePolicy, RenameSecret, AlterSecret, MislayAll];

@@ -1,4 +1,5 @@
-//! Values that many states have in common: cloned by reference, hashed once. Without them the model is five times slower.
+//! Values that many states have in common: cloned by reference, hashed once. Unshared values make the model five times
+//! slower.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -25,7 +26,7 @@ impl<T: Hash> Shared<T> {
 }
 
 impl<T: Hash + Clone> Shared<T> {
-    /// Changes a copy of the value; whoever else shares it keeps it as it was.
+    /// Changes a copy of the value; its other holders keep the original.
     pub fn change(&mut self, change: impl FnOnce(&mut T)) {
         let mut value = T::clone(&self.value);
         change(&mut value);

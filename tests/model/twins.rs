@@ -1,7 +1,7 @@
 //! An etcd snapshot restored beside the original: two clusters whose objects have one uid, and one history of tokens up
 //! to the snapshot, act on one project. Neither may remove at once, or take for its own, what only the other made.
 //!
-//! What is removed after the project's `orphans.minAge` does not happen here: that time is for people to notice.
+//! Removals after the project's `orphans.minAge` do not happen here: that time is for people to notice.
 
 use meshagent_operator::decide::client::next::Removal;
 use meshagent_operator::decide::id::ClientId;
@@ -16,7 +16,7 @@ use crate::world::{Budget, Step, UserAction, World};
 enum Snapshot {
     /// The client is recorded and nothing is under way.
     AtRest,
-    /// At any time since the object was created.
+    /// Any time since the object was created.
     AnyTime,
 }
 
@@ -79,13 +79,13 @@ fn removed_at_once(world: &World, event: &Event) -> Vec<ClientId> {
     if event != &Event::SweepActs {
         return vec![];
     }
-    // Whatever it removes, it removes at once.
+    // The sweep removes at once whatever it removes.
     let mut after = world.clone();
     after.sweep_acts();
     world.remote.keys().filter(|client_id| !after.remote.contains_key(*client_id)).cloned().collect()
 }
 
-/// Lets something happen in one cluster; what it does to the other's client.
+/// Lets an event happen in one cluster; returns the harm that it does to the other's client, or its own violation.
 fn act(world: &mut World, other: &mut World, event: &Event, known: Option<&ClientId>) -> Option<&'static str> {
     let removed = removed_at_once(world, event);
     events::happen(world, event);
@@ -121,7 +121,7 @@ impl Model for Twins {
         let of = |world: &World| {
             let mut events = Vec::new();
             events::possible(world, &mut events);
-            // One operator each.
+            // Each cluster has one operator.
             events.retain(|event| event.operator() != Some(1));
             events
         };
@@ -156,7 +156,7 @@ impl Model for Twins {
     }
 }
 
-/// The number of states; or how it falls.
+/// Explores the model: the number of states, or how the property falls.
 fn explore(twins: Twins) -> Result<usize, String> {
     let checker = twins.checker().finish_when(stateright::HasDiscoveries::AnyFailures).spawn_dfs().join();
     match checker.discoveries().into_iter().next() {

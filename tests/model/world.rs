@@ -1,7 +1,7 @@
 //! The world of the model: one OAuthClient, its Secret, MeshAgent's clients, two operators, a sweep and a user.
 //!
 //! Every effect is atomic, as the real ones are; everything between two effects may be interleaved with anything else.
-//! Whatever gets a name gets it from what made it (a client from its token, a token from the object's version), so that
+//! Names derive from what made their bearer (a client's from its token, a token's from the object's version), so that
 //! two orders of independent events lead to one state.
 
 mod departures;
@@ -55,23 +55,23 @@ pub enum Fence {
     FreshToken,
     /// The sweep looks for a Secret that says that the client was retained.
     RetainedSecret,
-    /// What was retained is taken back only if the client's own marker says so.
+    /// A retained client is taken back only if its own marker says so.
     Consent,
     /// A client that only the Secret names is used only if its marker is the object's.
     SecretVouches,
     /// The object's ownership is taken off the Secret before the finalizer goes.
     OwnerOffFirst,
-    /// Before a deletion the pass checks whether the CRD is being deleted.
+    /// The pass checks before a deletion whether the CRD is being deleted.
     CheckCrd,
     /// The object owns its Secret only if the Secret is to go with it.
     OwnsSecret,
-    /// What becomes of the client is decided by the policy.
+    /// The policy decides what becomes of the client.
     Deletion,
     /// The Secret is looked for under its former name as well.
     Locate,
-    /// The sweep judges by what the API server says; without the fence whatever it judges is an orphan.
+    /// The sweep judges by what the API server says; without the fence every client that it judges is an orphan.
     Judge,
-    /// What is gone together with many others is not replaced.
+    /// A client that is gone together with many others is not replaced.
     ManyGone,
 }
 
@@ -82,9 +82,9 @@ pub struct Budget {
     pub crashes: u8,
     pub lost_answers: u8,
     pub sweeps: u8,
-    /// By [`UserAction`].
+    /// How often each [`UserAction`] may happen.
     pub user_actions: [u8; UserAction::COUNT],
-    /// So many clients may the project hold, others' included.
+    /// The most clients that the project may hold, others' included.
     pub limit: Option<u8>,
     /// Whether the caches of Secrets and of the listing are stale each on its own.
     pub apart: bool,
@@ -97,7 +97,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// The same, and a action so many times.
+    /// The budget with an action so many times.
     pub const fn with(mut self, action: UserAction, times: u8) -> Self {
         self.user_actions[action as usize] = times;
         self
@@ -123,7 +123,7 @@ pub struct Operator {
     pub cached_secrets: Secrets,
     pub cached_remote: Shared<Clients>,
     pub pending: Option<Shared<Pending>>,
-    /// Its POSTs for an object that had a client, and how long ago the last was.
+    /// The POSTs of this process for an object that had a client, and how long ago the last was.
     pub posted: Option<(Posts, Duration)>,
     pub pass: Option<Shared<Pass>>,
 }
@@ -134,28 +134,28 @@ pub struct Pass {
     pub observed: Observed,
     pub deleting: bool,
     pub spec: Spec,
-    /// Which of the names the Secret has that the pass goes by.
+    /// The name of the Secret that the pass goes by, as an index of [`NAMES`].
     pub place: usize,
-    /// What it does next.
+    /// The next step.
     pub step: Step,
-    /// With the fence `ListBeforeRead` out: what was read before the listing instead of after it.
+    /// The object and the Secret as read before the listing instead of after it, with the fence `ListBeforeRead` out.
     pub read_too_early: Option<(Option<Object>, Whereabouts)>,
 }
 
 /// Clients at MeshAgent.
 pub type Clients = BTreeMap<ClientId, RemoteClient>;
 
-/// Everything.
+/// The whole state of the model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct World {
     pub fence_out: Option<Fence>,
     pub declared: Option<Shared<Declared>>,
-    /// What the object asks for when it is created again.
+    /// The spec of the object when it is created again.
     pub spec: Spec,
     pub crd: CrdState,
     pub secrets: Secrets,
     pub remote: Shared<Clients>,
-    /// What the server that answers now does not hold, and the right one does.
+    /// The clients that the server that answers now lacks, and the right one holds.
     pub mislaid: Shared<Clients>,
     pub late: Clients,
     pub operators: [Operator; 2],
@@ -167,20 +167,20 @@ pub struct World {
     pub forgotten: u8,
     /// Clients that stood in the Secret of an object that had a client before.
     pub stood: BTreeSet<ClientId>,
-    /// Somebody changed the policy, or suspended: what the garbage collector takes meanwhile is a matter of luck.
+    /// Whether somebody changed the policy, or suspended: then luck decides what the garbage collector takes meanwhile.
     pub policy_changed: bool,
     /// Clients whose marker somebody erased.
     pub erased: BTreeSet<ClientId>,
-    /// What a released object retained last.
+    /// The client that a released object retained last.
     pub left: Option<Left>,
-    /// The adopted client was deleted, as its object explicitly asked for.
+    /// Whether the adopted client was deleted, as its object explicitly asked for.
     pub deleted_on_purpose: bool,
     /// How often a person, or foreground deletion, took or altered the object's Secret.
     pub tampered: u8,
-    /// The garbage collector, or a pass on a suspended object, took ownership off a Secret: it may stay if the pass that
-    /// lets the object go sees that too late.
+    /// Whether the garbage collector, or a pass on a suspended object, took ownership off a Secret: the Secret may stay
+    /// if the pass that lets the object go sees that too late.
     pub orphaned: bool,
-    /// With the fence `OwnerOffFirst` out: the object whose ownership is still to be taken off.
+    /// The object whose ownership is still to be taken off, with the fence `OwnerOffFirst` out.
     pub owner_stays: Option<Uid>,
     /// POSTs whose answer reached nobody who could publish or delete what they made.
     pub astray: u8,
@@ -189,7 +189,7 @@ pub struct World {
     /// How often the object was written, and the Secret.
     pub object_writes: u16,
     pub secret_writes: u16,
-    /// Of two clusters with equal uids, which this is.
+    /// Which of two clusters with equal uids this is.
     pub twin: Option<char>,
     pub violation: Option<&'static str>,
 }
@@ -237,7 +237,7 @@ impl World {
         world
     }
 
-    /// The client is made and recorded, and every cache has caught up.
+    /// Makes and records the client, and lets every cache catch up.
     pub fn come_to_rest(&mut self) {
         while self.go_on_fairly() {}
         for who in 0..2 {
@@ -278,7 +278,7 @@ impl World {
         self.declared = Some(Shared::new(Declared { object, deletion: None, spec: self.spec }));
     }
 
-    /// A write of the object, whoever does it.
+    /// Writes the object, whoever does it, and lets it go once no finalizer holds it.
     pub fn touch(&mut self, change: impl FnOnce(&mut Declared)) {
         let version = self.object_version();
         if let Some(declared) = &mut self.declared {
@@ -320,7 +320,7 @@ impl World {
         self.go_on(who, pass);
     }
 
-    /// Decides the next step of a pass; one that rests ends, and what it holds stays with the process.
+    /// Decides the next step of a pass. A pass that rests ends, and its pending credential stays with the process.
     fn go_on(&mut self, who: usize, mut pass: Pass) {
         let recorded = pass.observed.object.recorded.client_id.as_ref();
         if recorded.is_some_and(|client_id| self.mislaid.contains_key(client_id)) && self.intact(Fence::ManyGone) {
@@ -356,7 +356,7 @@ impl World {
         self.operators[who].cached_remote = self.remote.clone();
     }
 
-    /// No pass may start any more: what the caches hold matters no longer.
+    /// Empties the caches, which no longer matter once no pass may start.
     pub fn forget_caches(&mut self) {
         for operator in &mut self.operators {
             operator.cached = None;
@@ -419,7 +419,7 @@ impl World {
 }
 
 impl Pass {
-    /// What the pass believes is asked for.
+    /// The desired state, as the pass believes it.
     pub fn desired(&self, world: &World) -> Desired {
         let Object { uid, recorded, .. } = &self.observed.object;
         match self.spec.desired(uid, recorded.adopted, self.deleting) {
@@ -430,12 +430,12 @@ impl Pass {
 }
 
 impl Operator {
-    /// Whether its POSTs let it POST again.
+    /// The cooldown that the POSTs of this process impose.
     pub fn cooldown(&self) -> Cooldown {
         self.posted.map_or(Cooldown::None, |(posts, ago)| posts.cooldown(ago))
     }
 
-    /// Whether it has a client that is not published yet.
+    /// Whether the process has a client that is not published yet.
     pub fn has_credential(&self) -> bool {
         let pending = self.pass.as_ref().map(|pass| &pass.observed.pending).or(self.pending.as_deref());
         pending.is_some_and(|pending| pending.client_id().is_some())

@@ -23,7 +23,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Why the admin side did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
-    /// It cannot be reached, or its answer cannot be read.
+    /// The admin side cannot be reached, or its answer cannot be read.
     #[error("{operation}")]
     Call {
         /// Method and path.
@@ -31,13 +31,13 @@ pub enum AdminError {
         /// What went wrong.
         source: reqwest::Error,
     },
-    /// It refused.
+    /// The admin side refused.
     #[error("{operation}: {status}: {message}")]
     Refused {
         /// Method and path.
         operation: String,
         status: StatusCode,
-        /// Its reason.
+        /// The reason of the admin side.
         message: String,
     },
     /// No HTTP client could be made.
@@ -53,9 +53,9 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// For the simulator whose admin side has this URL.
+    /// A client for the simulator whose admin side has this URL.
     pub fn new(url: impl Into<String>) -> Result<Self, AdminError> {
-        // reqwest asks for a TLS provider even if only http is spoken. One that the program has chosen stays.
+        // reqwest asks for a TLS provider even if only http is spoken. A provider that the program has chosen stays.
         let provider = rustls::crypto::ring::default_provider();
         if provider.install_default().is_err() {
             tracing::trace!("a TLS provider is installed already");

@@ -1,4 +1,4 @@
-//! What the admin side speaks, shared by server and client.
+//! The types that the admin side speaks, shared by server and client.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -12,7 +12,7 @@ use crate::state::{Key, Role};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct NewProject {
-    /// Its id; left out, one is drawn.
+    /// The project's id; left out, one is drawn.
     pub id: Option<Uuid>,
 }
 
@@ -29,7 +29,7 @@ pub struct ProjectAccess {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct NewKey {
-    /// What it may do; left out: everything.
+    /// The roles of the key; left out: all.
     pub roles: Option<Vec<Role>>,
 }
 
@@ -49,7 +49,7 @@ pub struct KeyAccess {
 pub struct ClientAccess {
     /// The client, in the API's own form.
     pub client: Client,
-    /// Its secret.
+    /// The client's secret.
     pub client_secret: Secret,
 }
 
@@ -62,10 +62,10 @@ pub struct Credential {
     pub client_secret: Secret,
 }
 
-/// Whether a credential is good.
+/// The verdict on a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// It is.
+    /// Whether the credential is good.
     pub accepted: bool,
 }
 
@@ -91,13 +91,13 @@ pub struct ProjectView {
     pub project_id: Uuid,
     /// How its server behaves.
     pub settings: Settings,
-    /// Its keys.
+    /// The project's keys.
     pub keys: Vec<Key>,
-    /// Its clients as they are, in the API's own form.
+    /// The project's clients as they are, in the API's own form.
     pub clients: Vec<Client>,
 }
 
-/// What the admin side answers to a request that it refuses.
+/// The admin side's answer to a request that it refuses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     pub message: String,

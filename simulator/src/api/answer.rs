@@ -52,19 +52,19 @@ impl Answer {
         Self::json(status, json!({"error": code, "message": message.into()}))
     }
 
-    /// The same with one more header.
+    /// The answer with one more header.
     pub fn with_header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
     }
 
-    /// The same, about a client.
+    /// The answer, about a client.
     pub fn about(mut self, client_id: &str) -> Self {
         self.client_id = Some(client_id.to_owned());
         self
     }
 
-    /// The same under a status that may have a body, which a fault is about to spoil: a 204 has none.
+    /// The answer under a status that may have a body, which a fault is about to spoil: a 204 has none.
     pub fn with_room_for_a_body(mut self) -> Self {
         if self.status == 204 {
             self.status = 200;
@@ -72,7 +72,7 @@ impl Answer {
         self
     }
 
-    /// The same, but an error is given in the form that the project's settings ask for.
+    /// The answer, but an error is given in the form that the project's settings ask for.
     pub fn with_errors_as(self, settings: &Settings) -> Self {
         match (settings.text_errors, settings.nested_errors) {
             (true, _) => self.with_text_errors(),

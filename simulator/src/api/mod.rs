@@ -25,9 +25,9 @@ use crate::state::State;
 pub struct World {
     /// Projects, keys and clients.
     pub state: State,
-    /// Codes and refresh tokens.
+    /// The codes and tokens that were handed out.
     pub sessions: Sessions,
-    /// Ids and secrets.
+    /// The source of ids and secrets.
     pub generator: Box<dyn Generate>,
     /// The API's own base URL.
     pub url: String,

@@ -1,4 +1,4 @@
-//! OpenID Connect discovery and keys, served while id tokens are signed with RS256. MeshAgent is not known to have them.
+//! OpenID Connect discovery and keys, served if id tokens are signed with RS256. MeshAgent is not known to have them.
 
 use serde_json::json;
 

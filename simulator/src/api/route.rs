@@ -42,26 +42,26 @@ pub enum Route {
     OpenidKeys,
 }
 
-/// What a path names.
+/// The target of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// A project's clients.
     Clients {
-        /// As in the path; it need not be a UUID.
+        /// The project, as in the path; it need not be a UUID.
         project: String,
     },
     /// One client.
     Client {
-        /// As in the path.
+        /// The project, as in the path.
         project: String,
-        /// As in the path.
+        /// The client id, as in the path.
         client_id: String,
     },
     /// Sign-in.
     Authorize,
     /// Tokens.
     Token,
-    /// What the server says of itself.
+    /// The server's description of itself.
     Config,
     /// The user who has signed in.
     Me,

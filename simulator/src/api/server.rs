@@ -1,4 +1,4 @@
-//! What MeshAgent's own tools ask for around a sign-in: the server's names and version, and who has signed in.
+//! The endpoints of MeshAgent's own tools around a sign-in: the server's names and version, and who has signed in.
 
 use std::time::Duration;
 

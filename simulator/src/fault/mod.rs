@@ -17,7 +17,7 @@ use crate::api::route::Route;
 use crate::state::client::Invalid;
 use crate::state::settings::Settings;
 
-/// Which calls a fault strikes. What is left out matches everything.
+/// Which calls a fault strikes. A field that is left out matches everything.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FaultRule {
@@ -39,7 +39,7 @@ pub struct FaultRule {
     /// How many matching calls to let through first.
     #[serde(default)]
     pub skip: u64,
-    /// What happens to them.
+    /// The fault that strikes the calls.
     pub fault: Fault,
 }
 
@@ -49,17 +49,17 @@ impl FaultRule {
         Self { route: route.into(), method: None, path: None, project: None, count: None, skip: 0, fault }
     }
 
-    /// The same, for so many calls.
+    /// The rule, for `count` calls.
     pub fn times(self, count: u64) -> Self {
         Self { count: Some(count), ..self }
     }
 
-    /// The same, after so many calls.
+    /// The rule, after `skip` matching calls.
     pub fn after(self, skip: u64) -> Self {
         Self { skip, ..self }
     }
 
-    /// The same, in one project.
+    /// The rule, in one project.
     pub fn in_project(self, project: Uuid) -> Self {
         Self { project: Some(project), ..self }
     }
@@ -83,26 +83,26 @@ impl From<Route> for RouteMatch {
     }
 }
 
-/// When a fault strikes, seen from the change that the call asks for.
+/// The stage at which a fault strikes, seen from the change that the call asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
-    /// Nothing is committed.
+    /// The call is not committed.
     #[default]
     Before,
     /// The call is committed.
     After,
 }
 
-/// Where a connection is reset.
+/// The moment at which a connection is reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ResetAt {
-    /// After the head of the request, before its body is read; nothing is committed.
+    /// The reset comes after the head of the request, before its body is read; the call is not committed.
     Before,
-    /// In the middle of the answer's body; committed.
+    /// The reset comes in the middle of the answer's body; the call is committed.
     During,
-    /// Before the answer; committed.
+    /// The reset comes before the answer; the call is committed.
     After,
 }
 
@@ -116,24 +116,24 @@ pub enum Malformed {
     BrokenJson,
     /// No body.
     Empty,
-    /// Without `client_secret`.
+    /// A body without `client_secret`.
     NoSecret,
-    /// Without `client_id`.
+    /// A body without `client_id`.
     NoId,
-    /// Every value null but `client_id` and `client_secret`.
+    /// A body with every value null but `client_id` and `client_secret`.
     Nulls,
-    /// With fields that nobody knows, and metadata that is not text.
+    /// A body with fields that nobody knows, and metadata that is not text.
     UnknownFields,
 }
 
-/// What happens to a call.
+/// A fault that strikes a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Fault {
     /// This answer instead of the call's own.
     Status {
         status: u16,
-        /// A text is sent as it is, anything else as JSON; left out: a JSON error. Each `{uuid}` in it becomes a new one.
+        /// Text is sent as it is, anything else as JSON; left out: a JSON error. Each `{uuid}` in it becomes a new one.
         #[serde(default)]
         body: Option<Value>,
         /// More headers, such as `Retry-After`, `Location` or a `Content-Type` of its own.
@@ -148,13 +148,13 @@ pub enum Fault {
         /// How late, such as `2s`.
         #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
         duration: Duration,
-        /// Before or after it is committed.
+        /// Whether the call is late before or after it is committed.
         #[serde(default)]
         stage: Stage,
     },
     /// No answer, until the caller goes away.
     Hang {
-        /// Before or after it is committed.
+        /// Whether the call hangs before or after it is committed.
         #[serde(default)]
         stage: Stage,
     },
@@ -166,14 +166,14 @@ pub enum Fault {
     Malformed { form: Malformed },
     /// An answer now, and the commit later.
     CommitLate {
-        /// How much later.
+        /// How much later the commit is.
         #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
         after: Duration,
         /// The answer's status.
         #[serde(default = "gateway_timeout")]
         status: u16,
     },
-    /// Committed twice, answered once, with the second answer.
+    /// The call is committed twice and answered once, with the second answer.
     Replay {},
     /// The body comes a byte at a time. Committed.
     Drip {
@@ -198,24 +198,24 @@ fn gateway_timeout() -> u16 {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InstalledFault {
-    /// Its number.
+    /// The number of the rule.
     pub id: u64,
-    /// As it was given.
+    /// The rule as it was given.
     pub rule: FaultRule,
-    /// How many calls it has struck.
+    /// How many calls the rule has struck.
     pub struck: u64,
-    /// How many matching calls it has let through.
+    /// How many matching calls the rule has let through.
     pub skipped: u64,
 }
 
-/// A call, as far as rules look at it.
+/// The parts of a call that rules match.
 #[derive(Clone, Copy, Debug)]
 pub struct Struck<'a> {
-    /// Its route, if it has one.
+    /// The route, if there is one.
     pub route: Option<Route>,
-    /// Its method.
+    /// The method.
     pub method: &'a str,
-    /// Its path, as sent.
+    /// The path, as sent.
     pub path: &'a str,
     /// The project in the path.
     pub project: Option<Uuid>,

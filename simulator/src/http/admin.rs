@@ -73,7 +73,7 @@ impl From<Invalid> for Refused {
     }
 }
 
-// Not axum's `Json`, which refuses curl's default content type. No body at all means an empty object.
+// Reads a body without axum's `Json`, which refuses curl's default content type. No body at all means an empty object.
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
     let body = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body).map_err(|error| Refused(StatusCode::BAD_REQUEST, format!("not a valid body: {error}")))

@@ -191,7 +191,7 @@ impl Handling {
     }
 }
 
-// As servers do that number their requests.
+// The body with a new id for each `{uuid}`, as a server that numbers its requests would answer.
 fn with_new_ids(body: &Value) -> Value {
     match body {
         Value::String(text) => {

@@ -87,7 +87,7 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stop:
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
-                    // Out of descriptors: trying again at once would only spin.
+                    // A process out of descriptors would only spin if it tried again at once.
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             },
@@ -129,6 +129,6 @@ async fn converse(stream: TcpStream, shared: Arc<Shared>, mut stop: watch::Recei
 
 /// Waits until the simulator is told to stop.
 pub(super) async fn told_to(stop: &mut watch::Receiver<bool>) {
-    // An error means that nobody is left who could ask to stop, which asks for it too.
+    // An error means that the sender is gone, which stops the simulator too.
     drop(stop.wait_for(|stop| *stop).await);
 }

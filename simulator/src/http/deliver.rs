@@ -13,15 +13,15 @@ use crate::api::answer::{Answer, Content};
 
 /// How an answer's body is sent.
 pub(super) enum Manner {
-    /// As it is.
+    /// The whole body.
     Whole,
-    /// Half of it, then the connection ends.
+    /// Half of the body, then the connection ends.
     Truncated,
-    /// Half of it, then the connection is reset.
+    /// Half of the body, then the connection is reset.
     Reset(Reset),
-    /// A byte at a time.
+    /// The body, a byte at a time.
     Drip(Duration),
-    /// That many bytes instead.
+    /// That many bytes instead of the body.
     Flood(u64),
 }
 

@@ -26,12 +26,12 @@ use crate::record::Record;
 use crate::signin::{IdTokens, Sessions, SigningKey};
 use crate::state::{Role, State};
 
-/// How to start.
+/// The options of a simulator.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where the API listens.
+    /// The address where the API listens.
     pub listen: SocketAddr,
-    /// Where the admin side listens.
+    /// The address where the admin side listens.
     pub admin_listen: SocketAddr,
     /// The projects to begin with; none: one of a new id.
     pub projects: Vec<Uuid>,
@@ -72,7 +72,7 @@ pub enum StartError {
     /// No key for id tokens could be made.
     #[error("making the key of id tokens")]
     SigningKey(#[source] rsa::Error),
-    /// The thread that made it ended badly.
+    /// The thread that made the key ended badly.
     #[error("making the key of id tokens")]
     Thread(#[source] JoinError),
 }
@@ -109,7 +109,7 @@ impl Drop for Running {
     }
 }
 
-// What both sides share.
+// The state that both sides share.
 struct Shared {
     inside: Mutex<Inside>,
     started: Instant,

@@ -17,20 +17,20 @@ use crate::api::route::Route;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Call {
-    /// Counts up from 1 and is never used again, clearing the record included.
+    /// The number of the call: counted up from 1 and never used again, not even after the record is cleared.
     pub sequence: u64,
-    /// When its head had been read.
+    /// The time when the head had been read.
     pub time: Timestamp,
-    /// Its route; `null`: no route of the API.
+    /// The route; `null`: no route of the API.
     pub route: Option<Route>,
-    /// The project in its path.
+    /// The project in the path.
     pub project: Option<Uuid>,
     pub method: String,
     /// The path, as sent.
     pub path: String,
     /// The query, as sent but for what is secret.
     pub query: Option<String>,
-    /// Its headers by name; those that carry credentials say `[redacted]`.
+    /// The headers by name; those that carry credentials say `[redacted]`.
     pub headers: BTreeMap<String, String>,
     /// The id of the API key, if one of the documented form was sent.
     pub key_id: Option<Uuid>,
@@ -38,9 +38,9 @@ pub struct Call {
     pub body: Option<Value>,
     /// The status that was answered; `null` while there is none: it waits, hangs, was reset, or the caller went away.
     pub status: Option<u16>,
-    /// The client that it was about, where that is known.
+    /// The client that the call was about, where that is known.
     pub client_id: Option<String>,
-    /// The number of the rule whose fault struck it.
+    /// The number of the rule whose fault struck the call.
     pub fault: Option<u64>,
 }
 
@@ -52,7 +52,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// Adds a call under the next number, which it answers.
+    /// Adds a call under the next number, and returns that.
     pub fn add(&mut self, mut call: Call) -> u64 {
         self.last += 1;
         call.sequence = self.last;

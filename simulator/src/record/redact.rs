@@ -1,4 +1,4 @@
-//! What of a call may be shown.
+//! The parts of a call that may be shown.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -65,7 +65,7 @@ pub fn path(path: &str) -> String {
     scrub(path)
 }
 
-/// A body. What is neither JSON nor a form cannot be searched for secrets, so nothing of it is shown.
+/// A body. One that is neither JSON nor a form cannot be searched for secrets, so nothing of it is shown.
 pub fn body(content_type: &str, body: &[u8]) -> Option<Value> {
     if content_type.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded") {
         let mut fields = Map::new();

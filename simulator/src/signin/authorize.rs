@@ -7,15 +7,15 @@ use crate::generate::{Generate, SecretKind};
 use crate::state::State;
 use crate::state::client::Client;
 
-/// Where the browser is sent.
+/// The place that the browser is sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authorized {
     /// The redirect URI with `code` or `error`, and `state`.
     pub location: String,
 }
 
-/// Signs the user in. An error is shown to the user, not sent to the redirect URI: neither the client nor the URI can be
-/// trusted then (RFC 6749, 4.1.2.1).
+/// Signs the user in. An error is shown to the user, not sent to the redirect URI: neither the client nor the URI can
+/// be trusted then (RFC 6749, 4.1.2.1).
 pub fn authorize(
     state: &State,
     sessions: &mut Sessions,
@@ -61,7 +61,7 @@ pub fn authorize(
     Ok(Authorized { location: location.into() })
 }
 
-// Left out, the method means `plain` (RFC 7636, 4.3). MeshAgent's Flutter library leaves it out and means S256.
+// A method that is left out means `plain` (RFC 7636, 4.3). MeshAgent's Flutter library leaves it out and means S256.
 fn check_method(parameters: &Parameters, strict: bool) -> Result<(), OAuthError> {
     match parameters.get("code_challenge_method") {
         Some("S256") => Ok(()),

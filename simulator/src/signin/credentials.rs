@@ -14,8 +14,8 @@ struct Pair {
     secret: Secret,
 }
 
-/// The client that the request proves to be, by HTTP Basic or by `client_id` and `client_secret` among the parameters. A
-/// public client only names itself: the verifier of its challenge, or its refresh token, stands for it.
+/// The client that the request proves to be, by HTTP Basic or by `client_id` and `client_secret` among the parameters.
+/// A public client only names itself: the verifier of its challenge, or its refresh token, stands for it.
 pub(super) fn authenticate<'state>(
     state: &'state State,
     authorization: Option<&str>,
@@ -66,7 +66,7 @@ fn public<'state>(
     let client_id = parameters.get("client_id").ok_or_else(|| refused("no client credentials are given"))?;
     let project = state.project_of(client_id).ok_or_else(|| refused("unknown client"))?;
     let client = project.client(client_id).ok_or_else(|| refused("unknown client"))?;
-    // Nothing but the secret stands for a client that acts for itself (RFC 6749, 4.4).
+    // Only the secret stands for a client that acts for itself (RFC 6749, 4.4).
     let for_itself = parameters.get("grant_type") == Some("client_credentials");
     if for_itself || project.settings.strict_sign_in {
         return Err(refused("no client secret is given"));

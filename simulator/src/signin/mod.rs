@@ -1,5 +1,5 @@
 //! The sign-in endpoints: authorization code with PKCE (S256 only), refresh tokens that rotate, client credentials.
-//! They take what MeshAgent's own tools send, unless a project's settings are strict.
+//! The endpoints take what MeshAgent's own tools send, unless a project's settings are strict.
 //! Pure: the user signs in at once, time and randomness are arguments.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -61,20 +61,20 @@ struct RefreshToken {
 
 #[derive(Debug)]
 struct AccessToken {
-    // None for a client's own token.
+    // The sign-in; none for a client's own token.
     sign_in: Option<Uuid>,
     client_id: String,
     expires: Duration,
 }
 
-/// Who issues tokens, and when.
+/// The issuer of tokens, and the time.
 #[derive(Clone, Debug)]
 pub struct Issuer {
     /// The base URL of the API.
     pub url: String,
     /// Seconds since 1970, for the claims of an id token.
     pub unix_time: i64,
-    /// Since the simulator's start.
+    /// The time since the simulator's start.
     pub now: Duration,
     /// The key for id tokens; none: the client's own secret.
     pub signing_key: Option<Arc<SigningKey>>,

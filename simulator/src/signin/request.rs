@@ -1,4 +1,4 @@
-//! What is asked of the sign-in endpoints, in every encoding that is taken.
+//! The requests to the sign-in endpoints, in every encoding that is taken.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub struct TokenRequest<'a> {
 /// How the parameters were encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
-    /// The only one that RFC 6749 has.
+    /// A form, the only encoding that RFC 6749 has.
     Form,
     /// An object of strings, as MeshAgent's Flutter library sends it.
     Json,

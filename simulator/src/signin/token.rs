@@ -14,7 +14,7 @@ use crate::generate::{Generate, SecretKind};
 use crate::state::State;
 use crate::state::client::Client;
 
-// What a grant entitles to.
+// The scope, sign-in and nonce that a grant entitles to.
 struct Grant {
     scope: String,
     // The sign-in to which a refresh token belongs; none for a client's own tokens.
@@ -58,7 +58,7 @@ impl Sessions {
         let code = self.codes.get_mut(&text).filter(|code| code.client_id == client.client_id);
         let code = code.ok_or_else(|| refused("the code is unknown or was issued to another client"))?;
         if code.used {
-            // The code leaked: whoever redeemed it first loses the tokens (RFC 6749, 4.1.2).
+            // The code leaked: its first redeemer loses the tokens (RFC 6749, 4.1.2).
             self.revoked.insert(code.sign_in);
             return Err(refused("the code was used before; its tokens are revoked"));
         }

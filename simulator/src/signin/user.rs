@@ -11,12 +11,12 @@ use crate::state::State;
 pub(super) const SUBJECT: &str = "simulated-user";
 pub(super) const EMAIL: &str = "user@example.com";
 
-/// Whom a credential stands for.
+/// The bearer of a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bearer {
     /// The user who has signed in.
     User,
-    /// A client that acts for itself, or whoever holds a project's API key.
+    /// A client that acts for itself, or the holder of a project's API key.
     Program,
     /// Unknown, expired, or of a sign-in that was revoked.
     Nobody,
@@ -28,7 +28,7 @@ pub fn profile() -> Value {
 }
 
 impl Sessions {
-    /// Whom an access token or API key stands for at that time.
+    /// The bearer of an access token or API key at that time.
     pub fn bearer(&self, state: &State, credential: &str, now: Duration) -> Bearer {
         if state.key(credential).is_some() {
             return Bearer::Program;

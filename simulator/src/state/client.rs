@@ -14,7 +14,7 @@ const RESPONSE_TYPES: [&str; 3] = ["code", "token", "id_token"];
 /// A client as the API shows it, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Client {
-    /// The server's id.
+    /// The client's id, given by the server.
     pub client_id: String,
     /// The project that holds it.
     pub project_id: Uuid,
@@ -22,13 +22,13 @@ pub struct Client {
     pub grant_types: Vec<String>,
     /// The response types that it may use.
     pub response_types: Vec<String>,
-    /// Where sign-in may send the user back to.
+    /// The URIs that sign-in may send the user back to.
     pub redirect_uris: Vec<String>,
     /// Scopes, separated by spaces.
     pub scope: String,
     /// Free metadata.
     pub metadata: BTreeMap<String, String>,
-    /// Whether MeshAgent itself made it.
+    /// Whether MeshAgent itself made the client.
     pub official: bool,
 }
 
@@ -99,7 +99,7 @@ pub struct ClientFields {
     /// See [`Client::scope`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
-    /// Replaced whole by a PUT.
+    /// The metadata, which a PUT replaces as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<BTreeMap<String, String>>,
     /// See [`Client::official`].

@@ -17,7 +17,7 @@ use crate::generate::Generate;
 use crate::key::{self, KeyIds};
 use crate::secret::Secret;
 
-/// What a key may do.
+/// A role of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -55,7 +55,7 @@ pub struct Key {
     pub key_id: Uuid,
     /// The one project that it opens.
     pub project_id: Uuid,
-    /// What it may do there.
+    /// The roles that the key has there.
     pub roles: Vec<Role>,
 }
 

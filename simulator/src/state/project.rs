@@ -11,7 +11,7 @@ use super::settings::Settings;
 use crate::generate::{Generate, SecretKind};
 use crate::secret::Secret;
 
-/// What a read may be answered from.
+/// The state that a read may be answered from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consistency {
     /// The past, as far back as the project's lag.
@@ -25,7 +25,7 @@ pub enum Consistency {
 pub struct Page {
     /// The most clients to answer.
     pub count: usize,
-    /// How many to pass over.
+    /// How many clients to pass over.
     pub offset: usize,
     /// Text that a client must hold in its id or metadata, in whatever case.
     pub filter: Option<String>,
@@ -35,7 +35,7 @@ pub struct Page {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
     pub clients: Vec<Client>,
-    /// How many there are on all pages.
+    /// How many clients there are on all pages.
     pub total: usize,
 }
 
@@ -69,7 +69,7 @@ pub struct Project {
     pub settings: Settings,
     default_lag: Duration,
     next_place: u64,
-    // By place in the listing, which is the order of creation.
+    // The clients by place in the listing, which is the order of creation.
     clients: BTreeMap<u64, History>,
     places: HashMap<String, u64>,
     deleted: VecDeque<(Duration, String)>,
@@ -207,7 +207,7 @@ impl Project {
         }
     }
 
-    // Deleted clients that no read can reach any more.
+    // Forgets deleted clients that no read can reach any more.
     fn forget(&mut self, now: Duration) {
         let out_of_reach = |since: &Duration| now.checked_sub(LONGEST_LAG).is_some_and(|horizon| *since < horizon);
         while let Some((_, client_id)) = self.deleted.front().filter(|(since, _)| out_of_reach(since)) {

@@ -18,7 +18,7 @@ pub struct Settings {
     pub client_limit: Option<usize>,
     /// The longest page of a listing, whatever `count` asks for.
     pub max_count: Option<usize>,
-    /// What a listing says under `total`.
+    /// The `total` of a listing.
     pub page_total: PageTotal,
     /// A listing answers its first page whatever `offset` asks for.
     pub ignore_offset: bool,
@@ -40,7 +40,7 @@ pub struct Settings {
     /// Sign-in takes what the standards have and no more: a form at the token endpoint, the client's secret, and a
     /// challenge with its method.
     pub strict_sign_in: bool,
-    /// What the server changes in what it is sent.
+    /// The changes that the server makes to what it is sent.
     pub normalise: Normalise,
 }
 
@@ -73,20 +73,20 @@ fn merge(target: &mut Value, patch: &Value) {
     }
 }
 
-/// What a listing says under `total`.
+/// The `total` of a listing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum PageTotal {
     /// The number of clients.
     #[default]
     Honest,
-    /// Nothing.
+    /// No `total`.
     Missing,
     /// This number.
     Fixed(i64),
 }
 
-/// What the server changes in what it is sent.
+/// The changes that the server makes to what it is sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Normalise {
@@ -117,7 +117,7 @@ impl Normalise {
     }
 }
 
-// Not by way of `Url`, which would add a slash to an empty path.
+// The host gets lower case without `Url`, which would add a slash to an empty path.
 fn with_lower_case_host(uri: &str) -> String {
     let Some((scheme, rest)) = uri.split_once("://") else {
         return uri.to_owned();

@@ -92,7 +92,7 @@ async fn a_stopped_simulator_takes_no_more_calls() {
     assert!(request.send().await.unwrap_err().is_connect());
 }
 
-// Keys go to standard output, for whoever started the program, and nowhere else.
+// Keys go to standard output, for the caller of the program, and nowhere else.
 #[tokio::test]
 async fn the_program_prints_where_it_is_and_ends_on_sigterm() {
     let mut program = Command::new(env!("CARGO_BIN_EXE_meshagent-simulator"))

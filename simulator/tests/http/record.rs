@@ -51,7 +51,7 @@ async fn neither_key_nor_secret_code_or_token_is_in_the_record_or_the_state() {
     let form = [("grant_type", "refresh_token"), ("refresh_token", refresh)];
     let refreshed = sign_in.token(Some((&id, &secret)), &form).await;
     assert_eq!(refreshed.status, 200);
-    // Where they do not belong, they are not shown either.
+    // Keys and secrets in the wrong place are not shown either.
     let (misplaced, key) = (secret.as_str(), sim.key.expose());
     reply(sim.request(Method::GET, &format!("/x/{key}?a={key}")).header("x-note", key).body(misplaced.to_owned()))
         .await;

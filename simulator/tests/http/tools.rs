@@ -1,4 +1,4 @@
-//! What MeshAgent's own tools send: its Flutter library and its CLI.
+//! The requests of MeshAgent's own tools: its Flutter library and its CLI.
 
 use std::collections::BTreeMap;
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// A client of an API server that gives these answers, one after the other; after the last it is not there any more.
+/// A client of an API server that gives these answers, one after the other; a further request panics.
 fn answering<const N: usize>(answers: [(u16, Value); N]) -> Client {
     let answers = Arc::new(Mutex::new(answers.into_iter()));
     let answer = move || {

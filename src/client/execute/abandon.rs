@@ -1,4 +1,4 @@
-//! Clients that a person gave up on are made known to whoever runs the project, before their OAuthClient goes.
+//! Abandoned clients, which a person gave up on: the project's status lists them before their OAuthClient goes.
 
 use std::fmt::Debug;
 
@@ -19,8 +19,7 @@ use crate::decide::time::stamp;
 use crate::kubernetes::within;
 
 impl Executor<'_> {
-    /// Lists the clients among the project's orphans. Without a project there is nobody to tell but the reader of Events
-    /// and logs.
+    /// Lists the clients among the project's orphans. Without a project, only Events and logs tell of them.
     pub(in crate::client) async fn abandon(&self, pass: &Pass<'_>, client_ids: &[ClientId]) -> Answer {
         let key = ProjectKey::of(&pass.object);
         let orphan = |client_id: &ClientId| Orphan {

@@ -105,7 +105,7 @@ impl Executor<'_> {
         }
     }
 
-    /// Patches the object's metadata; the pass goes on with what came back.
+    /// Patches the object's metadata; the pass goes on with the answer.
     async fn patch_object(
         &self,
         pass: &mut Pass<'_>,

@@ -68,7 +68,7 @@ impl Executor<'_> {
         Ok(Answer::Deleted)
     }
 
-    /// Once per token, ever: it is spent before the call goes out, whatever becomes of this future.
+    /// POSTs a client, once per token ever: the token is spent before the call, whatever becomes of this future.
     pub(in crate::client) async fn post(&self, pass: &Pass<'_>, token: &Token) -> Result<Answer, Box<Answer>> {
         let project = self.reach(pass)?;
         let wanted = match &pass.desired {

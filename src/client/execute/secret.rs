@@ -19,7 +19,7 @@ use crate::decide::marker::Origin;
 use crate::kubernetes::{KubernetesError, within};
 use crate::secret::ClientSecret;
 
-/// How many data keys a message names.
+/// The most data keys that a message names.
 const NAMED: usize = 5;
 
 impl Executor<'_> {
@@ -59,7 +59,7 @@ impl Executor<'_> {
         version: &Version,
     ) -> Answer {
         self.pending.forget(&pass.observed.object.uid);
-        // If only the annotation of the client is gone, the Secret would not count without it.
+        // The annotation of the client is written as well: if it alone is gone, the Secret would not count without it.
         let annotations = json!({ CREATE_TOKEN_ANNOTATION: token.as_str(), CLIENT_ID_ANNOTATION: client_id.as_str() });
         let patch = json!({ "metadata": { "resourceVersion": version.as_str(), "annotations": annotations } });
         self.patch_secret(pass, "move the token of the Secret", &patch).await
@@ -121,8 +121,8 @@ impl Executor<'_> {
         stored(pass, written)
     }
 
-    /// The Secret whose credential is replaced, if the spec wants other keys than it has: a key that was retained would
-    /// hold the former secret for ever, since nothing would name it any more.
+    /// The Secret whose credential is replaced, if the spec wants other keys than it has: a key that is left would hold
+    /// the former secret for ever, since nothing would name it any more.
     async fn get_if_reshaped(
         &self,
         pass: &Pass<'_>,
@@ -141,7 +141,7 @@ impl Executor<'_> {
         within("create the Secret", self.secrets.create(&params, whole)).await
     }
 
-    /// Brings the Secret into shape; with a token, as the object's own from now on.
+    /// Brings the Secret into shape. With a token, the Secret is the object's own from now on.
     pub(in crate::client) async fn reshape(
         &self,
         pass: &Pass<'_>,

@@ -126,7 +126,7 @@ fn an_effect_that_a_failing_object_repeats_is_one_event() {
     assert_eq!(news(3, false, deleted()), [], "the pass that takes the finalizer off");
 }
 
-/// What a call can come to, and in which words: all kinds of failures of MeshAgent and of the Kubernetes API.
+/// Any failure of a call, in any words: all kinds of MeshAgent and of the Kubernetes API.
 fn any_failure() -> impl Strategy<Value = Failure> {
     let kind = prop_oneof![
         (400_u16..500).prop_map(|status| Kind::Rejected { status }),
@@ -153,7 +153,7 @@ fn any_failure() -> impl Strategy<Value = Failure> {
     prop_oneof![called, written]
 }
 
-/// What an hour cost.
+/// The cost of an hour.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Cost {
     tries: u32,

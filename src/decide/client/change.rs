@@ -15,19 +15,19 @@ use crate::secret::digest_of;
 /// A client as an OAuthClient wants it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Wanted {
-    /// Its settings; the metadata without the marker.
+    /// The settings; the metadata is without the marker.
     pub settings: Settings,
-    /// Whose it is to be.
+    /// The OAuthClient that the client is to belong to.
     pub owner: Owner,
-    /// What becomes of it with its object.
+    /// What becomes of the client with its object.
     pub policy: Policy,
     /// The existing client to take over.
     pub adopt: Option<Adopt>,
-    /// What happens when its credential is lost.
+    /// What happens when the credential is lost.
     pub on_loss: OnLoss,
     /// Whether nothing is to be written for now.
     pub suspended: bool,
-    /// Where its credential is published.
+    /// The name of the Secret that the credential is published in.
     pub secret_name: String,
 }
 
@@ -71,11 +71,11 @@ impl Wanted {
         RemoteClient { settings: self.settings.clone(), marker: Some(self.marker(token)) }
     }
 
-    /// What a PUT has to carry, or `None` if the client is as wanted.
+    /// The change that a PUT has to carry, or `None` if the client is as wanted.
     ///
-    /// `managed` are the metadata keys that the operator set last: those it no longer wants are removed, all others
-    /// that it does not know are kept. `token` is for a client whose marker is lost or of another object; a marker keeps
-    /// its own otherwise. `adopted`: the client existed before it had a marker.
+    /// `managed` are the metadata keys that the operator set last: keys of these that it no longer wants are removed,
+    /// all others that it does not know are kept. `token` is for a client whose marker is lost or of another object; a
+    /// marker keeps its own otherwise. `adopted`: the client existed before it had a marker.
     #[must_use]
     pub fn change(
         &self,

@@ -1,7 +1,7 @@
 //! The spec, validated once into types, so that no later stage can meet a bad URL.
 //!
-//! What the schema refuses is refused here again, because a schema can be loosened; so is what only code can check. The
-//! defaults live here and not in the schema, so that what git holds is what the cluster holds.
+//! The code refuses once more what the schema refuses, because a schema can be loosened, and what only code can check.
+//! The defaults live here and not in the schema, so that what git holds is what the cluster holds.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,9 +36,9 @@ pub const REMOVE_POWERED_BY_KEY: &str = "remove_powered_by_meshagent";
 /// A client that shall exist, as its OAuthClient declares it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Present {
-    /// What the client shall look like. Its metadata is without the marker.
+    /// What the client shall look like; the metadata is without the marker.
     pub settings: Settings,
-    /// Where the credential is written to.
+    /// The Secret that the credential is written to.
     pub secret: SecretLayout,
     /// The project that the client lives in.
     pub project: ProjectRef,
@@ -50,7 +50,7 @@ impl Present {
     /// Reads the spec of the OAuthClient called `name`. Order and repetition in lists mean nothing.
     ///
     /// # Errors
-    /// With all fields that cannot be carried out as they are written.
+    /// Returns all fields that cannot be carried out as they are written.
     pub fn read(spec: &OAuthClientSpec, name: &str) -> Result<Self, InvalidSpec> {
         let OAuthClientSpec {
             project_ref,

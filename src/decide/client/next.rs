@@ -1,29 +1,30 @@
 //! The one step that a pass takes next, by all that it knows.
 //!
-//! For an OAuthClient that is wanted, the first row that fits:
+//! The first row that fits an OAuthClient that is wanted:
 //!
 //! | situation | step |
 //! | --- | --- |
-//! | it is suspended | take the object's ownership off the Secret, record, rest |
+//! | the OAuthClient is suspended | take the object's ownership off the Secret, record, rest |
 //! | a write met a newer version | read object and Secret live; after three times, back off |
 //! | a credential is pending, its token the object's | publish it, under the version that was seen |
-//! | a credential is pending, the object's token another | this pass has lost: delete the client, unless it is spoken for |
+//! | a credential is pending, the object's token another | the pass has lost: delete the client, unless it is claimed |
 //! | a step failed | record why, rest |
 //! | the client is adopted without a credential | compare, PUT, record |
 //! | the Secret is not ours, but retained or to be adopted | intent, take it over |
 //! | the Secret is not ours | record `SecretConflict`, rest |
 //! | the Secret counts (its token is the object's) | compare, PUT, repair, retire, record, clean |
-//! | the same, and a rotation is asked for | as when no Secret counts; while it has to wait, as without |
-//! | the Secret holds the recorded client under another token, nothing else is wanted | a fresh token to object and Secret |
-//! | the Secret holds a client of ours that was never recorded | likewise; the recorded client retires |
+//! | the same, and a rotation is asked for | as when no Secret counts; as without the request while it has to wait |
+//! | the Secret holds the recorded client under another token, no rotation due | a fresh token to object and Secret |
+//! | the Secret holds a client of ours that was never recorded | the same; the recorded client retires |
 //! | no Secret counts | intent, dry run, POST; or take the credential of the client to be adopted |
 //!
-//! For one that is not: its remote clients are deleted, or marked as retained, then its finalizer goes.
+//! The remote clients of an OAuthClient that is being deleted are deleted, or marked as retained; then its finalizer
+//! goes.
 //!
 //! A client that is gone together with many others of its project is not replaced, whatever the row.
 //!
-//! One row stands across all others: a step that needs the project while it cannot be used is not taken; the pass records
-//! why, and rests. An object that is being deleted goes as far as it can without.
+//! One row stands across all others: a step that needs the project while it cannot be used is not taken; the pass
+//! records why, and rests. An object that is being deleted goes as far as it can without.
 //!
 //! Calls in this folder go one way, from the row that is picked down to the conclusion.
 
@@ -59,9 +60,9 @@ use cooldown::Because;
 pub enum Desired {
     /// A client.
     Present(Box<Wanted>),
-    /// Nobody knows what: the spec is not valid.
+    /// An unknown state: the spec is not valid.
     Invalid(Failure),
-    /// No object: it is being deleted.
+    /// Absence: the object is being deleted.
     Absent(Deletion),
 }
 
@@ -79,7 +80,7 @@ pub fn next(desired: &Desired, observed: &Observed) -> Step {
     }
 }
 
-/// How the object goes. Whatever was asked for of one that is gone, there is nobody left to ask.
+/// How the object goes. The default stands for an object that is gone, whatever its spec asked for.
 fn deletion(desired: &Desired) -> Deletion {
     match desired {
         Desired::Absent(deletion) => *deletion,

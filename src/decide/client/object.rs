@@ -13,7 +13,7 @@ use crate::api::oauth_client::{OAuthClient, OAuthClientStatus};
 use crate::decide::id::{ClientId, CredentialDigest, DriftDigest, Token, Uid, Version};
 use crate::decide::time::{PATIENCE, ahead};
 
-/// The finalizer of the API server's own for `--cascade=orphan`.
+/// The API server's own finalizer for `--cascade=orphan`.
 const ORPHANING: &str = "orphan";
 
 /// The parts of the object that decide.
@@ -58,22 +58,22 @@ pub fn unknown_tokens_text(tokens: &BTreeSet<Token>) -> String {
     tokens.join(" ")
 }
 
-/// The values of the annotations that ask for a look at the remote client, Flux's before ours; empty without one. They
-/// are two requests: a tool that writes one knows nothing of the other.
+/// The values of the annotations that ask for a reconcile, Flux's before ours; empty without one. The two are separate
+/// requests: a tool that writes one knows nothing of the other.
 #[must_use]
 pub fn reconcile_requests(object: &OAuthClient) -> [&str; 2] {
     [names::FLUX_RECONCILE_REQUESTED_ANNOTATION, names::RECONCILE_REQUESTED_ANNOTATION]
         .map(|name| annotation(&object.metadata, name).unwrap_or_default())
 }
 
-/// Whether one of those annotations has a value that was not handled yet.
+/// Whether one of the [`reconcile_requests`] has a value that was not handled yet.
 #[must_use]
 pub fn reconcile_requested(object: &OAuthClient) -> bool {
     new_reconcile_request(object).is_some()
 }
 
-/// The handled requests after a pass that acted on both: the one that was new, as whoever wrote it waits for its value,
-/// and the other.
+/// The handled requests after a pass that acted on both: first the new one, as its writer waits for its value, then the
+/// other.
 #[must_use]
 pub fn handled_reconcile_requests(object: &OAuthClient) -> [Option<String>; 2] {
     let [last, _] = handled_before(object);
@@ -103,7 +103,7 @@ pub fn rotation_request(object: &OAuthClient) -> &str {
     annotation(&object.metadata, names::ROTATE_REQUESTED_ANNOTATION).unwrap_or_default()
 }
 
-/// Whether that annotation has a value that was not handled yet.
+/// Whether the [`rotation_request`] has a value that was not handled yet.
 #[must_use]
 pub fn rotation_requested(object: &OAuthClient) -> bool {
     let handled = object.status.as_ref().and_then(|status| status.last_handled_rotate_at.as_deref());
@@ -152,8 +152,8 @@ fn stated(text: &Option<String>) -> Option<&str> {
     text.as_deref().filter(|text| !text.is_empty())
 }
 
-/// A time a little ahead of our clock is another replica's, taken as just now. One further ahead was written by a clock
-/// that was wrong: it says nothing, or the next replacement would wait until then.
+/// A time a little ahead of our clock is another replica's, taken as just now. A time further ahead was written by a
+/// clock that was wrong: it says nothing, or the next replacement would wait until then.
 fn replaced(at: &Time, overlap: Duration, now: Timestamp) -> Replaced {
     let ago = Duration::try_from(now.duration_since(at.0)).unwrap_or_default();
     if ahead(at.0, now).is_some() {

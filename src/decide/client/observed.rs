@@ -25,21 +25,22 @@ pub use ownership::Ownership;
 /// The number of steps that a pass has absorbed: what was learnt at a higher tick was learnt later.
 pub type Tick = u32;
 
-// Then a pass gives way to whoever else is writing.
+// The number of conflicts after which a pass gives way to the other writers.
 const MOST_CONFLICTS: u8 = 3;
 
 /// All that a pass knows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Observed {
-    /// Now, in steps.
+    /// The number of steps absorbed so far.
     pub tick: Tick,
     /// The OAuthClient, as cached, as answered to our last write, or as read live.
     pub object: Object,
     /// Whether etcd no longer holds the object that the pass began with.
     pub object_gone: bool,
-    /// The Secret that the spec names, likewise.
+    /// The Secret to go by, as cached, as answered to our last write, or as read live.
     pub secret: Secret,
-    /// The Secret under its former name, once the credential is under the wanted one: it is to go.
+    /// The version of the Secret under its former name, once the credential is under the wanted one: that Secret is to
+    /// go.
     pub leftover: Option<Version>,
     /// When object and Secret were last read from etcd, both together.
     pub live: Option<Tick>,
@@ -126,12 +127,12 @@ impl Observed {
         }
     }
 
-    /// Folds in what a step was answered. An answer that does not fit its step fails the pass: nothing is concluded from
-    /// it.
+    /// Folds in what a step was answered. An answer that does not fit its step fails the pass: nothing is concluded
+    /// from it.
     pub fn absorb(&mut self, step: &Step, answer: Answer) {
         self.tick += 1;
         if step.spends_token() {
-            // Whatever the answer is: a token that was POSTed, or may be in the Secret, is never POSTed again.
+            // A token that was POSTed, or may be in the Secret, is never POSTed again, whatever the answer is.
             self.pending = Pending::Nothing;
         }
         match (step, answer) {
@@ -187,7 +188,7 @@ impl Observed {
     }
 
     fn absorb_failure(&mut self, step: &Step, failure: Failure) {
-        // A record that failed ends the pass: to record the failure would fail as well, again and again.
+        // A record that failed ends the pass: recording the failure would fail as well, again and again.
         self.stale |= matches!(step, Step::Record(_));
         self.failure = Some(StepFailure { failure, at: FailedAt::of(step) });
     }
@@ -243,7 +244,8 @@ impl Observed {
         self.recorded = false;
     }
 
-    /// Against a limit, what the object's own POSTs of unknown outcome may have left is removed once before the next.
+    /// A refusal fails the pass, but for the first one against a limit while nothing was recorded: what the object's
+    /// own POSTs of unknown outcome may have left is removed before the next POST.
     fn absorb_refused(&mut self, token: &Token, failure: Failure) {
         self.pending = Pending::Unspent(token.clone());
         let first = failure.reason == Reason::LimitReached && !self.limited;
@@ -267,7 +269,7 @@ impl Observed {
         match object {
             Some(object) if object.uid == self.object.uid => {
                 if self.recorded && (object != self.object || secret != self.secret) {
-                    // What was recorded was so of an older view only.
+                    // The record tells of an older view only.
                     self.recorded = false;
                     self.absorb_conflict();
                 }
@@ -320,13 +322,14 @@ impl Observed {
                 Remote::Listed(_) | Remote::PutIgnored(_) | Remote::Missing | Remote::Absent => {
                     *known = Remote::Listed(client);
                 }
-                // Read by its id or deleted in this pass: a listing knows no better.
+                // A listing knows no better than a read by id or a DELETE of this pass.
                 Remote::Read(_) | Remote::Deleted => {}
             }
         }
     }
 
-    /// A client that is listed cannot be read by its id. It may have come back meanwhile, but not again and again.
+    /// A client that is listed cannot be read by its id. The client may have come back meanwhile, but not again and
+    /// again.
     fn absorb_contradiction(&mut self) {
         self.conflicts += 1;
         if self.conflicts >= MOST_CONFLICTS {
@@ -348,8 +351,8 @@ impl Observed {
         self.remote.insert(client_id.clone(), Remote::Deleted);
     }
 
-    /// Takes in, before each step, why the object's client is not replaced if it is gone. A pass that knew it once does not
-    /// forget: what it proved to be gone may be there again.
+    /// Takes in, before each step, why the object's client is not replaced if it is gone. A pass that knew the reason
+    /// once does not forget it: what the pass proved to be gone may be there again.
     pub fn heed_many_gone(&mut self, many_gone: Option<Failure>) {
         if many_gone.is_some() {
             self.project.many_gone = many_gone;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::observed::Cooldown;
 use crate::decide::time::{LONG_PATIENCE, PATIENCE};
 
-/// After so many POSTs in a row without a usable answer the next one waits for an hour.
+/// The number of POSTs in a row without a usable answer after which the next one waits for an hour.
 const MOST_USELESS: u32 = 3;
 
 /// The POSTs for an object that had a client already.
@@ -16,13 +16,13 @@ pub struct Posts {
 }
 
 impl Posts {
-    /// With one more; `useful`: it was answered with a client and its secret.
+    /// The POSTs with one more; `useful`: it was answered with a client and its secret.
     #[must_use]
     pub fn and(self, useful: bool) -> Self {
         Self { useless: if useful { 0 } else { self.useless.saturating_add(1).min(MOST_USELESS) } }
     }
 
-    /// Whether they let the process POST again, so long after the last.
+    /// Whether the POSTs let the process POST again, so long after the last.
     #[must_use]
     pub fn cooldown(self, ago: Duration) -> Cooldown {
         if self.useless >= MOST_USELESS && ago < LONG_PATIENCE {

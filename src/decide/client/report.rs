@@ -1,4 +1,4 @@
-//! What an OAuthClient's status says of a pass, and when the object is looked at again.
+//! What an OAuthClient's status says of a pass, and when the object is reconciled again.
 
 mod address;
 mod conditions;
@@ -40,11 +40,11 @@ pub struct ReportInput<'a> {
     /// Whether this pass published a client in place of a former one.
     pub replaced: bool,
     pub now: Timestamp,
-    /// Whether what retires may be deleted on its day.
+    /// Whether former clients may be deleted on their day.
     pub clock: ClockState,
 }
 
-/// The whole status that the object shall have. It equals the present one if there is nothing new to say.
+/// The whole status that the object shall have; the present one if there is nothing new to say.
 #[must_use]
 pub fn report(input: &ReportInput<'_>) -> OAuthClientStatus {
     let present = input.object.status.clone().unwrap_or_default();
@@ -63,7 +63,8 @@ pub fn report(input: &ReportInput<'_>) -> OAuthClientStatus {
         Conclusion::Converged => conditions::converged(&status),
         Conclusion::Blocked(failure) => conditions::halted(input, &status, failure),
     };
-    // On blocked passes too, as Flux does: the request was acted on, and the conditions tell with what success.
+    // A blocked pass handles the request too, as in Flux: the request was acted on, and the conditions tell with what
+    // success.
     let [last_handled_reconcile_at, also_handled_reconcile_at] = object::handled_reconcile_requests(input.object);
     OAuthClientStatus {
         observed_generation: Some(generation),

@@ -1,4 +1,4 @@
-//! The Secret: what it is to look like.
+//! What the Secret is to look like.
 
 mod view;
 
@@ -140,8 +140,8 @@ impl Shape {
         })
     }
 
-    /// A merge patch that brings a Secret into shape and keeps its credential, if it still has this version; with a token
-    /// if it is to get another. `None` if it holds no credential.
+    /// A merge patch that brings a Secret into shape and keeps its credential, if it still has this version; with a
+    /// token if it is to get another. `None` if it holds no credential.
     ///
     /// What the operator wrote before and the spec no longer wants goes; what others added stays.
     #[must_use]
@@ -175,8 +175,8 @@ impl Shape {
         }))
     }
 
-    /// The client secret in a Secret's data: under the names that the Secret itself records, that the spec wants, or under
-    /// which an adopted one is given.
+    /// The client secret in a Secret's data: under the names that the Secret itself records, that the spec wants, or
+    /// under which an adopted one is given.
     #[must_use]
     pub fn find_secret(&self, present: &Secret) -> Option<ClientSecret> {
         let data = present.data.as_ref()?;
@@ -226,12 +226,13 @@ impl Shape {
                 keys.insert(field.to_owned(), json!(entries.keys().collect::<Vec<_>>()));
             }
         }
-        // Kubernetes refuses another type, and says so only if it is asked.
+        // The type is recorded so that a change of it is written: Kubernetes refuses another type, and says so only
+        // then.
         keys.insert("type".to_owned(), json!(self.layout.type_));
         Value::Object(keys).to_string()
     }
 
-    /// So that the metadata alone tells whether the public values are the wanted ones.
+    /// The digest of the public values, by which the metadata alone tells whether they are the wanted ones.
     fn values_digest(&self) -> String {
         digest_of(self.values.iter().flat_map(|(key, value)| [key.as_str(), value.as_str()]))
     }
@@ -271,8 +272,8 @@ impl Shape {
     }
 }
 
-/// A merge patch that takes the object's ownership off a Secret, and says that it was retained, if it still has this
-/// version.
+/// A merge patch that takes the object's ownership off a Secret, if it still has this version; `retained`: the patch
+/// says that the Secret was retained.
 #[must_use]
 pub fn leaving(version: &Version, uid: &Uid, retained: bool, present: Option<&Secret>) -> Value {
     let mut metadata = json!({ "resourceVersion": version.as_str() });
@@ -290,7 +291,7 @@ fn owners_but(present: &Secret, uid: &Uid) -> Vec<OwnerReference> {
     owners.filter(|owner| owner.uid != uid.as_str()).cloned().collect()
 }
 
-/// Takes out, by a merge patch, what was written before and is not wanted any more.
+/// Makes a merge patch take out what was written before and is not wanted any more.
 fn drop_others(wanted: &mut Value, written: &[String]) {
     for key in written {
         if wanted.get(key).is_none() {

@@ -1,4 +1,4 @@
-//! From what Kubernetes and the project hold to the facts that a pass decides by: which Secret to go by, what the object
+//! The facts that a pass decides by, from what Kubernetes and the project hold: which Secret to go by, what the object
 //! asks for, which clients matter to it, and whether they are as applied. The model calls the same functions.
 
 use std::collections::BTreeSet;
@@ -14,22 +14,22 @@ use crate::decide::marker::{Owner, Policy};
 /// An OAuthClient as it is declared.
 #[derive(Clone, Copy, Debug)]
 pub struct Declared<'a> {
-    /// What has to be known of its spec even if the rest is broken.
+    /// The parts of the spec that have to be known even if the rest is broken.
     pub essentials: &'a Essentials,
-    /// Its spec, or why that cannot be carried out.
+    /// The spec, or why it cannot be carried out.
     pub spec: Result<&'a Present, &'a Failure>,
-    /// Whether it is being deleted.
+    /// Whether the object is being deleted.
     pub deleting: bool,
     /// Whether a person gave up on a client that cannot be deleted.
     pub forced: bool,
-    /// Whether its status says that its client was adopted.
+    /// Whether the status says that the client was adopted.
     pub adopted: bool,
     /// What becomes of a client whose OAuthClient does not say.
     pub default_policy: Policy,
 }
 
 impl Declared<'_> {
-    /// What it asks for, with the owner that its markers name.
+    /// What the OAuthClient asks for, with the owner that its markers name.
     #[must_use]
     pub fn desired(&self, owner: Owner) -> Desired {
         let Self { essentials, spec, deleting, forced, adopted, default_policy } = *self;
@@ -43,14 +43,14 @@ impl Declared<'_> {
         }
     }
 
-    /// Whether it owns its Secret.
+    /// Whether the OAuthClient owns its Secret.
     #[must_use]
     pub fn owns_secret(&self) -> bool {
         self.essentials.owns_secret(self.adopted, self.default_policy)
     }
 }
 
-/// Under which of two names a Secret is.
+/// Which of two names a Secret is under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
     /// The name that the spec wants.
@@ -62,15 +62,15 @@ pub enum Place {
 /// The Secret to go by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Located {
-    /// What it is to the object.
+    /// What the Secret is to the object.
     pub secret: Secret,
-    /// Where it is.
+    /// Which name the Secret is under.
     pub place: Place,
-    /// The version of the one under the former name, if both are ours: it is to go.
+    /// The version of the Secret under the former name, if both are ours: that Secret is to go.
     pub leftover: Option<Version>,
 }
 
-/// The Secret to go by: the one that is wanted, or ours under its former name while there is none under the wanted.
+/// The Secret to go by: the one that is wanted, or ours under its former name while no Secret is under the wanted name.
 #[must_use]
 pub fn locate(wanted: Secret, former: Secret) -> Located {
     match (wanted, former) {
@@ -85,8 +85,8 @@ pub fn locate(wanted: Secret, former: Secret) -> Located {
     }
 }
 
-/// The clients that matter to an object because somebody names them: its status, its Secret, its spec, this process. Those
-/// whose marker names its uid matter as well.
+/// The clients that matter to an object because somebody names them: its status, its Secret, its spec, this process.
+/// Clients whose marker names its uid matter as well.
 #[must_use]
 pub fn named<'a>(
     object: &'a Object,
@@ -107,7 +107,8 @@ pub fn named<'a>(
     retiring.chain(&object.recorded.client_id).chain(stored).chain(adopted).chain(pending.client_id()).collect()
 }
 
-/// Whether the recorded client's Secret is as it was applied, as far as the pass knows: not, only on proof.
+/// Whether the recorded client's Secret is as it was applied, as far as the pass knows: false only on proof, or without
+/// a recorded client.
 #[must_use]
 pub fn secret_matches(observed: &Observed) -> bool {
     let recorded = &observed.object.recorded;
@@ -118,7 +119,7 @@ pub fn secret_matches(observed: &Observed) -> bool {
     recorded.client_id.is_some() && (published || recorded.is_secretless())
 }
 
-/// Whether a client is as it was applied, as far as the pass knows: not, only on proof.
+/// Whether a client is as it was applied, as far as the pass knows: false only on proof.
 #[must_use]
 pub fn client_matches(desired: &Desired, observed: &Observed, client_id: &ClientId) -> bool {
     let recorded = &observed.object.recorded;

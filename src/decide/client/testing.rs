@@ -1,4 +1,4 @@
-//! What tests of this folder start from.
+//! The objects, Secrets and facts that tests of this folder start from.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -4,9 +4,9 @@ use crate::decide::client::observed::{Object, Secret};
 use crate::decide::id::ClientId;
 use crate::decide::marker::{Marker, Origin, Policy};
 
-/// What etcd holds for the object that a marker names. To be read *after* the listing that showed the client: a client
-/// that is made after the listing is then never judged, and one that is made before it was published or lost by the
-/// time of the read.
+/// What etcd holds for the object that a marker names. The evidence is read *after* the listing that showed the client:
+/// a client that is made after the listing is then never judged, and a client that is made before it was published or
+/// lost by the time of the read.
 #[derive(Clone, Copy, Debug)]
 pub enum Evidence<'a> {
     /// The API server says that there is no such object, or one of another uid, and the CRD is established.
@@ -18,16 +18,17 @@ pub enum Evidence<'a> {
 /// How soon a disowned client may be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Grace {
-    /// Now: its POST is known to be this cluster's own, of unknown outcome.
+    /// The client may go now: its POST is known to be this cluster's own, of unknown outcome.
     AtOnce,
-    /// After `orphans.minAge`: in an etcd snapshot restored beside the original, what the original made looks disowned.
+    /// The client may go after `orphans.minAge`: in an etcd snapshot restored beside the original, clients of the
+    /// original look disowned.
     AfterMinAge,
 }
 
 /// Whether a client with our cluster's marker is disowned, and how soon it may go. `None`: it is left alone.
 ///
-/// It is disowned if its object is gone, or if its object is at rest and names it neither as its client nor as retiring.
-/// Since tokens only move on, nobody can come to own it later.
+/// A client is disowned if its object is gone, or if its object is at rest and names it neither as its client nor as
+/// retiring. Nobody can come to own it later, since tokens only move on.
 #[must_use]
 pub fn disowned(client_id: &ClientId, marker: &Marker, evidence: Evidence<'_>) -> Option<Grace> {
     if marker.retained || marker.origin == Origin::Adopted {
@@ -47,8 +48,8 @@ pub fn disowned(client_id: &ClientId, marker: &Marker, evidence: Evidence<'_>) -
     }
 }
 
-/// Whether status and Secret agree on a client, object and Secret on the token. An adopted client without a credential
-/// has no Secret: then the status alone says so.
+/// Whether status and Secret agree on a client, object and Secret on the token. The status alone decides for an adopted
+/// client without a credential, which has no Secret.
 #[must_use]
 pub fn at_rest(object: &Object, secret: &Secret) -> bool {
     if object.recorded.client_id.is_none() || object.token.is_none() {

@@ -14,7 +14,7 @@ use crate::decide::time::{ClockState, not_ahead};
 /// What this operator may judge.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope<'a> {
-    /// Clients of other clusters are left alone.
+    /// This cluster; clients of other clusters are left alone.
     pub cluster: &'a ClusterId,
     /// The watched namespaces; all, if empty. An object elsewhere cannot be judged.
     pub namespaces: &'a [String],
@@ -31,7 +31,7 @@ pub fn is_to_be_judged(scope: Scope<'_>, client_id: &ClientId, marker: &Marker, 
     }
     match cached.filter(|object| &object.uid == uid) {
         Some(object) => !object.recorded.names(client_id),
-        // Without its object a client that is to be retained stays, so there is nothing to ask for.
+        // A client that is to be retained stays without its object too, so the sweep has nothing to ask for.
         None => match marker.policy {
             Policy::Delete => true,
             Policy::Retain => false,
@@ -64,13 +64,13 @@ pub enum OwnerState<'a> {
 /// What a client is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Judgement {
-    /// Somebody's, or left on purpose.
+    /// An OAuthClient owns the client, or left it on purpose.
     Owned,
-    /// Retained by its OAuthClient, but its marker does not say so yet: MeshAgent could not be told.
+    /// The client is retained by its OAuthClient, but its marker does not say so yet: MeshAgent could not be told.
     Retained,
-    /// Nobody's.
+    /// No OAuthClient owns the client.
     Orphan(Grace),
-    /// Not known.
+    /// The owner is not known.
     Unknown,
 }
 
@@ -93,20 +93,20 @@ pub fn judge(client_id: &ClientId, marker: &Marker, owner: OwnerState<'_>) -> Ju
     disowned(client_id, marker, evidence).map_or(Judgement::Owned, Judgement::Orphan)
 }
 
-/// For how long a client has been an orphan.
+/// How long a client has been an orphan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Age {
-    /// When it was first found to be one.
+    /// When the client was first found to be an orphan.
     pub since: Timestamp,
-    /// Whether that was before this sweep.
+    /// Whether an earlier sweep found it to be one.
     pub known: bool,
-    /// How long until it may be deleted; `None`: it is only reported.
+    /// How long until the client may be deleted; `None`: it is only reported.
     pub left: Option<Duration>,
 }
 
 impl Age {
-    /// Of a client that was first found to be an orphan at `known`, if it was found before. A time that a wrong clock
-    /// wrote ahead of ours counts as now, and none is of age by a clock that is wrong.
+    /// The age of a client that was first found to be an orphan at `known`, if it was found before. A time that a wrong
+    /// clock wrote ahead of ours counts as now, and no client is of age by a clock that is wrong.
     #[must_use]
     pub fn of(known: Option<Timestamp>, rule: Orphans, clock: ClockState, now: Timestamp) -> Self {
         let since = known.map_or(now, |known| if clock.may_delete() { not_ahead(known, now) } else { known });
@@ -118,7 +118,7 @@ impl Age {
         Self { since, known: known.is_some(), left }
     }
 
-    /// Whether it may be deleted whatever its grace.
+    /// Whether the client may be deleted whatever its grace.
     #[must_use]
     pub fn is_ripe(&self) -> bool {
         self.left == Some(Duration::ZERO)
@@ -128,13 +128,13 @@ impl Age {
 /// What is done with a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Treatment {
-    /// Nothing.
+    /// Leave the client alone.
     Leave,
-    /// Write into its marker that it is retained.
+    /// Write into the client's marker that it is retained.
     MarkRetained,
-    /// Delete it.
+    /// Delete the client.
     Delete,
-    /// List it among the project's orphans, and look again after this long, if at all.
+    /// List the client among the project's orphans, and judge it again after this long, if at all.
     List(Option<Duration>),
 }
 
@@ -147,7 +147,7 @@ pub fn treat(judgement: Judgement, age: &Age) -> Treatment {
         Judgement::Orphan(Grace::AtOnce) => Treatment::Delete,
         Judgement::Orphan(Grace::AfterMinAge) if age.is_ripe() => Treatment::Delete,
         Judgement::Orphan(Grace::AfterMinAge) => Treatment::List(age.left),
-        // Nothing that was known before is forgotten because nobody tells.
+        // An orphan that was known before is not forgotten because the API server does not tell.
         Judgement::Unknown if age.known => Treatment::List(None),
         Judgement::Unknown => Treatment::Leave,
     }

@@ -15,15 +15,15 @@ pub type Labels = BTreeMap<String, String>;
 /// Which namespaces may use a project.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Allowed {
-    /// The one that it is in.
+    /// The namespace that the project is in.
     Own,
-    /// Those that are named or have matching labels.
+    /// The namespaces that are named or have matching labels.
     Some { names: Vec<String>, selector: Option<Selector> },
 }
 
 impl Allowed {
-    /// Reads `allowedNamespaces` of a cluster project, or of its `adoption`. Left out means none; an empty selector means
-    /// all; a selector that cannot be read means none.
+    /// Reads `allowedNamespaces` of a cluster project, or of its `adoption`. A field that is left out means none; an
+    /// empty selector means all; a selector that cannot be read means none.
     #[must_use]
     pub fn read(allowed: Option<&AllowedNamespaces>) -> Self {
         let AllowedNamespaces { names, selector } = allowed.cloned().unwrap_or_default();
@@ -39,7 +39,7 @@ impl Allowed {
         }
     }
 
-    /// `None` if that depends on labels that are not known.
+    /// Whether the namespace may use the project; `None` if that depends on labels that are not known.
     fn allows(&self, namespace: &str, labels: Option<&Labels>) -> Option<bool> {
         match self {
             Self::Own => Some(true),
@@ -64,11 +64,11 @@ pub struct Offer<'a> {
     pub connected: bool,
     /// Why the project is not Ready.
     pub failure: Option<&'a Failure>,
-    /// Whether it takes calls all the same, of which only a listing is more than can be read.
+    /// Whether the project takes calls all the same, and only its listing is larger than can be read.
     pub answers: bool,
-    /// Who may use it.
+    /// The namespaces that may use the project.
     pub allowed: &'a Allowed,
-    /// Who may take over clients that it holds already.
+    /// The namespaces that may take over clients that the project holds already.
     pub adoption: &'a Allowed,
 }
 
@@ -88,13 +88,13 @@ pub struct User<'a> {
 pub struct Access {
     /// Why the project may not be used now.
     pub failure: Option<Failure>,
-    /// Whether an existing client may be taken over by `spec.adopt`. False too while that depends on labels of the
-    /// namespace that were not seen yet; their arrival is an event.
+    /// Whether an existing client may be taken over by `spec.adopt`; false too while that depends on labels of the
+    /// namespace that were not seen yet, whose arrival is an event.
     pub may_adopt: bool,
 }
 
-/// What a user may do with a project; `exists`: whether there is such an object. `None`: the project was not checked yet,
-/// or the labels that decide were not seen yet, so nothing may be said.
+/// What a user may do with a project; `exists`: whether there is such an object. `None`: the project was not checked
+/// yet, or the labels that decide were not seen yet, so nothing may be said.
 #[must_use]
 pub fn resolve(key: &ProjectKey, project: Option<Offer<'_>>, exists: bool, user: User<'_>) -> Option<Access> {
     let Some(Offer { connected, failure, answers, allowed, adoption }) = project else {
@@ -104,7 +104,8 @@ pub fn resolve(key: &ProjectKey, project: Option<Offer<'_>>, exists: bool, user:
     // A watch that was interrupted does not say what was deleted meanwhile.
     let failure = if exists { failure.cloned() } else { Some(not_found(key)) };
     let failure = match failure {
-        // The key that worked last is good enough to clean up with, and a client of known id is deleted without a listing.
+        // The key that worked last is good enough to clean up with, and a client of known id is deleted without a
+        // listing.
         Some(failure) if deleting && connected && (answers || is_about_the_object(failure.reason)) => None,
         Some(failure) if failure.reason == Reason::ProjectNotFound => Some(failure),
         failure => match (deleting || allowed.allows(namespace, labels) == Some(true), withheld) {
@@ -128,8 +129,8 @@ fn for_users(key: &ProjectKey, failure: Failure) -> Failure {
     failure
 }
 
-/// Whether only the object, or what it refers to, is not as it was when the connection worked. (Of a project,
-/// `ProjectNotReady` is a key that the Kubernetes API does not give out.)
+/// Whether only the object, or what it refers to, is not as it was when the connection worked. (`ProjectNotReady` of a
+/// project means a key that the Kubernetes API does not give out.)
 fn is_about_the_object(reason: Reason) -> bool {
     matches!(
         reason,
@@ -137,7 +138,7 @@ fn is_about_the_object(reason: Reason) -> bool {
     )
 }
 
-/// There is no such project.
+/// The failure of an object whose project does not exist.
 #[must_use]
 pub fn not_found(key: &ProjectKey) -> Failure {
     let fix = match key.kind {
@@ -151,7 +152,7 @@ pub fn not_found(key: &ProjectKey) -> Failure {
     Failure::wait(Reason::ProjectNotFound, message)
 }
 
-/// There is such a project, and it cannot be decoded.
+/// The failure of an object whose project exists and cannot be decoded.
 #[must_use]
 pub fn unreadable(key: &ProjectKey, problem: &str) -> Failure {
     let message = format!("{key} cannot be read: {problem}; correct or remove that field");

@@ -26,13 +26,13 @@ pub fn application(secret: &KeySecret, present: Option<&ClusterMeshAgentProject>
         (None, _) | (_, None | Some(Owners { others: false, .. })) => {
             spec.insert("apiKeySecretRef".to_owned(), reference);
         }
-        // Somebody changed a part of what was applied. To leave it out would take the other part away.
+        // Somebody changed a part of the applied reference. Leaving the reference out would take the other part away.
         (Some(project), Some(Owners { others: true, ours: true })) => {
             spec.insert("apiKeySecretRef".to_owned(), json!(project.spec.project.api_key_secret_ref));
         }
         (Some(_), Some(Owners { others: true, ours: false })) => {}
     }
-    // To keep the selector beside names that somebody wrote would allow all namespaces still.
+    // The selector, kept beside names that somebody wrote, would still allow all namespaces.
     if !present.is_some_and(|project| Owners::of(project, "allowedNamespaces").others) {
         spec.insert("allowedNamespaces".to_owned(), json!({ "selector": {} }));
     }
@@ -64,12 +64,12 @@ fn entries(project: &ClusterMeshAgentProject) -> impl Iterator<Item = &ManagedFi
     project.metadata.managed_fields.iter().flatten()
 }
 
-/// What was applied before.
+/// The entries that the operator applied before.
 fn applied(project: &ClusterMeshAgentProject) -> impl Iterator<Item = &ManagedFieldsEntry> {
     entries(project).filter(|entry| is_ours(entry))
 }
 
-/// Finalizer and status are written under the same name, but not applied.
+/// Whether the operator applied an entry: finalizer and status are written under the same name, but not applied.
 fn is_ours(entry: &ManagedFieldsEntry) -> bool {
     entry.manager.as_deref() == Some(MANAGER) && entry.operation.as_deref() == Some("Apply")
 }

@@ -5,11 +5,11 @@ use crate::decide::failure::Failure;
 
 /// Why a project that key or spec name now cannot take the place of the one that the status recorded.
 ///
-/// While OAuthClients use the project, their clients live in the recorded one: with the key of another, new clients
-/// would be made there, and the sweep would look there. `in_use`: whether there are any; `None`: not known yet.
+/// The clients of OAuthClients that use the project live in the recorded one: with the key of another, the operator
+/// would make new clients there, and sweep there. `in_use`: whether there are such OAuthClients; `None`: not known yet.
 ///
 /// # Errors
-/// `ProjectMismatch`.
+/// Returns `ProjectMismatch`.
 pub fn check_pin(pinned: Option<&str>, named: &str, in_use: Option<bool>) -> Result<(), Failure> {
     let Some(pinned) = pinned.filter(|pinned| !pinned.is_empty() && !pinned.eq_ignore_ascii_case(named)) else {
         return Ok(());

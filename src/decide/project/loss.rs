@@ -1,5 +1,5 @@
-//! When many of a project's clients are gone at once: rather than so many losses, that is another server that answers (a
-//! stale replica, another environment, a restored backup), and what it lacks is not to be made anew.
+//! The brake: many of a project's clients that are gone at once are taken for another server that answers (a stale
+//! replica, another environment, a restored backup) rather than for so many losses, and are not made anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -10,9 +10,9 @@ use crate::api::names::ACCEPT_LOSS_ANNOTATION;
 use crate::decide::failure::Failure;
 use crate::decide::id::ClientId;
 
-/// So many losses at once are none too many.
+/// The number of losses at once that is never too many.
 const FEW: usize = 3;
-/// And neither is one client of so many.
+/// The share of the recorded clients that is never too many: one client of so many.
 const FRACTION: usize = 5;
 
 /// Whether so many clients are too many to be gone at once.
@@ -34,15 +34,15 @@ pub struct Losses {
     recorded: usize,
     /// The recorded clients that the last listing lacks, and when that was first seen.
     missing: BTreeMap<ClientId, Instant>,
-    /// Clients that were gone and replaced, and when. They count on for the resync interval.
+    /// The clients that were gone and replaced, and when; each counts on for the resync interval.
     replaced: BTreeMap<ClientId, Instant>,
     /// Whether the brake is on: none of the missing clients is replaced.
     engaged: bool,
-    /// A listing was read while it was not known which clients are on record.
+    /// Whether the last listing was read while it was not known which clients are on record.
     uncounted: bool,
-    /// What was asked for last: the value of the annotation.
+    /// The value of the annotation, as last read.
     asked: String,
-    /// A person accepted the loss of so many.
+    /// How many losses a person accepted.
     accepted: Option<usize>,
 }
 
@@ -58,14 +58,14 @@ pub struct ManyGone {
 }
 
 impl Losses {
-    /// A listing has shown this; `None`: what is on record was not known when it was begun.
+    /// Takes in what a listing has shown; `None`: the clients on record were not known when it was begun.
     pub fn listed(&mut self, roll: Option<&RollCall>, now: Instant, interval: Duration) {
         self.uncounted = roll.is_none();
         let Some(RollCall { recorded, missing }) = roll else { return };
         let since = |id: &ClientId| (id.clone(), self.missing.get(id).copied().unwrap_or(now));
         (self.recorded, self.missing) = (*recorded, missing.iter().map(since).collect());
         self.replaced.retain(|_, at| now.saturating_duration_since(*at) < interval);
-        // What has been missing for longer was not lost at once with the rest, unless the brake is on already.
+        // A client that has been missing for longer was not lost at once with the rest, unless the brake is on already.
         let engaged = self.engaged;
         let recent = |(id, since): (&ClientId, &Instant)| {
             (engaged || now.saturating_duration_since(*since) < interval).then(|| id.clone())
@@ -73,7 +73,7 @@ impl Losses {
         let gone: BTreeSet<ClientId> =
             self.missing.iter().filter_map(recent).chain(self.replaced.keys().cloned()).collect();
         if self.is_settled() && self.accepted.take().is_some() {
-            // The accepted loss is made good: what follows is another.
+            // The accepted loss is made good: a loss that follows is another.
             self.replaced.clear();
             self.engaged = false;
             return;
@@ -81,15 +81,16 @@ impl Losses {
         self.engaged = is_many(gone.len(), self.recorded) && !self.covers(gone.len());
     }
 
-    /// A client that is gone is about to be replaced.
+    /// Takes in that a client that is gone is about to be replaced.
     pub fn replaced(&mut self, client_id: &ClientId, now: Instant) {
         self.replaced.insert(client_id.clone(), now);
     }
 
-    /// The annotation has this value, and `handled` was handled. Returns whether that takes the brake off.
+    /// Takes in the annotation's value, and the value that was `handled` last. Returns whether the brake comes off by
+    /// it.
     pub fn ask(&mut self, asked: &str, handled: Option<&str>) -> bool {
         asked.clone_into(&mut self.asked);
-        // What was said before there was a loss accepts none.
+        // A request from before the loss accepts nothing.
         self.accepted = request(asked, handled).filter(|_| !self.is_settled());
         let released = self.engaged && self.covers(self.gone());
         self.engaged &= !released;
@@ -140,12 +141,13 @@ impl Losses {
     }
 }
 
-/// The loss that a new value of the annotation accepts. A status that never handled one takes the present value as handled.
+/// The loss that a new value of the annotation accepts. A status that never handled one takes the present value as
+/// handled.
 fn request(asked: &str, handled: Option<&str>) -> Option<usize> {
     handled.filter(|handled| *handled != asked).and_then(|_| asked.trim().parse().ok())
 }
 
-/// The value that is handled after a pass. It stays open while a loss waits for it, through restarts.
+/// The value that is handled after a pass. A request stays open while a loss waits for it, through restarts.
 #[must_use]
 pub fn handled_request<'a>(asked: &'a str, handled: Option<&'a str>, settled: bool) -> &'a str {
     handled.filter(|_| !settled).unwrap_or(asked)
@@ -169,7 +171,7 @@ impl ManyGone {
         )
     }
 
-    /// What an OAuthClient says whose client is among them.
+    /// What an OAuthClient whose client is among them says.
     fn for_client(&self, key: &ProjectKey, client_id: &ClientId) -> Failure {
         let Self { gone, recorded, accept: _, accepted: _ } = self;
         Failure::stalled(

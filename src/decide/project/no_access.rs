@@ -11,14 +11,14 @@ const NAMED: usize = 5;
 /// Why something cannot be had from the Kubernetes API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoAccess {
-    /// There is no such object.
+    /// The object does not exist.
     Absent,
     /// The object is there, without the data key that is asked for.
     Lacking {
-        /// The data keys that it has, in order.
+        /// The data keys that the object has, in order.
         present: Vec<String>,
     },
-    /// The operator may not read it, which says nothing about what is there.
+    /// The operator may not read the object, which says nothing about what is there.
     Withheld {
         /// The API server's own words.
         said: String,
@@ -35,7 +35,7 @@ pub enum Needed<'a> {
 }
 
 impl Needed<'_> {
-    /// What the project says of itself while it cannot be had from this namespace.
+    /// What the project says of itself while the datum cannot be had from this namespace.
     #[must_use]
     pub fn failure(self, namespace: &str, why: &NoAccess) -> Failure {
         let (kind, name, key) = self.place();
@@ -83,7 +83,7 @@ impl Needed<'_> {
         }
     }
 
-    /// How to make an object that is not there. On one that is there, the command would say that it already exists.
+    /// How to create an object that does not exist; the command fails for one that does.
     fn creation(&self, namespace: &str) -> String {
         let (kind, name, key) = self.place();
         let word = match kind {

@@ -10,9 +10,9 @@ use crate::decide::syntax;
 /// The kinds of project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ProjectKind {
-    /// For the OAuthClients of its own namespace.
+    /// A project for the OAuthClients of its own namespace.
     MeshAgentProject,
-    /// For the OAuthClients of the namespaces that it allows.
+    /// A project for the OAuthClients of the namespaces that it allows.
     ClusterMeshAgentProject,
 }
 
@@ -41,11 +41,11 @@ impl ProjectKind {
 /// The cluster project that OAuthClients without a reference use.
 pub const DEFAULT_PROJECT: &str = "default";
 
-/// Which object a client's project is declared by.
+/// Which object declares a client's project.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProjectRef {
     pub kind: ProjectKind,
-    /// A [`ProjectKind::MeshAgentProject`] of this name is in the OAuthClient's namespace.
+    /// The object's name; a [`ProjectKind::MeshAgentProject`] is in the OAuthClient's namespace.
     pub name: String,
 }
 
@@ -82,7 +82,7 @@ impl ProjectRef {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProjectKey {
     pub kind: ProjectKind,
-    /// None for the cluster's.
+    /// The namespace; `None` for a cluster project.
     pub namespace: Option<String>,
     pub name: String,
 }

@@ -12,7 +12,7 @@ use crate::decide::failure::{Disposition, Failure};
 
 /// How many users a message names.
 const NAMED: usize = 5;
-/// A wait for other people that lasts longer is said to be Stalled.
+/// The longest wait for other people that is not said to be Stalled.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// How a check ended.
@@ -27,18 +27,19 @@ pub struct ReportInput<'a> {
     pub clients: i64,
     /// Clients without an OAuthClient, the oldest first.
     pub orphans: &'a [Orphan],
-    /// Labels of namespaces that the project goes by and that may not be seen, in words: it can be used all the same.
+    /// The labels of namespaces that the project goes by and that may not be seen, in words; the project can be used
+    /// still.
     pub unseen: Option<&'a str>,
     /// The value of the annotation by which a loss is accepted, as far as it is handled.
     pub accept_loss: &'a str,
-    /// Who uses it, as `<namespace>/<name>`, if it is being deleted and therefore stays.
+    /// The users, as `<namespace>/<name>`, of a project that is being deleted and stays because of them.
     pub in_use_by: Option<&'a [String]>,
     /// What is to be said of the operator's clock.
     pub clock: Option<&'a str>,
     pub now: Timestamp,
 }
 
-/// The status that the object shall have. It equals the present one if there is nothing new to say.
+/// The status that the object shall have; the present one if there is nothing new to say.
 #[must_use]
 pub fn report(present: &ProjectStatus, input: &ReportInput<'_>) -> ProjectStatus {
     let conditions = present.conditions.as_deref().unwrap_or_default();
@@ -58,8 +59,8 @@ pub fn report(present: &ProjectStatus, input: &ReportInput<'_>) -> ProjectStatus
     }
 }
 
-/// Whether the status says something new that people wait for: that the project is usable or not, and why, that it cannot
-/// be deleted yet, or that their edit was looked at. Numbers, orphans and wording can wait.
+/// Whether the status says something new that people wait for: that the project is usable or not, and why, that it
+/// cannot be deleted yet, or that their edit was observed. Numbers, orphans and wording can wait.
 #[must_use]
 pub fn is_urgent(present: &ProjectStatus, status: &ProjectStatus) -> bool {
     let readiness = |status: &ProjectStatus| {
@@ -78,7 +79,7 @@ fn waited_long(present: &[Condition], reason: Reason, now: Timestamp) -> bool {
     waiting.is_some_and(|waited| waited >= PATIENCE) || stalled.is_some_and(|found| found.reason == reason.as_str())
 }
 
-/// `also`: what Ready says besides.
+/// The conditions of a check; `also`: what Ready says besides.
 fn findings(
     failure: Option<&Failure>,
     in_use: Option<&str>,
@@ -101,7 +102,7 @@ fn findings(
     if let Some(in_use) = in_use {
         findings.push(finding(ConditionType::Reconciling, ConditionStatus::True, Reason::Deleting, in_use));
     }
-    // What is under way is the deletion; what is wrong besides, Ready says.
+    // The deletion is under way; Ready says what is wrong besides.
     if let Some(kind) = kind.filter(|kind| in_use.is_none() || *kind == ConditionType::Stalled) {
         findings.push(finding(kind, ConditionStatus::True, reason, message));
     }

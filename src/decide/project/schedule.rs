@@ -1,4 +1,5 @@
-//! When a project is checked again, and how often its status is written. Lengths of time only: clocks are the loop's.
+//! When a project is checked again, and how often its status is written. The rules know lengths of time only: clocks
+//! are the loop's.
 
 use std::time::Duration;
 
@@ -11,18 +12,19 @@ use crate::decide::failure::{Disposition, Failure};
 const STALLED_RETRY: Duration = Duration::from_secs(600);
 /// The shortest wait between two listings.
 const SHORTEST: Duration = Duration::from_secs(1);
-/// How often the operator looks whether it may read a key again: a right that is given back is no event.
+/// How often the operator tries to read a key that is withheld: a right that is given back is no event.
 const WITHHELD_RETRY: Duration = Duration::from_secs(30);
-/// An API server that has just started refuses everybody for a moment, until it has read who may do what.
+/// How long a refusal is a hiccup: an API server that has just started refuses everybody until it has read who may do
+/// what.
 const WITHHELD_PATIENCE: Duration = Duration::from_secs(15);
 /// How often the project is listed while many of its clients are gone.
 const LOSS_RETRY: Duration = Duration::from_secs(30);
 /// The longest wait between tries to reach a project.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
-/// A status in which nothing has changed that people wait for is not written more often.
+/// The shortest time between two writes of a status in which nothing has changed that people wait for.
 const STATUS_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A project's spec, as long as it is the same.
+/// The version of a project's spec: the same as long as the spec is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpecVersion {
     uid: Option<String>,
@@ -37,9 +39,10 @@ impl SpecVersion {
     }
 }
 
-/// How long a check is good enough that was made `since` ago and was to last for `wait`; `None`: it is time for another.
-/// What has changed is no matter of time: spec, key and certificates have to be `unchanged`. After a failure too: the
-/// status that says it is a change of the object, and would else cause the next call, past all backoff.
+/// How long a check is good enough that was made `since` ago and was to last for `wait`; `None`: it is time for
+/// another. A change is no matter of time: spec, key and certificates have to be `unchanged`. A check that failed is
+/// good until its time too: the status that says so is a change of the object, and would else cause the next call, past
+/// all backoff.
 #[must_use]
 pub fn good_for(unchanged: bool, wait: Duration, since: Duration) -> Option<Duration> {
     let left = wait.saturating_sub(since);
@@ -49,16 +52,17 @@ pub fn good_for(unchanged: bool, wait: Duration, since: Duration) -> Option<Dura
 /// What is done with a project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// Nothing for so long: the last check is good enough.
+    /// The project is left alone for so long: the last check is good enough.
     Rest(Duration),
-    /// Nothing now: a hiccup of the Kubernetes API is no reason to tell all users that their project is not ready.
+    /// The project is left alone now: a hiccup of the Kubernetes API is no reason to tell all users that their project
+    /// is not ready.
     GoOn,
-    /// It is called, or said why not.
+    /// The project is called, or its status says why not.
     Check,
 }
 
-/// What is done with a project whose last check is good for so long, whose key could not be read for this reason and for so
-/// long, and that works with the key in memory or not.
+/// What is done with a project whose last check is good for so long, whose key could not be read for this reason and
+/// for so long, and that works with the key in memory or not.
 #[must_use]
 pub fn plan(good_for: Option<Duration>, unread: Option<(&Failure, Duration)>, works: bool) -> Plan {
     let hiccup = unread.is_some_and(|(failure, lasted)| match failure.disposition {
@@ -73,14 +77,15 @@ pub fn plan(good_for: Option<Duration>, unread: Option<(&Failure, Duration)>, wo
     }
 }
 
-/// How long the next status has to wait that says nothing that people wait for, if the last was written `since` ago.
+/// How long a status in which nothing has changed that people wait for has to wait, if the last was written `since`
+/// ago.
 #[must_use]
 pub fn status_pause(since: Option<Duration>) -> Duration {
     since.map_or(Duration::ZERO, |since| STATUS_INTERVAL.saturating_sub(since))
 }
 
-/// How long until the next listing, after which it would be time in `wait`. While many clients are gone, a server that was put
-/// right is to be noticed soon.
+/// How long until the next listing, which is due in `wait`. A server that was put right is noticed sooner while many
+/// clients are gone.
 #[must_use]
 pub fn until_listed(wait: Duration, settled: bool) -> Duration {
     if settled { wait } else { wait.min(LOSS_RETRY) }

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelectorRequirement;
 use super::spec::selector_can_be_read;
 use crate::api::project::NamespaceSelector;
 
-/// Selects by labels. Without a requirement it selects all.
+/// A selector by labels; one without a requirement selects all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector(Vec<Requirement>);
 
@@ -26,7 +26,7 @@ enum Test {
 }
 
 impl Selector {
-    /// `None` if any part of it cannot be read.
+    /// Reads a selector; `None` if any part of it cannot be read.
     #[must_use]
     pub fn read(selector: &NamespaceSelector) -> Option<Self> {
         if !selector_can_be_read(selector) {
@@ -40,18 +40,18 @@ impl Selector {
         labels.chain(match_expressions.iter().flatten().map(requirement)).collect::<Option<_>>().map(Self)
     }
 
-    /// Whether it selects everything, labels unseen.
+    /// Whether the selector selects everything, labels unseen.
     #[must_use]
     pub fn selects_all(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether it selects what bears these labels.
+    /// Whether the selector selects what bears these labels.
     #[must_use]
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         self.0.iter().all(|Requirement { key, test }| match test {
             Test::In(values) => labels.get(key).is_some_and(|value| values.contains(value)),
-            // As Kubernetes has it, what lacks the label has none of the values.
+            // An object that lacks the label has none of the values, as in Kubernetes.
             Test::NotIn(values) => labels.get(key).is_none_or(|value| !values.contains(value)),
             Test::Exists => labels.contains_key(key),
             Test::DoesNotExist => !labels.contains_key(key),

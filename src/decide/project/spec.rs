@@ -25,29 +25,29 @@ pub struct ProjectSettings {
     pub project_id: Option<String>,
     /// Address of the MeshAgent API, without slashes at its end.
     pub api_url: String,
-    /// Where the API key is.
+    /// The place of the API key.
     pub api_key: ApiKeyRef,
-    /// Where certificates are that are trusted besides the public ones.
+    /// The place of the certificates that are trusted besides the public ones.
     pub ca_bundle: Option<BundleRef>,
     /// What becomes of clients whose OAuthClient is gone.
     pub orphans: Orphans,
 }
 
-/// Where an API key is.
+/// The place of an API key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ApiKeyRef {
     pub secret: String,
-    /// The data key in it.
+    /// The data key in that object.
     pub key: String,
 }
 
-/// Where certificates are.
+/// The place of certificates.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BundleRef {
     /// The kind of the object.
     pub kind: BundleKind,
     pub name: String,
-    /// The data key in it.
+    /// The data key in that object.
     pub key: String,
 }
 
@@ -74,7 +74,7 @@ impl BundleKind {
 /// What becomes of clients whose OAuthClient is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Orphans {
-    /// What is done with them.
+    /// What is done with orphans.
     pub policy: OrphanPolicy,
     /// How long a client has to be an orphan first.
     pub min_age: Duration,
@@ -83,9 +83,9 @@ pub struct Orphans {
 /// What is done with orphans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OrphanPolicy {
-    /// They are deleted.
+    /// Orphans are deleted.
     Delete,
-    /// They are listed in the project's status only.
+    /// Orphans are listed in the project's status only.
     Report,
 }
 
@@ -93,7 +93,7 @@ impl ProjectSettings {
     /// Reads the spec of a project of a namespace.
     ///
     /// # Errors
-    /// With all fields that cannot be carried out as they are written.
+    /// Returns all fields that cannot be carried out as they are written.
     pub fn read(spec: &MeshAgentProjectSpec) -> Result<Self, InvalidSpec> {
         let mut problems = Problems::default();
         let read = Self::read_shared(spec, &mut problems);
@@ -103,7 +103,7 @@ impl ProjectSettings {
     /// Reads the spec of a cluster project, and refuses what of its allowed namespaces cannot be read.
     ///
     /// # Errors
-    /// With all fields that cannot be carried out as they are written.
+    /// Returns all fields that cannot be carried out as they are written.
     pub fn read_cluster(spec: &ClusterMeshAgentProjectSpec) -> Result<Self, InvalidSpec> {
         let ClusterMeshAgentProjectSpec { project, allowed_namespaces, adoption } = spec;
         let mut problems = Problems::default();

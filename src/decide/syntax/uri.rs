@@ -1,4 +1,5 @@
-//! The form of URIs and URLs. The rules of `api::schema::uri` say the same; `tests/integration/forms.rs` compares the two.
+//! The form of URIs and URLs. The rules of `api::schema::uri` say the same; `tests/integration/forms.rs` compares the
+//! two.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -39,7 +40,7 @@ fn web_url(url: &str, otherwise: Fault) -> Result<(), Fault> {
     check_parts(url, rest, true)
 }
 
-/// A backslash is a slash to some parsers of URLs and not to others.
+/// The characters of a URI; a backslash is none: it is a slash to some parsers of URLs and not to others.
 fn characters(uri: &str) -> Result<(), Fault> {
     shorter(uri, limits::URI)?;
     let in_a_uri = |byte: u8| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte);
@@ -67,8 +68,8 @@ fn names_a_host(rest: &str) -> bool {
     authority(rest).is_some_and(|authority| !authority.is_empty() && !authority.starts_with(':'))
 }
 
-/// Names the part of a URI that is wrong; `rest`: what follows its scheme. Only a URI that is not of the web may have an
-/// empty host.
+/// Names the part of a URI that is wrong; `rest`: what follows its scheme. Only a URI that is not of the web may have
+/// an empty host.
 fn check_parts(uri: &str, rest: &str, web: bool) -> Result<(), Fault> {
     if let Some(authority) = authority(rest).filter(|authority| !authority.is_empty()) {
         fault::USER.unless(!authority.contains('@'))?;
@@ -78,7 +79,7 @@ fn check_parts(uri: &str, rest: &str, web: bool) -> Result<(), Fault> {
     }
     let is_encoded = |after: &str| after.len() >= 2 && after.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
     fault::PERCENT.unless(uri.split('%').skip(1).all(is_encoded))?;
-    // What no rule can tell: whether a host name in its xn-- form can be decoded.
+    // The parser tells what no rule can: whether a host name in its xn-- form can be decoded.
     fault::HOST.unless(Url::parse(uri).is_ok())
 }
 
@@ -95,7 +96,7 @@ fn is_port(port: &str) -> bool {
     !port.starts_with(['0', '+']) && port.parse::<u16>().is_ok()
 }
 
-/// Whether this is the name or the address of a host. To a browser, a host that ends in a number is an IPv4 address,
+/// Whether this is the name or the address of a host. A host that ends in a number is an IPv4 address to a browser,
 /// whichever way it is written; only the usual way is accepted.
 fn is_host(host: &str, web: bool) -> bool {
     if let Some(address) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {

@@ -45,7 +45,7 @@ fn at(address: SocketAddr) -> MeshAgent {
     MeshAgent::new(connection(&format!("http://{address}"))).unwrap()
 }
 
-/// For tests in which time must run out.
+/// A client for tests in which time must run out.
 fn impatient(address: SocketAddr) -> MeshAgent {
     let timeouts = Timeouts {
         connect: Duration::from_millis(300),

@@ -6,7 +6,7 @@ fn numbered(numbers: impl IntoIterator<Item = usize>) -> Vec<Client> {
     numbers.into_iter().map(|n| Client { client_id: n.to_string(), ..Client::default() }).collect()
 }
 
-/// Reads all of what `server` gives by offset; the number of pages and the clients, or how it ended otherwise.
+/// Reads all that `server` gives by offset. Returns the number of pages and the clients, or how it ended otherwise.
 fn read(mut server: impl FnMut(usize) -> Page) -> Result<(usize, Vec<Client>), Next> {
     let (mut listing, mut offset) = (Listing::default(), 0);
     for pages in 1.. {
@@ -96,7 +96,7 @@ fn a_listing_of_too_many_bytes_is_an_error() {
     assert_eq!(listing.absorb(Page { clients: numbered([1]), total: None }, MOST_BYTES), Next::TooManyBytes);
 }
 
-/// Reads a server whose clients have these sizes, with no answer above `most`: the sizes of the pages that were asked for.
+/// Reads a server whose clients have these sizes, with no answer above `most`. Returns the page sizes asked for.
 fn read_within(most: usize, sizes: &[usize]) -> Result<Vec<usize>, Next> {
     let mut listing = Listing::default();
     let (mut request, mut asked) = (listing.first(), vec![]);

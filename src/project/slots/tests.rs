@@ -8,7 +8,7 @@ fn project(name: &str) -> ProjectKey {
     ProjectKey { kind: ProjectKind::ClusterMeshAgentProject, namespace: None, name: name.to_owned() }
 }
 
-/// Objects are enqueued as a controller would: into the pass that they are granted.
+/// Slots with a test in the place of the controller: it lets enqueued objects enter their pass.
 struct Fixture {
     slots: Slots,
     enqueue: UnboundedSender<Object>,
@@ -25,7 +25,7 @@ impl Fixture {
         self.slots.enter(Some(&project(name)), &ObjectRef::new(object), &self.enqueue)
     }
 
-    /// Enters so many objects of a project: the slots of those that have one.
+    /// Enters `number` objects of a project, and returns the slots of those that have one.
     fn crowd(&self, name: &str, number: usize) -> Vec<Slot> {
         (0..number).filter_map(|n| self.enter(name, &format!("{name}/{n}"))).collect()
     }
@@ -94,7 +94,7 @@ fn an_object_is_queued_once_and_gives_up_its_place_when_it_is_gone_or_calls_anot
     slots.slots.forget(&ObjectRef::new("a/1"));
     assert!(slots.slots.enter(None, &ObjectRef::new("a/2"), &slots.enqueue).is_none());
     drop(running);
-    // a/3 of the lane whose turn it is; it is deleted before its pass begins.
+    // Lane a has its turn, with a/3, which is deleted before its pass begins.
     assert_eq!(slots.enqueued.try_recv().unwrap().name, "a/3");
     slots.slots.forget(&ObjectRef::new("a/3"));
     assert_eq!(slots.enqueued.try_recv().unwrap().name, "a/2");
@@ -113,7 +113,7 @@ async fn projects_that_hang_keep_no_slot_from_the_others_however_many_they_are()
             tokio::spawn(hang(slot));
         }
     }
-    // Whoever is granted a slot hangs as well, until nobody is granted one any more.
+    // Each object that is granted a slot hangs as well, until none is granted one any more.
     loop {
         tokio::time::sleep(PATIENCE * 2).await;
         let granted = slots.granted();

@@ -16,7 +16,7 @@ use crate::decide::orphan::judge::OwnerState;
 use crate::kubernetes::crd::crd_state;
 use crate::kubernetes::{KubernetesError, within};
 
-/// What was found of the object that a marker names: [`OwnerState`], with what it refers to.
+/// What was found of the object that a marker names: an [`OwnerState`] that owns its data.
 #[derive(Debug)]
 pub(super) enum Testimony {
     Present { object: Box<Object>, secret: observed::Secret, deleting: bool },
@@ -38,13 +38,13 @@ impl Testimony {
     }
 }
 
-/// Asks the API server, for one sweep.
+/// The witness of one sweep, which asks the API server.
 pub(super) struct Witness<'a> {
     requests: &'a Client,
     now: Timestamp,
-    /// As it was told last; `Some(None)`: the API server does not tell.
+    /// The state of the CRD as told last; `Some(None)`: the API server does not tell.
     crd: Option<Option<CrdState>>,
-    /// The API server could not be reached: asking for the next object would only cost time.
+    /// Whether the API server could not be reached: asking for the next object would only cost time.
     unreachable: bool,
 }
 
@@ -53,7 +53,7 @@ impl<'a> Witness<'a> {
         Self { requests, now, crd: None, unreachable: false }
     }
 
-    /// What is to be said of the object of a client. Before a deletion the CRD is asked for `anew`, and after the object,
+    /// Finds out what became of the object of a client. Before a deletion the CRD is read `anew`, and after the object,
     /// since a CRD that goes takes its objects along.
     pub(super) async fn testify(&mut self, client_id: &ClientId, owner: &Owner, anew: bool) -> Testimony {
         if self.unreachable {
@@ -69,10 +69,10 @@ impl<'a> Witness<'a> {
         }
     }
 
-    /// `None`: the API server says that there is no such object, or one of another uid is there.
+    /// Reads the object; `None` if the API server says that there is none, or shows one of another uid.
     async fn find(&self, client_id: &ClientId, owner: &Owner) -> Result<Option<Testimony>, Unknown> {
         let Owner { cluster: _, namespace, name, uid } = owner;
-        // The marker is text from outside, and stands in a path.
+        // The marker is text from outside, and becomes part of a path.
         if !is_name(namespace) || !is_name(name) {
             return Err(Unknown { reached: true });
         }
@@ -105,7 +105,7 @@ impl<'a> Witness<'a> {
         Ok(Testimony::Present { object: Box::new(facts), secret, deleting })
     }
 
-    /// There is no such object: that proves something only while the CRD is established.
+    /// What the object's absence proves: something only while the CRD is established.
     async fn absent(&mut self, client_id: &ClientId, owner: &Owner, anew: bool) -> Testimony {
         let crd = match self.crd.filter(|_| !anew) {
             Some(crd) => crd,
@@ -139,7 +139,7 @@ impl<'a> Witness<'a> {
 
 /// The API server did not tell.
 struct Unknown {
-    /// Whether it was reached at all.
+    /// Whether the API server was reached at all.
     reached: bool,
 }
 

@@ -36,8 +36,8 @@ fn delete(client_id: &str) -> String {
     format!("DELETE /accounts/projects/p1/oauth/clients/{client_id}")
 }
 
-/// An API server and a MeshAgent on one port: answers by method and path, and a record of what was asked. What is not
-/// there is a bare 404, as of a proxy.
+/// An API server and a MeshAgent on one port: answers by method and path, and a record of what was asked. All else is
+/// answered by a bare 404, as of a proxy.
 #[derive(Clone, Default)]
 struct World {
     answers: Arc<Mutex<BTreeMap<String, (u16, Value)>>>,
@@ -214,7 +214,7 @@ fn kubernetes(address: SocketAddr) -> Client {
     Client::try_from(config).unwrap()
 }
 
-/// One sweep over these clients, with what it was known before and what is cached.
+/// One sweep over these clients, with what was known before and what is cached.
 async fn sweep_with(world: &World, listing: &Listing, known: &[Orphan], cached: Option<Value>, rule: Orphans) -> Swept {
     let address = world.serve().await;
     let project = project(address, listing);

@@ -20,10 +20,10 @@ use crate::{Error, Result};
 
 /// A Go module whose one binary is built and kept.
 struct Module {
-    /// Its name, and its folder beside this one.
+    /// The name of the module, and of its folder beside this crate's.
     name: &'static str,
     package: &'static str,
-    /// What the binary answers to.
+    /// The names that the binary is called by.
     tools: &'static [&'static str],
     about: &'static str,
 }
@@ -35,7 +35,7 @@ const CONTROL_PLANE: Module = Module {
     about: "etcd, kube-apiserver, kube-controller-manager and kubectl from source (once; about 6 minutes on two cores)",
 };
 
-/// Apart, since only the chart's tests need it.
+/// Helm is a module of its own, since only the chart's tests need it.
 const HELM: Module = Module {
     name: "helm",
     package: "helm.sh/helm/v4/cmd/helm",
@@ -43,17 +43,17 @@ const HELM: Module = Module {
     about: "Helm from source (once; half a minute on two cores after the control plane, else two)",
 };
 
-/// Clients and Helm ask a control plane for its version; without these it has none.
+/// Clients and Helm ask a control plane for its version, which it lacks without these flags.
 const LDFLAGS: &str = "-s -w \
     -X k8s.io/component-base/version.gitVersion=v1.37.2 \
     -X k8s.io/component-base/version.gitMajor=1 \
     -X k8s.io/component-base/version.gitMinor=37";
 
-/// Finds `etcd`, `kube-apiserver`, `kube-controller-manager`, `kubectl`, `kstatus`, `signin` or `helm`: the first four in
-/// `KUBEBUILDER_ASSETS` if that is set, else in the user's cache, where it is built first if it is not there.
+/// Finds `etcd`, `kube-apiserver`, `kube-controller-manager`, `kubectl`, `kstatus`, `signin` or `helm`: the first four
+/// in `KUBEBUILDER_ASSETS` if that is set, else in the user's cache, where it is built first if it is not there.
 ///
 /// # Errors
-/// `KUBEBUILDER_ASSETS` lacks it, or it cannot be built.
+/// `KUBEBUILDER_ASSETS` lacks the program, or the build fails.
 pub fn tool(name: &str) -> Result<PathBuf> {
     if HELM.tools.contains(&name) {
         return Ok(built(&HELM)?.join(name));
@@ -74,8 +74,8 @@ pub fn tool(name: &str) -> Result<PathBuf> {
     }
 }
 
-/// The directory in the user's cache that holds the control plane built from this tree's sources, and builds it first if
-/// it is not there. A fresh clone with the same sources finds it.
+/// Returns the directory in the user's cache that holds the control plane built from this tree's sources, and builds it
+/// first if it is not there. A fresh clone with the same sources finds it.
 ///
 /// # Errors
 /// Go is missing, or the build fails.
@@ -84,7 +84,7 @@ pub fn built_directory() -> Result<PathBuf> {
 }
 
 fn built(module: &Module) -> Result<PathBuf> {
-    // One build a process; another process may build at the same time, and the first to finish wins.
+    // The lock allows one build per process; another process may build at the same time, and the first to finish wins.
     static BUILDING: Mutex<()> = Mutex::new(());
     let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     let directory = cache()?.join(format!("{}-{}", module.name, hash(module)?));
@@ -141,7 +141,7 @@ fn collect_sources(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// Builds into a directory of another name and renames that, so that nobody meets half a binary.
+/// Builds into a directory of another name and renames that, so that no process finds half a binary.
 fn build(module: &Module, directory: &Path) -> Result<()> {
     say(&format!("building {}", module.about));
     let began = Instant::now();
@@ -178,6 +178,6 @@ fn build(module: &Module, directory: &Path) -> Result<()> {
 
 /// Prints a line at once, also in a test, whose `eprintln!` is held back.
 fn say(line: &str) {
-    // Nobody to read it is no reason to stop.
+    // A standard error that nobody reads is no reason to stop.
     let _ = writeln!(std::io::stderr(), "{line}");
 }

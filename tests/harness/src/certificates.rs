@@ -89,7 +89,7 @@ fn params(common_name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, common_name);
-    // Clocks that differ a little, and a demo that is kept for weeks.
+    // The validity allows for clocks that differ a little, and for a demo that is kept for weeks.
     params.not_before = (SystemTime::now() - DAY).into();
     params.not_after = (SystemTime::now() + 365 * DAY).into();
     params

@@ -112,7 +112,7 @@ fn apiserver_args(workdir: &Workdir, files: &Files, etcd: &str, port: u16, optio
     let mut args = vec![
         format!("--etcd-servers={etcd}"),
         "--bind-address=127.0.0.1".to_owned(),
-        // Otherwise the address of the default route is advertised, and a machine without a network has none.
+        // The default is the address of the default route, which a machine without a network lacks.
         "--advertise-address=127.0.0.1".to_owned(),
         // An endpoint may not be on the loopback interface.
         "--endpoint-reconciler-type=none".to_owned(),
@@ -146,7 +146,7 @@ pub(crate) fn start_controller_manager(
         format!("--root-ca-file={}", files.ca.display()),
         "--use-service-account-credentials=true".to_owned(),
         "--leader-elect=false".to_owned(),
-        // It serves metrics only, which nobody reads here.
+        // The port serves metrics only, which no test reads.
         "--secure-port=0".to_owned(),
     ];
     args.extend_from_slice(&options.controller_manager_args);

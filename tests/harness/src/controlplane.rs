@@ -37,7 +37,7 @@ pub struct Options {
 
 /// A running control plane. Dropping it kills its processes and removes its data.
 pub struct ControlPlane {
-    // Dropped in this order: an API server without its etcd would fill its log.
+    // Fields drop in this order: an API server without its etcd would fill its log.
     controller_manager: Option<Process>,
     apiserver: Process,
     etcd: Process,
@@ -46,7 +46,7 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Starts one and waits until it serves. Builds it first if this machine never did.
+    /// Starts a control plane and waits until it serves. The first start on a machine builds it.
     ///
     /// # Errors
     /// A component cannot be built, or does not start; the error holds the end of its log.
@@ -92,7 +92,7 @@ impl ControlPlane {
         self.controller_manager.as_ref()
     }
 
-    /// Where kube-apiserver serves.
+    /// The URL of kube-apiserver.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.access.url
@@ -104,7 +104,7 @@ impl ControlPlane {
         self.access.authority.certificate()
     }
 
-    /// Where data, certificates and logs are.
+    /// The directory of data, certificates and logs.
     #[must_use]
     pub fn workdir(&self) -> &Workdir {
         &self.workdir
@@ -113,7 +113,7 @@ impl ControlPlane {
     /// Waits until the API server says that it serves, which includes that it reaches etcd.
     ///
     /// # Errors
-    /// It has ended, or takes longer than given.
+    /// The API server has ended, or takes longer than given.
     pub async fn ready(&self, within: Duration) -> Result<()> {
         self.access.ready(&self.apiserver, within).await
     }
@@ -121,25 +121,25 @@ impl ControlPlane {
     /// Ends all components in order, each with SIGTERM. Dropping is faster.
     ///
     /// # Errors
-    /// One does not end within a minute.
+    /// A component does not end within a minute.
     pub async fn stop(self) -> Result<()> {
         self.go_down().await
     }
 
-    /// Copies what etcd holds into an empty folder. All components end for it and start again.
+    /// Copies etcd's data into an empty folder. All components end for it and start again.
     ///
     /// # Errors
-    /// One does not end or start, or the data cannot be copied.
+    /// A component does not end or start, or the data cannot be copied.
     pub async fn back_up(&self, to: &Path) -> Result<()> {
         self.go_down().await?;
         copy(&etcd_data(&self.workdir), to)?;
         self.come_up().await
     }
 
-    /// Brings back what etcd held when it was backed up. All components end for it and start again.
+    /// Restores etcd's data from a backup. All components end for it and start again.
     ///
     /// # Errors
-    /// One does not end or start, or the data cannot be copied.
+    /// A component does not end or start, or the data cannot be copied.
     pub async fn restore(&self, from: &Path) -> Result<()> {
         self.go_down().await?;
         let data = etcd_data(&self.workdir);
@@ -164,8 +164,8 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// Writes a kubeconfig, certificate and key in it, by which the server knows this user with these groups (two at
-    /// most), and returns its path. It has no rights but those that RBAC gives it.
+    /// Writes a kubeconfig with a certificate and key by which the server knows this user with these groups (two at
+    /// most), and returns its path. The user has no rights but those that RBAC gives.
     ///
     /// # Errors
     /// The certificate cannot be made or the file not written.

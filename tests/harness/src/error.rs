@@ -1,4 +1,4 @@
-//! What can go wrong while real programs are started, asked and stopped.
+//! The errors of starting, asking and stopping real programs.
 
 use std::{fmt, io, path::PathBuf, process::ExitStatus, time::Duration};
 
@@ -11,7 +11,7 @@ pub enum Error {
     /// The operating system refused.
     #[error("{doing}")]
     Io {
-        /// What was being done.
+        /// The operation that failed.
         doing: String,
         source: io::Error,
     },
@@ -19,36 +19,36 @@ pub enum Error {
     #[error("sending {signal} to {process}")]
     Signal {
         signal: nix::sys::signal::Signal,
-        /// Whom it was for.
+        /// The process that it was for.
         process: String,
         source: nix::Error,
     },
     /// A certificate could not be made.
     #[error("making the certificate of {subject}")]
     Certificate {
-        /// Whose certificate.
+        /// The subject of the certificate.
         subject: String,
         source: rcgen::Error,
     },
     /// A client certificate was to name more groups than it can.
     #[error("the certificate of {user} can name {most} groups at most")]
     Groups {
-        /// Whose certificate.
+        /// The user of the certificate.
         user: String,
-        /// How many it can name.
+        /// How many groups a certificate can name.
         most: usize,
     },
     /// The Kubernetes API or its client failed.
     #[error("{doing}")]
     Kubernetes {
-        /// What was being done.
+        /// The operation that failed.
         doing: String,
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The simulator's admin API failed.
     #[error("asking the simulator for {path}")]
     Simulator {
-        /// What was asked for.
+        /// The path that was asked for.
         path: String,
         source: reqwest::Error,
     },
@@ -56,9 +56,9 @@ pub enum Error {
     #[error("{name} is not at {path}: {remedy}")]
     Missing {
         name: String,
-        /// Where it was looked for.
+        /// The path where it should be.
         path: PathBuf,
-        /// What to do about it.
+        /// The remedy, in words.
         remedy: String,
     },
     /// A command ended with a failure.
@@ -66,7 +66,7 @@ pub enum Error {
     Command {
         command: String,
         status: ExitStatus,
-        /// What it printed on standard error.
+        /// The output of the command, or what else tells of the failure.
         output: String,
     },
     /// A process that should run has ended.
@@ -74,7 +74,7 @@ pub enum Error {
     Ended {
         process: String,
         status: ExitStatus,
-        /// The end of its log.
+        /// The end of the log.
         log: String,
     },
     /// A process that should run does not.
@@ -83,26 +83,26 @@ pub enum Error {
     /// A document cannot be tried.
     #[error("reading {}", path.display())]
     Document {
-        /// Its file.
+        /// The document's file.
         path: PathBuf,
-        /// What is wrong in it.
+        /// The problem in the document.
         source: crate::howto::Malformed,
     },
     /// A condition did not come true in time.
     #[error("{what}: not within {within:?}; last seen: {last}")]
     NotInTime {
         what: String,
-        /// How long it was waited for.
+        /// The time that the condition had.
         within: Duration,
-        /// What the last look at it gave.
+        /// The result of the last check.
         last: String,
     },
     /// No free port was found.
     #[error("no free port between {first} and {last}")]
     NoPort {
-        /// The first port tried.
+        /// The lower end of the ports tried.
         first: u16,
-        /// The last.
+        /// The upper end.
         last: u16,
     },
 }

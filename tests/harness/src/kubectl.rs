@@ -10,13 +10,13 @@ use tokio::{io::AsyncWriteExt, process::Command};
 
 use crate::{Error, Result, assets};
 
-/// What a command printed, and how it ended.
+/// The output of a command, and its exit status.
 #[derive(Clone, Debug)]
 pub struct Output {
     pub status: ExitStatus,
-    /// Its standard output.
+    /// The standard output.
     pub stdout: String,
-    /// Its standard error.
+    /// The standard error.
     pub stderr: String,
 }
 
@@ -83,10 +83,10 @@ pub async fn kstatus(object: &serde_json::Value) -> Result<String> {
     }
 }
 
-/// Runs a command to its end, feeding it a standard input. It is killed if the future is dropped.
+/// Runs a command to its end, with a standard input. Dropping the future kills the command.
 ///
 /// # Errors
-/// It cannot be run.
+/// The command cannot be run.
 pub async fn run(mut command: Command, stdin: &str) -> Result<Output> {
     let name = Path::new(command.as_std().get_program()).file_name().unwrap_or(OsStr::new("?"));
     let name = name.to_string_lossy().into_owned();

@@ -1,5 +1,5 @@
-//! What the integration tests and the demo run against: a real control plane, the simulator and the operator, as
-//! processes that can be killed, frozen and started again, and that die with whoever started them.
+//! The programs of the integration tests and the demo: a real control plane, the simulator and the operator, as
+//! processes that can be killed, frozen and started again, and that die with the process that started them.
 
 mod access;
 mod assets;
@@ -28,8 +28,8 @@ pub use shared::{Namespace, shared};
 pub use wait::eventually;
 pub use workdir::Workdir;
 
-/// Chooses ring for all TLS of this process; again is no error. Clients made without it panic.
+/// Chooses ring for all TLS of this process; a second call is no error. A client made without a choice panics.
 pub fn install_crypto_provider() {
-    // Someone else's choice stands.
+    // An earlier choice stands.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }

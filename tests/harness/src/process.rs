@@ -19,23 +19,23 @@ use crate::{Error, Result, eventually, watchdog};
 /// How many lines of a log a failing test prints.
 const TAIL: usize = 40;
 
-/// What to run.
+/// A program to run.
 #[derive(Clone, Debug)]
 pub struct Program {
-    /// What messages call it.
+    /// The program's name in messages.
     pub name: String,
     /// The file to execute.
     pub path: PathBuf,
     pub args: Vec<String>,
     /// Variables added to this process's environment.
     pub env: Vec<(String, String)>,
-    /// Where its standard error goes, appended over restarts.
+    /// The file of the standard error, appended to over restarts.
     pub log: PathBuf,
-    /// Where its standard output goes, afresh at each start; with the log if `None`.
+    /// The file of the standard output, written afresh at each start; the log if `None`.
     pub stdout: Option<PathBuf>,
 }
 
-/// A child process. It is killed when dropped, and when this process ends in whatever way.
+/// A child process, killed when it is dropped and when this process ends in whatever way.
 #[derive(Debug)]
 pub struct Process {
     program: Program,
@@ -46,25 +46,25 @@ impl Process {
     /// Starts the program.
     ///
     /// # Errors
-    /// It cannot be executed, or its log cannot be opened.
+    /// The program cannot be executed, or its log cannot be opened.
     pub fn start(program: Program) -> Result<Self> {
         let child = spawn(&program)?;
         Ok(Self { program, child: Mutex::new(Some(child)) })
     }
 
-    /// What messages call it.
+    /// The process's name in messages.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.program.name
     }
 
-    /// Its number, while it runs.
+    /// The process id; `None` if the process does not run.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.child().as_ref().map(Child::id)
     }
 
-    /// How it ended, if it has since the last look.
+    /// The exit status, if the process has ended since the last check.
     ///
     /// # Errors
     /// The operating system refused to say.
@@ -79,10 +79,11 @@ impl Process {
         Ok(ended)
     }
 
-    /// Fails unless it runs.
+    /// Fails unless the process runs.
     ///
     /// # Errors
-    /// It does not run. If it has ended by itself since the last look, the error holds how, and the end of its log.
+    /// The process does not run. If it has ended by itself since the last check, the error holds the exit status and
+    /// the end of the log.
     pub fn check_running(&self) -> Result<()> {
         let process = self.name().to_owned();
         match self.ended()? {
@@ -92,10 +93,10 @@ impl Process {
         }
     }
 
-    /// Looks again and again until `look` succeeds, and fails at once if the process ends meanwhile.
+    /// Calls `look` again and again until it succeeds, and fails at once if the process ends meanwhile.
     ///
     /// # Errors
-    /// It has ended, or `look` did not succeed within the given time.
+    /// The process has ended, or `look` did not succeed within the given time.
     pub async fn eventually<T, E: Display>(
         &self,
         within: Duration,
@@ -112,7 +113,7 @@ impl Process {
         Ok(value)
     }
 
-    /// Kills it with SIGKILL, frozen or not, and waits until it is gone. Does nothing if it does not run.
+    /// Kills the process with SIGKILL, frozen or not, and waits until it is gone. Does nothing if it does not run.
     ///
     /// # Errors
     /// The operating system refused.
@@ -123,19 +124,19 @@ impl Process {
         }
     }
 
-    /// Asks it to end, with SIGTERM, and waits.
+    /// Sends SIGTERM and waits for the process to end.
     ///
     /// # Errors
-    /// It does not run, or did not end in time; then it still runs.
+    /// The process does not run, or did not end in time; then it still runs.
     pub async fn terminate(&self, within: Duration) -> Result<ExitStatus> {
         self.signal(Signal::SIGTERM)?;
         self.wait_exit(within).await
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until the process ends by itself.
     ///
     /// # Errors
-    /// It does not run, or did not end in time; then it still runs.
+    /// The process does not run, or did not end in time; then it still runs.
     pub async fn wait_exit(&self, within: Duration) -> Result<ExitStatus> {
         if self.pid().is_none() {
             return Err(Error::NotRunning { process: self.name().to_owned() });
@@ -148,26 +149,26 @@ impl Process {
         .await
     }
 
-    /// Stops its execution, with SIGSTOP: its connections stay open and nothing answers.
+    /// Stops the execution with SIGSTOP: the connections stay open and nothing answers.
     ///
     /// # Errors
-    /// It does not run.
+    /// The process does not run.
     pub fn freeze(&self) -> Result<()> {
         self.signal(Signal::SIGSTOP)
     }
 
-    /// Lets it go on after [`Process::freeze`].
+    /// Lets the process go on after [`Process::freeze`].
     ///
     /// # Errors
-    /// It does not run.
+    /// The process does not run.
     pub fn thaw(&self) -> Result<()> {
         self.signal(Signal::SIGCONT)
     }
 
-    /// Kills it if it runs, and starts it with the same arguments, hence on the same port and data.
+    /// Kills the process if it runs, and starts it with the same arguments, hence on the same port and data.
     ///
     /// # Errors
-    /// It cannot be executed again.
+    /// The program cannot be executed again.
     pub fn restart(&self) -> Result<()> {
         self.kill()?;
         let child = spawn(&self.program)?;
@@ -175,13 +176,13 @@ impl Process {
         Ok(())
     }
 
-    /// All that it has written to its log, unreadable bytes replaced; empty if there is no log.
+    /// The whole log, unreadable bytes replaced; empty if there is no log.
     #[must_use]
     pub fn log(&self) -> String {
         read_lossy(&self.program.log)
     }
 
-    /// The last lines of its log.
+    /// The last lines of the log.
     #[must_use]
     pub fn log_tail(&self) -> String {
         let log = self.log();
@@ -189,7 +190,7 @@ impl Process {
         lines[lines.len().saturating_sub(TAIL)..].join("\n")
     }
 
-    /// What it has written to the file of its standard output, if it has one.
+    /// The content of the file of the standard output; empty if there is none.
     #[must_use]
     pub fn stdout(&self) -> String {
         self.program.stdout.as_deref().map(read_lossy).unwrap_or_default()
@@ -216,7 +217,7 @@ impl Drop for Process {
         if std::thread::panicking() {
             eprintln!("--- the end of {}'s log\n{}\n---", self.name(), self.log_tail());
         }
-        // Nothing can be done here about a process that cannot be killed.
+        // Drop can do nothing about a process that cannot be killed.
         let _ = self.kill();
     }
 }

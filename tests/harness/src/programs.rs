@@ -18,11 +18,11 @@ const START: Duration = Duration::from_secs(30);
 pub struct OperatorOptions {
     /// The binary: `env!("CARGO_BIN_EXE_meshagent-operator")` in this package's tests.
     pub binary: PathBuf,
-    /// Decides which cluster it works in, and with which rights.
+    /// The kubeconfig, which decides the cluster and the operator's rights.
     pub kubeconfig: PathBuf,
     /// Arguments after `run`.
     pub args: Vec<String>,
-    /// Variables added to its environment.
+    /// Variables added to the operator's environment.
     pub env: Vec<(String, String)>,
 }
 
@@ -30,12 +30,12 @@ pub struct OperatorOptions {
 #[derive(Debug)]
 pub struct Operator {
     process: Process,
-    // After the process, which writes into it.
+    // The directory drops after the process, which writes into it.
     workdir: Workdir,
 }
 
 impl Operator {
-    /// Runs `meshagent-operator run` as a user would, with the kubeconfig in `KUBECONFIG`. It is not waited for.
+    /// Runs `meshagent-operator run` as a user would, with the kubeconfig in `KUBECONFIG`, and does not wait for it.
     ///
     /// # Errors
     /// The binary cannot be executed.
@@ -54,13 +54,13 @@ impl Operator {
         Ok(Self { process, workdir })
     }
 
-    /// Its process: to be killed, frozen, restarted; its log.
+    /// The process, for killing, freezing, restarting, and its log.
     #[must_use]
     pub fn process(&self) -> &Process {
         &self.process
     }
 
-    /// Where its log is.
+    /// The directory of the operator's log.
     #[must_use]
     pub fn workdir(&self) -> &Workdir {
         &self.workdir
@@ -80,11 +80,11 @@ pub struct SimulatorOptions {
 pub struct Simulator {
     process: Process,
     announcement: Announcement,
-    // After the process, which writes into it.
+    // The directory drops after the process, which writes into it.
     workdir: Workdir,
 }
 
-/// What the simulator prints when it serves.
+/// The line that the simulator prints when it serves.
 #[derive(Clone, Debug, Deserialize)]
 struct Announcement {
     api: String,
@@ -97,7 +97,7 @@ struct Announcement {
 #[serde(rename_all = "camelCase")]
 pub struct Project {
     pub project_id: String,
-    /// A key that may manage its clients.
+    /// A key that may manage the project's clients.
     pub api_key: String,
 }
 
@@ -109,10 +109,10 @@ impl fmt::Debug for Project {
 }
 
 impl Simulator {
-    /// Starts it and waits until it serves.
+    /// Starts the simulator and waits until it serves.
     ///
     /// # Errors
-    /// It is not built, or does not start.
+    /// The simulator is not built, or does not start.
     pub async fn start(options: SimulatorOptions) -> Result<Self> {
         let workdir = Workdir::create("simulator")?;
         let path = match options.binary {
@@ -125,7 +125,7 @@ impl Simulator {
             args: options.args,
             env: vec![],
             log: workdir.path().join("simulator.log"),
-            // Apart from the log, which failing tests print: it holds keys.
+            // The keys on standard output stay out of the log, which failing tests print.
             stdout: Some(workdir.path().join("simulator.json")),
         })?;
         let announcement = process
@@ -139,41 +139,41 @@ impl Simulator {
         Ok(Self { process, announcement, workdir })
     }
 
-    /// The base URL of its MeshAgent API.
+    /// The base URL of the simulated MeshAgent API.
     #[must_use]
     pub fn api(&self) -> &str {
         self.announcement.api.trim_end_matches('/')
     }
 
-    /// The base URL of its admin API: the record of calls, faults.
+    /// The base URL of the admin API, which has the record of calls and the faults.
     #[must_use]
     pub fn admin(&self) -> &str {
         self.announcement.admin.trim_end_matches('/')
     }
 
-    /// Its projects.
+    /// The projects that the simulator began with.
     #[must_use]
     pub fn projects(&self) -> &[Project] {
         &self.announcement.projects
     }
 
-    /// The record of the calls that its API got, as its admin API gives it.
+    /// The record of the calls to the API, as the admin API gives it.
     ///
     /// # Errors
-    /// It does not answer, or not with JSON.
+    /// The admin API does not answer, or not with JSON.
     pub async fn calls(&self) -> Result<serde_json::Value> {
         let path = format!("{}/calls", self.admin());
         let answer = async { reqwest::get(&path).await?.error_for_status()?.json().await }.await;
         answer.map_err(|source| Error::Simulator { path, source })
     }
 
-    /// Its process: to be killed, frozen; its log.
+    /// The process, for killing, freezing, and its log.
     #[must_use]
     pub fn process(&self) -> &Process {
         &self.process
     }
 
-    /// Where its log is.
+    /// The directory of the simulator's log.
     #[must_use]
     pub fn workdir(&self) -> &Workdir {
         &self.workdir
@@ -183,7 +183,7 @@ impl Simulator {
 /// A binary of this workspace that cargo built with the same profile as the running program.
 ///
 /// # Errors
-/// It is not there; the error says how to build it.
+/// The binary is not there; the error says how to build it.
 pub fn built_binary(name: &str) -> Result<PathBuf> {
     let running = env::current_exe().map_err(Error::io("finding the running program"))?;
     // Tests are in target/<profile>/deps, binaries one above.

@@ -16,14 +16,14 @@ use crate::{ControlPlane, Error, Options, Result, assets, watchdog};
 
 static SHARED: OnceLock<Result<ControlPlane>> = OnceLock::new();
 
-/// The control plane that the tests of this binary share, started by the first caller with its options. It ends with the
-/// process. Tests that break or freeze a component start their own.
+/// The control plane that the tests of this binary share, started by the first caller with its options. It ends with
+/// the process. Tests that break or freeze a component start their own.
 ///
 /// # Errors
-/// It did not start; all callers get the same error.
+/// The control plane did not start; all callers get the same error.
 pub fn shared(options: impl FnOnce() -> Options + Send) -> Result<&'static ControlPlane, &'static Error> {
-    // A thread with a runtime of its own: each test has another runtime, which ends with it. Callers wait here, and a
-    // runtime cannot be entered from within another.
+    // The control plane starts on a thread with a runtime of its own: each test has another runtime, which ends with
+    // the test. Callers block here, and a runtime cannot be entered from within another.
     let start = || {
         std::thread::scope(|scope| {
             let starting = scope.spawn(|| {
@@ -48,7 +48,7 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// Makes one.
+    /// Makes a namespace.
     ///
     /// # Errors
     /// The API server refuses.
@@ -56,7 +56,7 @@ impl Namespace {
         Self::create_labelled(control_plane, prefix, &[]).await
     }
 
-    /// Makes one with labels.
+    /// Makes a namespace with labels.
     ///
     /// # Errors
     /// The API server refuses.
@@ -83,7 +83,7 @@ impl Namespace {
         Ok(Self { name, delete, logs: control_plane.workdir().path().to_owned() })
     }
 
-    /// Its name.
+    /// The name of the namespace.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name

@@ -8,8 +8,8 @@ use crate::{Error, Result};
 
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Looks again and again until `look` gives a value, and returns it. `look` answers `Err` with what it saw instead,
-/// which the failure's message repeats. A look that hangs counts as none.
+/// Calls `look` again and again until it gives a value, and returns that. `look` answers `Err` with what it saw
+/// instead, which the failure's message repeats. A call that hangs counts as none.
 ///
 /// # Errors
 /// The condition did not come true within the given time.

@@ -1,8 +1,8 @@
 //! Children die with their parent, even if the parent is killed.
 //!
-//! Linux's parent-death signal is bound to the thread that forked and needs unsafe code. Instead each parent process has
-//! one shell that reads from a pipe what is to be cleaned up. The kernel closes the pipe however the parent ends; then
-//! the shell kills the children that are left and removes their directories.
+//! Linux's parent-death signal is bound to the thread that forked and needs unsafe code. Instead each parent process
+//! has one shell that reads from a pipe what is to be cleaned up. The kernel closes the pipe however the parent ends;
+//! then the shell kills the children that are left and removes their directories.
 
 use std::{
     io::Write,
@@ -63,14 +63,14 @@ pub(crate) fn keep(directory: &Path) -> Result<()> {
 fn tell(line: &str) -> Result<()> {
     let stdin = match WATCHDOG.get() {
         Some(stdin) => stdin,
-        // Of two first callers at once, the second one's watchdog sees its pipe close with nothing to clean up.
+        // Two first callers at once start a watchdog each; the second one's pipe closes with nothing to clean up.
         None => {
             let started = start()?;
             WATCHDOG.get_or_init(|| Mutex::new(started))
         }
     };
     let mut stdin = stdin.lock().unwrap_or_else(PoisonError::into_inner);
-    // One write, so that a parent killed in between leaves no half line.
+    // The line is a single write, so that a parent killed in between leaves no half line.
     stdin.write_all(format!("{line}\n").as_bytes()).map_err(Error::io("telling the watchdog"))
 }
 

@@ -30,7 +30,7 @@ impl Workdir {
         Ok(Self { path })
     }
 
-    /// Where it is.
+    /// The path of the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -50,7 +50,7 @@ impl Workdir {
         Ok(path)
     }
 
-    /// Leaves the directory behind, for a person to look at.
+    /// Keeps the directory after the test, for a person to inspect.
     pub fn keep(&self) {
         // A watchdog that cannot be told is gone, and then removes nothing.
         let _ = watchdog::keep(&self.path);
@@ -63,7 +63,7 @@ impl Drop for Workdir {
         if std::thread::panicking() {
             eprintln!("the logs are kept in {}", self.path.display());
         } else {
-            // What cannot be removed is left to the system's cleaning of temporary files.
+            // A directory that cannot be removed is left to the system's cleaning of temporary files.
             let _ = fs::remove_dir_all(&self.path);
         }
     }

@@ -127,7 +127,7 @@ async fn data_outlive_the_death_of_etcd_and_of_the_api_server() {
     control_plane.apiserver().restart().unwrap();
     control_plane.ready(SOON).await.unwrap();
 
-    // The same client: the port is the same.
+    // The client of before still works: the port is the same.
     let after = Api::<ConfigMap>::namespaced(client, "default").get("kept").await.unwrap();
     assert_eq!(after, before);
     control_plane.stop().await.unwrap();

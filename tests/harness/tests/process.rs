@@ -1,4 +1,4 @@
-//! Processes end when they are told to, and with whoever started them.
+//! Processes end when they are told to, and with the process that started them.
 
 use std::{
     io::{BufRead, BufReader},
@@ -29,7 +29,7 @@ fn alive(pid: i32) -> bool {
     kill(Pid::from_raw(pid), None).is_ok() && !zombie
 }
 
-/// Not a test by itself: [`children_and_directories_go_with_a_killed_parent`] runs it as the parent.
+/// The parent process of [`children_and_directories_go_with_a_killed_parent`], not a test by itself.
 #[test]
 #[ignore = "run by children_and_directories_go_with_a_killed_parent"]
 fn parent() {
@@ -37,7 +37,7 @@ fn parent() {
     let ended = Process::start(shell(&workdir, "exit 0")).unwrap();
     let first = Process::start(shell(&workdir, "exec sleep 600")).unwrap();
     let second = Process::start(shell(&workdir, "exec sleep 600")).unwrap();
-    // One that was reaped is no longer watched, and takes none of the others with it.
+    // A child that was reaped is no longer watched, and takes none of the others with it.
     ended.kill().unwrap();
     println!("\nchildren {} {} {}", first.pid().unwrap(), second.pid().unwrap(), workdir.path().display());
     std::thread::sleep(Duration::from_secs(600));

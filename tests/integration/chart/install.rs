@@ -1,4 +1,4 @@
-//! What becomes of a release: installed, upgraded, rolled back, uninstalled, installed again, scoped, and beside another.
+//! The life of a release: installed, upgraded, rolled back, uninstalled, installed again, scoped, and beside another.
 
 use std::fs;
 use std::path::Path;
@@ -81,7 +81,7 @@ async fn one_install_ends_with_a_client_and_an_uninstall_leaves_all_that_users_h
         cluster.get(SYSTEM, "crd", &format!("{crd}.meshagent.com")).await;
     }
 
-    // Under another name the definitions belong to another release, which Helm takes over only if it is told to.
+    // Helm takes over the definitions of a release of another name only if it is told to.
     let refused = ["install", "auth", "{chart}", "-n", SYSTEM, "--set", WITH_PROJECT];
     let refused = cluster.helm.try_run(&refused).await;
     assert!(
@@ -103,7 +103,7 @@ async fn one_install_ends_with_a_client_and_an_uninstall_leaves_all_that_users_h
     cluster.stop(operator).await;
 }
 
-/// Clusters 4: nothing that the chart renders is unknown to the API server, or warned of; and each user sees what he may.
+/// Clusters 4: the API server knows all that the chart renders and warns of nothing; and users see what they may.
 #[tokio::test]
 async fn what_the_chart_renders_is_accepted_without_a_warning() {
     let cluster = Cluster::start(Options::default()).await;
@@ -146,7 +146,7 @@ async fn what_the_chart_renders_is_accepted_without_a_warning() {
     }
 }
 
-/// Without Helm: kubectl alone, and the operator under the same rights.
+/// kubectl alone installs it, without Helm, and the operator runs under the same rights.
 #[tokio::test]
 async fn the_plain_manifests_install_it_too() {
     let cluster = Cluster::start(Options::default()).await;
@@ -199,7 +199,7 @@ async fn two_scoped_releases_see_their_own_namespace_and_no_other() {
         cluster.apply(&web(team, Some("own"))).await;
         until_ready(&cluster, team, "maoc", "web").await;
     }
-    // One stopped, and only its namespace waits.
+    // One operator is stopped, and only its namespace waits.
     let (operator, _, team) = operators.remove(0);
     cluster.stop(operator).await;
     cluster.kubectl.run(&["delete", "maoc", "web", "-n", team, "--wait=false"]).await.unwrap();

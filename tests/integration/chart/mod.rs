@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use harness::{Output, Workdir, tool};
 use tokio::process::Command;
 
-/// Where the chart is.
+/// The folder of the chart.
 fn chart() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/meshagent-operator")
 }
@@ -30,7 +30,7 @@ impl Helm {
         Self { kubeconfig: Some(kubeconfig.to_owned()), ..Self::without_cluster() }
     }
 
-    /// Runs it, whether or not it succeeds. `{chart}` among the arguments is the chart's folder.
+    /// Runs Helm, whether or not it succeeds. `{chart}` among the arguments is the chart's folder.
     async fn try_run(&self, args: &[&str]) -> Output {
         let mut command = Command::new(tool("helm").unwrap());
         for arg in args {
@@ -41,7 +41,7 @@ impl Helm {
         {
             command.env(variable, self.home.path().join(folder));
         }
-        // No cluster is reached by accident.
+        // Helm reaches no cluster by accident.
         command.env("KUBECONFIG", self.kubeconfig.as_deref().unwrap_or(Path::new("/nonexistent")));
         harness::run(command, "").await.unwrap()
     }
@@ -52,7 +52,7 @@ impl Helm {
         output.stdout
     }
 
-    /// What the chart renders with more arguments.
+    /// The manifests that the chart renders with more arguments.
     async fn template(&self, args: &[&str]) -> String {
         let common = ["template", "meshagent-operator", "{chart}", "--namespace", "meshagent-operator"];
         self.run(&[&common, args].concat()).await

@@ -1,5 +1,6 @@
-//! A release on a control plane: kube-controller-manager makes its pods, a stand-in for a kubelet says that they are Ready,
-//! and the operator runs as a process with the arguments, the variables and the service account token of such a pod.
+//! A release on a control plane: kube-controller-manager makes its pods, a stand-in for a kubelet says that they are
+//! Ready, and the operator runs as a process with the arguments, the variables and the service account token of such a
+//! pod.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,7 +36,7 @@ impl Drop for Cluster {
 }
 
 impl Cluster {
-    /// An empty one, but for the namespace of the release and the Secret with the key of the simulated project.
+    /// A cluster, empty but for the namespace of the release and the Secret with the key of the simulated project.
     pub(super) async fn start(options: Options) -> Self {
         let plane = ControlPlane::start(options).await.unwrap();
         let simulator = Simulator::start(SimulatorOptions {
@@ -55,7 +56,7 @@ impl Cluster {
         cluster
     }
 
-    /// One that enforces the restricted profile, as careful clusters do.
+    /// Creates a namespace that enforces the restricted profile, as careful clusters do.
     pub(super) async fn create_namespace(&self, name: &str) {
         let profile = json!({ "pod-security.kubernetes.io/enforce": "restricted" });
         self.apply(&json!({
@@ -162,14 +163,14 @@ async fn say_that_pods_are_ready(pods: Api<Pod>) {
             let conditions = ["Ready", "ContainersReady"].map(|type_| json!({ "type": type_, "status": "True" }));
             let patch = Patch::Merge(json!({ "status": { "phase": "Running", "conditions": conditions } }));
             let pods: Api<Pod> = Api::namespaced(pods.clone().into_client(), &pod.namespace().unwrap_or_default());
-            // One that is gone meanwhile needs no status.
+            // A pod that is gone meanwhile needs no status.
             let _ = pods.patch_status(&pod.name_any(), &PatchParams::default(), &patch).await;
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
-/// Waits until a condition of an object is as `wanted`, like `True/Ready`.
+/// Waits until an object is Ready, and the spec of an OAuthClient is applied.
 pub(super) async fn until_ready(cluster: &Cluster, namespace: &str, kind: &str, name: &str) -> Value {
     eventually(LONG, &format!("{kind}/{name} is Ready"), async || {
         let object = cluster.get(namespace, kind, name).await;

@@ -1,4 +1,4 @@
-//! What the chart renders, without a cluster.
+//! The manifests that the chart renders, without a cluster.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -106,7 +106,7 @@ fn difference(from: &[String], to: &[String]) -> Vec<String> {
     lines
 }
 
-/// The lines of a manifest. Of a long value, like definitions, alerts and the dashboard, the kind says enough.
+/// The lines of a manifest, without long values such as definitions, alerts and the dashboard: their kind says enough.
 fn lines(manifest: &str) -> Vec<String> {
     let mut kept = Vec::new();
     for document in manifest.split("\n---\n") {
@@ -149,7 +149,7 @@ async fn each_value_changes_the_manifests_as_it_did() {
     assert!(kept == rendered, "the chart renders something else; look, then run: make snapshots\n{differs:#?}");
 }
 
-/// The plain manifests, which nobody is to take for a release.
+/// The plain manifests, without the marks of Helm: nobody is to take them for a release.
 async fn manifests() -> String {
     let header = "# Written by `make snapshots` from the chart; a test fails when this file is stale.\n";
     let rendered = Helm::without_cluster().template(&[]).await;
@@ -253,7 +253,7 @@ async fn an_umbrella_chart_may_share_values_and_switch_it_off() {
     assert!(!render("meshagent-operator.enabled=false").await.contains("kind: Deployment"));
 }
 
-/// Of the pod's security, what the restricted profile asks for is checked by the API server in another test.
+/// The API server checks in another test what the restricted profile asks of the pod.
 #[tokio::test]
 async fn the_rights_hold_no_wildcard_and_no_workload() {
     let rendered = Helm::without_cluster().template(&["--set", "crds.enabled=false"]).await;

@@ -1,4 +1,4 @@
-//! Every right of the chart is used, and nothing is asked for without a right: both read from the API server's audit log.
+//! Every right of the chart is used, and nothing is asked for without one: both read from the API server's audit log.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,7 +12,7 @@ use crate::fixture::LONG;
 /// One thing that an account may do: verb, group, resource, and the one name if the right is for one only.
 type Right = (String, String, String, String);
 
-/// Audit in full what service accounts ask for, without any body.
+/// The audit policy: all requests of the operator's service accounts, without bodies.
 const POLICY: &str = r#"{"apiVersion":"audit.k8s.io/v1","kind":"Policy","omitStages":["RequestReceived"],"rules":[
     {"level":"Metadata","userGroups":["system:serviceaccounts:meshagent-operator"]},{"level":"None"}]}"#;
 
@@ -28,7 +28,7 @@ fn audited(workdir: &Workdir) -> (Options, std::path::PathBuf) {
     (Options { apiserver_args, ..Options::default() }, log)
 }
 
-/// What the release's roles give.
+/// The rights that the release's roles give.
 async fn given(cluster: &Cluster) -> BTreeSet<Right> {
     let mut rights = BTreeSet::new();
     let list = [
@@ -60,7 +60,7 @@ async fn given(cluster: &Cluster) -> BTreeSet<Right> {
     rights
 }
 
-/// What was asked for, each with the answer's code.
+/// The rights that were asked for, each with the codes of the answers.
 fn asked(log: &str) -> BTreeMap<Right, BTreeSet<u64>> {
     let mut asked: BTreeMap<Right, BTreeSet<u64>> = BTreeMap::new();
     for line in log.lines() {
@@ -133,7 +133,7 @@ async fn a_whole_life(cluster: &Cluster) {
     cluster.apply(&client("app", own_kind, "own", json!({}))).await;
     let made = until_ready(cluster, "shop", "maoc", "web").await;
     until_ready(cluster, "shop", "maoc", "app").await;
-    // Edited, its Secret renamed, rotated, its Secret lost.
+    // One client is edited, its Secret renamed, and it is rotated; the Secret of the other is lost.
     cluster.apply(&client("web", cluster_kind, "default", json!({ "keys": { "scopes": "OTHER" } }))).await;
     until_ready(cluster, "shop", "maoc", "web").await;
     cluster.apply(&client("web", cluster_kind, "default", json!({ "name": "login" }))).await;
@@ -154,7 +154,7 @@ async fn a_whole_life(cluster: &Cluster) {
     .await
     .unwrap();
     until_ready(cluster, "shop", "maoc", "app").await;
-    // Given up, since its project cannot be asked, in either kind of project.
+    // Both clients are given up, since their projects cannot be asked: one of either kind.
     for (name, kind, project) in [("web", "cmaproj", "default"), ("app", "maproj", "own")] {
         let away = json!({ "spec": { "apiUrl": "http://127.0.0.1:9" } }).to_string();
         give_up(cluster, name, &["patch", kind, project, "-n", "shop", "--type=merge", "-p", &away]).await;
@@ -214,7 +214,7 @@ async fn every_right_of_an_installed_chart_is_needed_and_none_is_missing() {
     assert_eq!(missing, Vec::<Right>::new(), "asked for without a right");
 }
 
-/// What the audit log does not show: without it no Secret could be given its owner.
+/// The audit log does not show this right, without which no Secret could be given its owner.
 #[tokio::test]
 async fn the_right_to_finalizers_is_needed_where_owner_references_are_checked() {
     let workdir = Workdir::create("audit").unwrap();

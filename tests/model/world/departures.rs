@@ -10,21 +10,22 @@ use crate::shared::Shared;
 /// How the object is being deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeletedBy {
-    /// By a person, in the background or with `--cascade=orphan`.
+    /// A person deletes the object in the background or with `--cascade=orphan`.
     Plain,
-    /// By a person; the garbage collector takes what the object owns although our finalizer still holds it.
+    /// A person deletes the object; the garbage collector takes what the object owns although our finalizer still holds
+    /// it.
     Foreground,
-    /// With the CRD.
+    /// The object goes with the CRD.
     WithDefinition,
 }
 
-/// What a released object retained.
+/// The client that a released object retained.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Left {
     pub client_id: ClientId,
-    /// Whether its Secret was left as well.
+    /// Whether the client's Secret was left as well.
     pub with_secret: bool,
-    /// Whether it had to be left: whoever deletes while the CRD goes as well may get either.
+    /// Whether the client had to be left: a deletion while the CRD goes as well may end either way.
     pub certain: bool,
 }
 
@@ -39,7 +40,7 @@ impl World {
         });
     }
 
-    /// The object is gone: what it leaves, by its policy.
+    /// Notes what an object that is gone leaves, by its policy.
     pub fn leave(&mut self, declared: &Declared) {
         let object = &declared.object;
         let retains =
@@ -75,7 +76,7 @@ impl World {
         let owner_lives =
             self.secrets[name].as_ref().is_some_and(|it| it.owners.iter().any(|uid| self.uid() == Some(uid)));
         if owner_lives {
-            // Foreground deletion.
+            // A living owner means foreground deletion.
             self.tampered += 1;
             let kept = |declared: &Shared<Declared>| declared.spec.retains(declared.object.recorded.adopted);
             if !self.policy_changed && self.declared.as_ref().is_some_and(kept) {
@@ -85,7 +86,8 @@ impl World {
         self.secrets[name] = None;
     }
 
-    /// `--cascade=orphan`: the garbage collector takes the object's ownership off, and then its own finalizer.
+    /// Takes the object's ownership off its Secrets, and then the garbage collector's own finalizer off the object, as
+    /// `--cascade=orphan` does.
     pub fn strip_owners(&mut self) {
         let Some(uid) = self.uid().cloned() else { return };
         let version = self.secret_version();

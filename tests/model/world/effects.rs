@@ -1,4 +1,4 @@
-//! What a step does to the world, and what it is answered.
+//! The effects of the steps on the world, and their answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::secrets::{Whereabouts, locate, view};
 use super::spec::NAMES;
 use super::{Declared, Fence, Pass, World};
 
-/// What may go wrong with one step.
+/// A fault that may strike one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fault {
     /// The effect happens, its answer is lost.
@@ -60,13 +60,13 @@ impl World {
         let put_back = self.put_back(&pass).is_some();
         pass.observed.absorb(&step, answer);
         if put_back && matches!(step, Step::WriteIntent { .. }) {
-            // With the fence `FreshToken` out: the Secret's token is not this pass' own.
+            // The Secret's token is not this pass's own, with the fence `FreshToken` out.
             pass.observed.pending = Pending::Nothing;
         }
         self.go_on(who, pass);
     }
 
-    /// What the process remembers of its POSTs for an object that had a client.
+    /// Counts a POST for an object that had a client, as the process remembers it.
     fn count_post(&mut self, who: usize, pass: &Pass, useful: bool) {
         if self.budget.brakes && pass.observed.object.recorded.client_id.is_some() {
             let (posts, _) = self.operators[who].posted.unwrap_or_default();
@@ -188,7 +188,7 @@ impl World {
         }
     }
 
-    /// With the fence out, reading and listing change places.
+    /// Swaps reading and listing, with the fence `ListBeforeRead` out.
     fn swap_listing_and_read(&self, pass: &mut Pass) {
         if pass.step == Step::List {
             pass.read_too_early = Some(self.read_live(pass));
@@ -209,7 +209,8 @@ impl World {
         self.touch(|declared| {
             declared.object.token = Some(token.clone());
             declared.object.unknown = unknown.clone();
-            // No finalizer can be added to an object that is being deleted, nor is it there any more if it was.
+            // The API server adds no finalizer to an object that is being deleted; without finalizers such an object is
+            // gone.
             declared.object.finalizer |= declared.deletion.is_none();
         });
         match self.object() {
@@ -218,7 +219,7 @@ impl World {
         }
     }
 
-    /// With the fence out: the token of a Secret that holds the recorded client, while nothing else is wanted.
+    /// The token of a Secret that holds the recorded client while no other is wanted, with the fence `FreshToken` out.
     fn put_back(&self, pass: &Pass) -> Option<Token> {
         let object = &pass.observed.object;
         let Secret::Ours(stored) = &pass.observed.secret else { return None };
@@ -228,7 +229,7 @@ impl World {
         (withdrawn && !self.intact(Fence::FreshToken)).then(|| stored.token.clone()).flatten()
     }
 
-    /// Only what differs, by the pass's own view, is written; nothing, if nothing does.
+    /// Writes only what differs by the pass's own view; nothing, if nothing does.
     fn record(&mut self, pass: &Pass, record: &Record) -> Answer {
         let before = &pass.observed.object;
         let mut after = before.clone();
@@ -270,7 +271,7 @@ impl World {
             patch(&mut live_status.drift, &old.drift, new.drift);
             let due: Vec<_> = live_status.retiring.iter().filter(|it| it.due).map(|it| it.client_id.clone()).collect();
             patch(&mut live_status.retiring, &old.retiring, new.retiring);
-            // What is written is when an overlap ends; whether it has ended is a matter of time, not of the writer's view.
+            // The writer's view decides when an overlap ends; time alone decides whether it has ended.
             live_status.retiring.iter_mut().for_each(|former| former.due |= due.contains(&former.client_id));
             patch(&mut live.rotation_asked, &before.rotation_asked, after.rotation_asked);
             patch(&mut live.replaced, &before.replaced, after.replaced);
@@ -279,7 +280,7 @@ impl World {
     }
 }
 
-/// Whether a POST went out, and was answered with a client and its secret.
+/// Whether a POST was answered with a client and its secret; `None` if none was sent.
 fn useful(answer: &Answer) -> Option<bool> {
     let (created, unknown) = (matches!(answer, Answer::Created { .. }), matches!(answer, Answer::Unknown(..)));
     (created || unknown).then_some(created)

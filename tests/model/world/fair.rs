@@ -17,10 +17,10 @@ const MOST_STEPS: usize = 2_000;
 const LONGEST_PASS: usize = 100;
 
 impl World {
-    /// One step without faults: whether anything happened.
+    /// Takes one step without faults; returns whether anything happened.
     ///
-    /// What is under way ends first, both operators' passes in turns; then the first operator, the leader, runs passes
-    /// on fresh views, and the sweep runs, until nothing changes any more.
+    /// Everything under way ends first, both operators' passes in turns; then the first operator, the leader, runs
+    /// passes on fresh views, and the sweep runs, until nothing changes any more.
     pub fn go_on_fairly(&mut self) -> bool {
         if !self.mislaid.is_empty() {
             self.find_again();
@@ -36,7 +36,7 @@ impl World {
             return true;
         }
         if self.operators[1].pending.take().is_some() {
-            // It lost leadership with a credential in hand: what it made is cleaned by the others.
+            // The second operator lost leadership with a credential in hand: the others clean up what it made.
             return true;
         }
         if self.sweep != Sweep::Idle {
@@ -92,21 +92,21 @@ impl World {
     }
 }
 
-/// The states from which it is known to come to rest rightly.
+/// The states from which the world is known to come to rest rightly.
 #[derive(Default)]
 pub struct Rests {
     known: [Mutex<HashSet<u64>>; 16],
 }
 
 impl Rests {
-    /// Faults stop, all go on fairly: whether it comes to rest with exactly the declared clients, and on the way there
-    /// what is published is accepted.
+    /// Whether the world, with faults stopped and all going on fairly, comes to rest with exactly the declared clients,
+    /// and what is published is accepted on the way there.
     pub fn from(&self, world: &World) -> bool {
         if world.violation.is_some() {
             return true;
         }
         let mut world = world.clone();
-        // Nothing of this matters from here on; states that differ in nothing else are one.
+        // The values reset here matter no longer; states that differ in nothing else are one.
         world.budget = Budget { limit: world.budget.limit, brakes: world.budget.brakes, ..Budget::default() };
         world.astray = 0;
         world.came_late = 0;
@@ -127,7 +127,7 @@ impl Rests {
                 return false;
             }
             if !moved && world.time_matters() {
-                // What is published and works is Ready, whatever waits for its time.
+                // A published credential that works is recorded, whatever else waits for its time.
                 if !good_is_recorded(&world) {
                     return false;
                 }
@@ -151,8 +151,8 @@ impl Rests {
     }
 }
 
-/// The credential in the Secret, if it is whole, of a living client of the object that the Secret's own token made, is
-/// recorded.
+/// Whether the credential in the Secret is recorded, if it is whole and of a living client of the object that the
+/// Secret's own token made.
 fn good_is_recorded(world: &World) -> bool {
     let Some(declared) = world.declared.as_ref().filter(|it| it.deletion.is_none() && !it.spec.suspended) else {
         return true;
@@ -180,7 +180,8 @@ fn rests_rightly(world: &World) -> bool {
     }
 }
 
-/// Clients that nobody can tell to be ours: their marker was erased while nothing named them any more.
+/// The clients besides the foreign one and `but`, without those that nobody can tell to be ours: their marker was
+/// erased while nothing named them any more.
 fn others<'a>(world: &'a World, but: &'a [Option<&ClientId>]) -> impl Iterator<Item = &'a ClientId> {
     let ours = |client_id: &&ClientId| client_id.as_str() != FOREIGN && !but.contains(&Some(*client_id));
     let erased = |client_id: &&ClientId| {
@@ -189,7 +190,8 @@ fn others<'a>(world: &'a World, but: &'a [Option<&ClientId>]) -> impl Iterator<I
     world.remote.keys().filter(ours).filter(move |client_id| !erased(client_id))
 }
 
-/// Without an object: what was retained is there, and says so on both sides; nothing else is.
+/// Whether a world without an object is right at rest: what was retained is there and says so on both sides, and
+/// nothing else is there.
 fn left_rightly(world: &World) -> bool {
     let Some(Left { client_id, with_secret, certain }) = &world.left else {
         // An adopted client's Secret stays.
@@ -204,7 +206,7 @@ fn left_rightly(world: &World) -> bool {
     let stays = client.is_some() || world.deleted_in_studio.contains(client_id) || !certain;
     let marked = client.and_then(|client| client.marker.as_ref());
     let says_so = marked.is_none_or(|marker| marker.retained || marker.policy == Policy::Retain)
-        // While the CRD is away the Secret alone may say so: the sweep waits.
+        // The Secret alone may say so while the CRD is away: the sweep waits.
         || world.crd == CrdState::Away;
     let secret = world
         .secrets
@@ -214,7 +216,8 @@ fn left_rightly(world: &World) -> bool {
     stays && (says_so || !with_secret) && (secret || !with_secret || !certain || world.tampered > 0)
 }
 
-/// With an object: its one client is as declared and recorded, and the Secret under the wanted name holds it.
+/// Whether a world with an object is right at rest: its one client is as declared and recorded, and the Secret under
+/// the wanted name holds it.
 fn declared_rightly(world: &World, declared: &Declared) -> bool {
     let Declared { object, deletion, spec } = declared;
     let recorded = object.recorded.client_id.as_ref();
@@ -223,7 +226,7 @@ fn declared_rightly(world: &World, declared: &Declared) -> bool {
     }
     let ours = world.secrets.iter().flatten().find(|secret| secret.uid.as_ref() == Some(&object.uid));
     if spec.suspended {
-        // Nothing is done but that the Secret is the object's no longer.
+        // A suspended object only gives up the ownership of its Secret.
         return ours.is_none_or(|secret| secret.owners.is_empty());
     }
     let in_the_way = world.secrets[spec.name].as_ref().is_some_and(|secret| secret.uid.as_ref() != Some(&object.uid));
@@ -237,7 +240,7 @@ fn declared_rightly(world: &World, declared: &Declared) -> bool {
     let Some(client) = world.remote.get(client_id) else {
         return adopted && world.deleted_in_studio.contains(client_id);
     };
-    // What was retained with its Secret is the object's own again.
+    // A client that was retained with its Secret is the object's own again.
     if let Some(Left { client_id: left, with_secret: true, certain: true }) = &world.left
         && left != client_id
         && world.tampered == 0

@@ -1,4 +1,4 @@
-//! What people do.
+//! The actions of people.
 
 use std::collections::BTreeSet;
 
@@ -10,14 +10,14 @@ use super::secrets::{ALTERED, Data, StoredSecret};
 use super::{DeletedBy, FOREIGN, World};
 use crate::shared::Shared;
 
-/// What people do.
+/// One thing that a person does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum UserAction {
     Delete,
     DeleteInForeground,
-    /// `--cascade=orphan`.
+    /// Deletes with `--cascade=orphan`.
     DeleteAndOrphan,
-    /// The CRD, and with it all objects. It comes back with the next object.
+    /// Deletes the CRD, and with it all objects. The CRD comes back with the next object.
     DeleteCrd,
     Create,
     /// `kubectl replace` of the YAML in git: annotations and finalizer go, status stays.
@@ -72,7 +72,7 @@ impl UserAction {
 }
 
 impl World {
-    /// Whether a action has something to be done to.
+    /// Whether the action has something to be done to.
     pub fn allows(&self, action: UserAction) -> bool {
         let Some(declared) = &self.declared else {
             return action == UserAction::Create && !self.is_behind_the_definition();
@@ -84,7 +84,7 @@ impl World {
                 declared.deletion.is_none()
             }
             UserAction::DeleteCrd => self.crd == CrdState::Established,
-            // Whoever changes the policy while the object goes may get either.
+            // A change of the policy while the object goes may end either way.
             UserAction::ChangePolicy | UserAction::Suspend => declared.deletion.is_none(),
             UserAction::Replace | UserAction::Edit | UserAction::RenameSecret => true,
             UserAction::AskForRotation => recorded.is_some(),
@@ -172,7 +172,7 @@ impl World {
         }
     }
 
-    /// The right server answers again.
+    /// Lets the right server answer again.
     pub fn find_again(&mut self) {
         let mislaid = std::mem::take(&mut self.mislaid);
         self.remote.change(|remote| remote.extend(mislaid.iter().map(|(id, client)| (id.clone(), client.clone()))));
@@ -205,7 +205,7 @@ impl World {
     }
 
     fn replace(&mut self) {
-        // What the annotations knew of POSTs of unknown outcome is lost with them.
+        // The annotations take with them what they knew of POSTs of unknown outcome.
         let forgotten = self.declared.as_ref().map_or(0, |declared| declared.object.unknown.len() + 1);
         let forgotten = u8::try_from(forgotten).unwrap_or(u8::MAX);
         self.astray += forgotten;
@@ -217,8 +217,8 @@ impl World {
         });
     }
 
-    /// A Secret under the first name that holds the foreign client's credential; with annotations as if an object had
-    /// left it behind, if a person forges them.
+    /// Writes a Secret under the first name that holds the foreign client's credential; with annotations as if an
+    /// object had left it behind, if a person forges them.
     pub fn write_by_hand(&mut self, uid: Option<Uid>, client_id: Option<ClientId>) {
         let secret = StoredSecret {
             version: self.secret_version(),

@@ -14,13 +14,14 @@ use super::spec::{Adoption, Spec};
 use super::{Clients, FOREIGN, Fence, Pass, World};
 
 impl World {
-    /// What MeshAgent shows to a pass.
+    /// A client as MeshAgent shows it to a pass.
     pub fn shown(&self, pass: &Pass, client_id: &ClientId) -> Option<RemoteClient> {
         let client = self.remote.get(client_id)?.clone();
         Some(self.with_fences(client, client_id, &pass.observed.object, &pass.spec, &pass.observed.secret))
     }
 
-    /// With a fence out, a client that the Secret names passes for one that our marker vouches for.
+    /// Shows the client as it is; with a fence out, a client that the Secret names passes for one that our marker
+    /// vouches for.
     fn with_fences(
         &self,
         client: RemoteClient,
@@ -120,7 +121,7 @@ impl World {
         }
         self.remote.change(|remote| {
             if let Some(present) = remote.get_mut(client_id) {
-                // Only what differs is sent: what the pass did not see stays.
+                // The PUT sends only what differs, so what the pass did not see stays.
                 *present = change.applied_to(present);
             }
         });

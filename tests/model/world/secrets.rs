@@ -14,7 +14,7 @@ use super::spec::{Adoption, NAMES, Spec};
 use super::{FOREIGN, Fence, Pass, World};
 use crate::shared::Shared;
 
-/// What a secret reads that somebody altered.
+/// The text of a client secret that somebody altered.
 pub const ALTERED: &str = "altered";
 
 /// The Secret in etcd.
@@ -33,7 +33,7 @@ pub struct StoredSecret {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Data {
     pub client_id: ClientId,
-    /// Whose secret it is; or [`ALTERED`].
+    /// The client whose secret it is; or [`ALTERED`].
     pub secret: ClientId,
 }
 
@@ -50,7 +50,7 @@ pub fn digest(uid: &Uid, client_id: &ClientId, secret: &ClientId) -> CredentialD
     CredentialDigest::new(format!("{uid}/{client_id}/{secret}"))
 }
 
-/// Where the status says that the Secret is, if that is not where the spec wants it.
+/// The name under which the status has the Secret, if that is not the one that the spec wants.
 pub fn former_name(object: &Object, spec: &Spec) -> Option<usize> {
     let recorded = object.recorded.secret_name.as_deref()?;
     NAMES.iter().position(|name| *name == recorded).filter(|name| *name != spec.name)
@@ -78,7 +78,7 @@ pub struct Whereabouts {
     pub leftover: Option<Version>,
 }
 
-/// What one Secret is to the object; `whole`: its data was read as well.
+/// The ownership of one Secret; `whole`: its data was read as well.
 pub fn view(world: &World, secret: Option<&StoredSecret>, object: &Object, spec: &Spec, whole: bool) -> Secret {
     let Some(secret) = secret else { return Secret::Absent };
     let adopted = object.recorded.adopted;
@@ -123,7 +123,7 @@ impl World {
         Version::new(self.secret_writes.to_string())
     }
 
-    /// What the API server answers to a write of the Secret at a place.
+    /// The API server's answer to a write of the Secret at a place.
     fn stored(&self, pass: &Pass, place: usize) -> Answer {
         match view(self, self.secrets[place].as_deref(), &pass.observed.object, &pass.spec, true) {
             Secret::Ours(stored) => Answer::Stored(Stored { misplaced: place != pass.spec.name, ..stored }),
@@ -210,7 +210,7 @@ impl World {
         })
     }
 
-    /// Reshape; with a token, take over.
+    /// Reshapes the Secret; with a token, takes it over.
     pub fn reshape(&mut self, pass: &Pass, client_id: &ClientId, token: Option<&Token>, version: &Version) -> Answer {
         if self.is_at(pass.place, version) && self.secrets[pass.place].as_ref().is_some_and(|it| it.data.is_none()) {
             return Answer::Failed(Failure::stalled(Reason::SecretConflict, ""));
@@ -245,7 +245,7 @@ impl World {
         if let Some(secret) = &mut self.secrets[pass.place]
             && matches!(answer, Answer::Stored(_))
         {
-            // It is the former one's secret that is published.
+            // The published secret is the one of the former Secret.
             secret.change(|secret| secret.data = Some(Data { client_id: client_id.clone(), secret: data.secret }));
             return self.stored(pass, pass.place);
         }
@@ -266,7 +266,7 @@ impl World {
     pub fn release_secret(&mut self, pass: &Pass, retained: bool, version: &Version) -> Answer {
         let uid = pass.observed.object.uid.clone();
         if retained && !self.intact(Fence::OwnerOffFirst) {
-            // Only once the finalizer is gone.
+            // Ownership comes off only once the finalizer is gone.
             self.owner_stays = Some(uid);
             return match &pass.observed.secret {
                 Secret::Ours(stored) => Answer::Stored(Stored { owned: false, retained: true, ..stored.clone() }),
@@ -280,7 +280,7 @@ impl World {
         })
     }
 
-    /// With the fence `OwnerOffFirst` out: what should have come before the finalizer.
+    /// Takes ownership off after the finalizer, with the fence `OwnerOffFirst` out.
     pub fn owner_off_late(&mut self) {
         let Some(uid) = self.owner_stays.take() else { return };
         let version = self.secret_version();
@@ -309,7 +309,7 @@ impl World {
         Answer::Taken { client_id: client_id.clone(), digest }
     }
 
-    /// What a person does to the Secret that the status or the spec names.
+    /// Lets a person change the Secret that the status or the spec names.
     pub fn tamper(&mut self, change: impl FnOnce(&mut Option<Shared<StoredSecret>>, Version)) {
         let Some(declared) = &self.declared else { return };
         let Whereabouts { place, .. } = locate(self, &self.secrets, &declared.object, &declared.spec, true);

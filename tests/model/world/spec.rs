@@ -1,4 +1,4 @@
-//! What the object of the model asks for.
+//! The spec of the model's object.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
@@ -37,9 +37,9 @@ pub enum Adoption {
     #[default]
     No,
     WithoutCredential,
-    /// In a Secret of another name, which is always there.
+    /// The credential is in a Secret of another name, which is always there.
     Given,
-    /// In the very Secret that the spec names.
+    /// The credential is in the very Secret that the spec names.
     InPlace,
 }
 
@@ -49,7 +49,7 @@ thread_local! {
 }
 
 impl Spec {
-    /// What the product reads off the spec even if the rest is broken.
+    /// The fields that the product reads off the spec even if the rest is broken.
     pub fn essentials(&self) -> Essentials {
         Essentials {
             policy: self.policy,
@@ -91,7 +91,7 @@ impl Spec {
         Present { settings: self.settings(), lifecycle, ..read }
     }
 
-    /// What the object asks for. `adopted`: as recorded.
+    /// The desired state. `adopted` is as recorded.
     pub fn desired(&self, uid: &Uid, adopted: bool, deleting: bool) -> Desired {
         let (essentials, present) = (self.essentials(), self.present());
         let declared = Declared {
@@ -118,7 +118,7 @@ impl Spec {
         }
     }
 
-    /// What becomes of the client with the object.
+    /// Whether the client outlives the object.
     pub fn retains(&self, adopted: bool) -> bool {
         self.essentials().deletion(adopted, Policy::Delete, false).policy == Policy::Retain
     }

@@ -16,17 +16,17 @@ use crate::shared::Shared;
 pub enum Sweep {
     #[default]
     Idle,
-    /// With the fence `ListBeforeRead` out: it has read, and lists next.
+    /// The sweep has read and lists next, with the fence `ListBeforeRead` out.
     ReadTooEarly(Option<Shared<Declared>>, Secrets),
     Listed(Shared<Clients>),
     Judged(Vec<(ClientId, Finding)>),
 }
 
-/// What is done with a client.
+/// The action on a client.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Finding {
     Remove(Grace),
-    /// Mark it as retained, if its marker is this one still.
+    /// Marks the client as retained, if it still has this marker.
     MarkRetained(Marker),
 }
 
@@ -39,7 +39,7 @@ impl World {
         };
     }
 
-    /// The age that the rule asks for may pass at any time; for twins it never does.
+    /// Judges the listed clients. The age that the rule asks for may pass at any time; for twins it never does.
     pub fn sweep_judges(&mut self) {
         let (listed, declared, secrets) = match std::mem::take(&mut self.sweep) {
             Sweep::Listed(listed) => (listed, self.declared.clone(), self.secrets.clone()),
@@ -61,7 +61,7 @@ impl World {
         self.sweep = if judged.is_empty() { Sweep::Idle } else { Sweep::Judged(judged) };
     }
 
-    /// What the product makes of what this world's API server says; `None`: it does not ask.
+    /// The product's judgement by what this world's API server says; `None`: the product does not ask.
     fn judge(
         &self,
         client_id: &ClientId,
@@ -82,13 +82,13 @@ impl World {
                 CrdState::Away => OwnerState::Undefined,
                 CrdState::Established => OwnerState::Gone { retained: self.says_retained(client_id, marker, secrets) },
             };
-            // What is of age was an orphan in an earlier round too, and is so by this round's listing. Something that was
-            // marked and taken back since that listing was begun is not: it would be its first round.
+            // A client of age was an orphan in an earlier round too, and is one by this round's listing. A client that
+            // was marked and taken back since that listing was begun is not: this would be its first round.
             let moved = self.remote.get(client_id).is_some_and(|client| client.marker.as_ref() != Some(marker));
             return Some(judge(client_id, marker, owner))
                 .filter(|judgement| !moved || *judgement == Judgement::Retained);
         };
-        // Under the name that the spec wants, no other.
+        // The product reads the Secret under the name that the spec wants, and no other.
         let secret = view(self, secrets[spec.name].as_deref(), object, spec, true);
         let owner = OwnerState::Present { object, secret: &secret, deleting: deletion.is_some() };
         Some(judge(client_id, marker, owner))

@@ -28,7 +28,7 @@ fn below(path: &str, schema: &JSONSchemaProps, fields: &mut Vec<Field>) {
         let text = property.description.clone().unwrap_or_default();
         fields.push(Field { path: path.clone(), type_: type_name(property), text });
         match inner(property) {
-            // What Kubernetes itself describes is not repeated.
+            // Fields that Kubernetes itself describes are not repeated.
             Some(_) if foreign(property).is_some() => {}
             Some((suffix, inside)) => below(&format!("{path}{suffix}"), inside, fields),
             None => {}
@@ -36,7 +36,7 @@ fn below(path: &str, schema: &JSONSchemaProps, fields: &mut Vec<Field>) {
     }
 }
 
-/// Where the fields below a property are described, and how a path shows it.
+/// The suffix that a path shows for a property, and the schema of the fields below it.
 fn inner(property: &JSONSchemaProps) -> Option<(&'static str, &JSONSchemaProps)> {
     match (&property.items, &property.additional_properties) {
         (Some(JSONSchemaPropsOrArray::Schema(item)), _) => Some(("[]", item)),

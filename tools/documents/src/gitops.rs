@@ -16,7 +16,7 @@ data:
 ";
 const KINDS: [&str; 3] = ["ClusterMeshAgentProject", "MeshAgentProject", "OAuthClient"];
 
-/// What makes Argo CD know the health and the actions of our kinds.
+/// The ConfigMap by which Argo CD knows the health and the actions of our kinds.
 pub(crate) fn config_map() -> Result<String, Box<dyn Error>> {
     let mut text = HEADER.to_owned();
     for kind in KINDS {

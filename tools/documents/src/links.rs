@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::top;
 
-/// Every Markdown file at the top, in docs/ and in docs/adr/.
+/// Every Markdown file at the top, in docs/, docs/adr/ and simulator/, and in the chart's folder.
 fn documents() -> Vec<PathBuf> {
     let folders = ["", "docs", "docs/adr", "simulator", "charts/meshagent-operator"].map(|folder| top().join(folder));
     let files = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap());

@@ -1,5 +1,5 @@
-//! Writes docs/reference.md, the table of reasons in docs/troubleshoot.md, and the chart's CRDs and table of values anew. Its
-//! tests hold the rest of the documents to the tree: links lead somewhere, and tests that are named exist.
+//! Writes docs/reference.md, the table of reasons in docs/troubleshoot.md, and the chart's CRDs and table of values
+//! anew. The tests hold the rest of the documents to the tree: links lead somewhere, and tests that are named exist.
 
 use std::error::Error;
 use std::fs;

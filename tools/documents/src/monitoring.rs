@@ -80,8 +80,8 @@ fn every_alert_has_a_test_and_a_section_that_it_links_to() {
     }
 }
 
-/// One vocabulary: every reason that alerts select by is a reason of a condition, and every reason that asks for somebody
-/// is selected by an alert.
+/// One vocabulary: every reason that alerts select by is a reason of a condition, and every reason that asks for
+/// somebody is selected by an alert.
 #[test]
 fn alerts_speak_of_reasons_as_conditions_do() {
     let known: BTreeSet<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
@@ -96,8 +96,8 @@ fn alerts_speak_of_reasons_as_conditions_do() {
     for reason in &selected {
         assert!(known.contains(reason.as_str()), "{reason} is no reason of a condition");
     }
-    // Those under way, those that a metric of the calls tells of, those that are as somebody wanted them, and the one of a
-    // project whose clients say ProjectNotReady.
+    // The reasons that no alert selects: those under way, those that a metric of the calls tells of, those that are as
+    // somebody wanted them, and the one of a project whose clients say ProjectNotReady.
     let others = [
         "Ready",
         "Creating",

@@ -137,7 +137,7 @@ fn commands() -> String {
         let about = command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
         text.push_str(&format!("\n### {}\n", command.get_name()));
         for paragraph in about.split("\n\n") {
-            // clap takes the dot from the first.
+            // clap takes the dot from the first paragraph.
             text.push_str(&format!("\n{}.\n", paragraph.trim_end_matches('.')));
         }
         let shown = command.get_arguments().filter(|argument| !argument.is_hide_set());
@@ -149,7 +149,7 @@ fn commands() -> String {
     text
 }
 
-/// What shall be an inline code, or nothing.
+/// The text as inline code, or nothing.
 fn optional_code(text: Option<&str>) -> String {
     text.map(code).unwrap_or_default()
 }

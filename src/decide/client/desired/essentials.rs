@@ -1,4 +1,5 @@
-//! What has to be known of a spec even if the rest of it is broken: an object with an invalid spec must still be deletable.
+//! The parts of a spec that have to be known even if the rest is broken: an object with an invalid spec must still be
+//! deletable.
 
 use crate::api::oauth_client::OAuthClientSpec;
 use crate::decide::client::next::Deletion;
@@ -34,21 +35,22 @@ impl Essentials {
         }
     }
 
-    /// What becomes of the client with its object. `adopted`: what the status says of an adoption; the marker knows it as
-    /// well, but a deletion has to know it without asking. `default`: for a spec that does not say.
+    /// What becomes of the client with its object. `adopted`: what the status says of an adoption; the marker knows it
+    /// as well, but a deletion has to know it without asking. `default`: for a spec that does not say.
     #[must_use]
     pub fn policy(&self, adopted: bool, default: Policy) -> Policy {
         self.policy.unwrap_or(if adopted || self.adopts { Policy::Retain } else { default })
     }
 
-    /// How the object goes. Nothing may be written while it is suspended, so nothing can be deleted then.
+    /// How the object goes. The client of a suspended object is retained: a pass that may write nothing can delete
+    /// nothing.
     #[must_use]
     pub fn deletion(&self, adopted: bool, default: Policy, forced: bool) -> Deletion {
         let policy = if self.suspended { Policy::Retain } else { self.policy(adopted, default) };
         Deletion { policy, forced }
     }
 
-    /// Whether the object owns the Secret: not where the garbage collector could take the Secret before its time.
+    /// Whether the object owns the Secret: false where the garbage collector could take the Secret before its time.
     #[must_use]
     pub fn owns_secret(&self, adopted: bool, default: Policy) -> bool {
         self.policy(adopted, default) == Policy::Delete && !self.suspended && !adopted && !self.adopts

@@ -34,7 +34,7 @@ pub struct Lifecycle {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Adopt {
     pub client_id: ClientId,
-    /// Where its credential is, if it is to be published.
+    /// The place of the credential, if it is to be published.
     pub credential: Option<CredentialRef>,
 }
 
@@ -81,7 +81,7 @@ impl Lifecycle {
 /// How long a former client lives after it was replaced.
 ///
 /// # Errors
-/// When the text is no duration.
+/// Returns why the text is no duration.
 pub fn overlap(spec: &OAuthClientSpec) -> Result<Duration, duration::DurationError> {
     match spec.rotation.as_ref() {
         Some(RotationSpec { overlap: Some(overlap) }) => duration::parse(overlap),

@@ -1,4 +1,4 @@
-//! The part of the spec that says where the credential is written to.
+//! The part of the spec that describes the Secret for the credential.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,34 +7,34 @@ use crate::api::oauth_client::{SecretKeysSpec, SecretSpec};
 use crate::decide::problem::Problems;
 use crate::decide::syntax::{self, Fault};
 
-/// Where a credential is written to.
+/// The Secret that a credential is written to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SecretLayout {
     pub name: String,
-    /// The names of its data keys.
+    /// The names of the data keys.
     pub keys: SecretKeys,
     /// Labels besides the operator's own.
     pub labels: BTreeMap<String, String>,
     /// Annotations besides the operator's own.
     pub annotations: BTreeMap<String, String>,
-    /// Its type; Kubernetes keeps it for ever.
+    /// The type, which Kubernetes keeps for ever.
     pub type_: String,
 }
 
 /// The names of a Secret's data keys; no two are alike. `None` leaves a value out.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SecretKeys {
-    /// For the client id.
+    /// The key of the client id.
     pub client_id: String,
-    /// For the client secret.
+    /// The key of the client secret.
     pub client_secret: String,
-    /// For the project id.
+    /// The key of the project id.
     pub project_id: Option<String>,
-    /// For the authorization endpoint's address.
+    /// The key of the authorization endpoint's address.
     pub authorize_url: Option<String>,
-    /// For the token endpoint's address.
+    /// The key of the token endpoint's address.
     pub token_url: Option<String>,
-    /// For the scopes.
+    /// The key of the scopes.
     pub scopes: Option<String>,
 }
 

@@ -482,7 +482,7 @@ prop_compose! {
     }
 }
 
-/// What people may order and repeat as they like.
+/// A list that people may order and repeat as they like.
 fn good_list(words: &'static [&'static str]) -> impl Strategy<Value = Vec<String>> {
     prop::collection::vec(prop::sample::select(words), 1..8)
         .prop_map(|words| words.iter().map(ToString::to_string).collect())

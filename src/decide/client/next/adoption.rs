@@ -9,7 +9,7 @@ use crate::decide::failure::Failure;
 use crate::decide::id::ClientId;
 use crate::decide::marker::{Marker, Origin, Owner};
 
-/// Whether the object's client existed before, so that it is never recreated. The status remembers it, and the marker.
+/// Whether the object's client existed before, so that it is never recreated. The status says so, and the marker.
 pub(super) fn is_adopted(wanted: &Wanted, observed: &Observed) -> bool {
     let recorded = &observed.object.recorded;
     let Some(client_id) = &recorded.client_id else {
@@ -57,7 +57,7 @@ pub(super) fn refusal(wanted: &Wanted, observed: &Observed) -> Option<Failure> {
     }
 }
 
-/// What has to be done before the client may be adopted: to make sure that it is there and nobody else's. `None`: it is.
+/// The step that comes before the adoption and makes sure that the client exists and is free; `None`: both are certain.
 pub(super) fn check(wanted: &Wanted, observed: &Observed, client_id: &ClientId) -> Option<Step> {
     match observed.remote.get(client_id) {
         None | Some(Remote::Listed(_) | Remote::PutIgnored(_)) => Some(Step::Get { client_id: client_id.clone() }),
@@ -70,8 +70,8 @@ pub(super) fn check(wanted: &Wanted, observed: &Observed, client_id: &ClientId) 
     }
 }
 
-/// Whether a marker leaves the client to this object. The marker of a former object of the same name does: its writer may
-/// have frozen, and written it when that object was gone.
+/// Whether a marker leaves the client to this object. The marker of a former object of the same name does: its writer
+/// may have frozen, and written it when that object was gone.
 pub(super) fn is_free(marker: &Marker, wanted: &Wanted) -> bool {
     marker.retained || Owner { uid: wanted.owner.uid.clone(), ..marker.owner.clone() } == wanted.owner
 }

@@ -10,15 +10,15 @@ use crate::decide::id::{ClientId, DriftDigest, Token};
 
 /// How a client compares with what is wanted.
 pub(super) enum Comparison {
-    /// More is to be known, or it is to be changed.
+    /// The pass has to know more of the client, or to change it.
     Step(Step),
-    /// It does not exist.
+    /// The client does not exist.
     Gone,
-    /// It bears the marker of another OAuthClient.
+    /// The client bears the marker of another OAuthClient.
     Anothers,
-    /// Nothing but the Secret says that it is ours.
+    /// The Secret alone says that the client is ours.
     Nobodys,
-    /// It is as wanted.
+    /// The client is as wanted.
     Same,
     /// MeshAgent keeps another value than was sent.
     Drift((Failure, DriftDigest)),

@@ -1,4 +1,4 @@
-//! How a pass ends: what retires goes, then record, then clean, then rest.
+//! How a pass ends: delete former clients that are due, then record, then clean, then rest.
 
 use super::step::{Conclusion, Published, Record, Removal, Step};
 use crate::api::Reason;
@@ -24,7 +24,7 @@ pub(super) fn blocked_without_calls(observed: &Observed, failure: Failure) -> St
 /// Whether a failure of this pass leaves hope for another call of MeshAgent.
 fn still_answers(observed: &Observed) -> bool {
     match &observed.failure {
-        // It refused what it was sent, and may take something else.
+        // MeshAgent refused this call, and may accept another.
         Some(StepFailure { failure, at: FailedAt::MeshAgent }) => {
             matches!(failure.reason, Reason::RejectedByAPI | Reason::LimitReached)
         }
@@ -46,7 +46,7 @@ pub(super) fn conclude(observed: &Observed, conclusion: Conclusion, published: O
         return Step::AddFinalizer { version: object.version.clone() };
     }
     let recorded = &object.recorded;
-    // A former client that went after the record is struck off by another one, and not deleted a second time.
+    // A former client that went after the record is struck off by another record, and not deleted a second time.
     let struck = recorded.retiring.iter().any(|retiring| removed(observed, &retiring.client_id));
     if observed.recorded && !struck {
         let in_use = conclusion == Conclusion::Converged || published.is_some() && conclusion.leaves_as_declared();
@@ -61,8 +61,8 @@ pub(super) fn conclude(observed: &Observed, conclusion: Conclusion, published: O
     Step::Record(Box::new(Record { version: observed.object.version.clone(), conclusion, published, retiring }))
 }
 
-/// The DELETE of a former client whose overlap has ended, and that the Secret does not hold. `present`: the client that is
-/// in use. By a clock that is wrong no overlap ends.
+/// The DELETE of a former client whose overlap has ended, and that the Secret does not hold. `present`: the client that
+/// is in use. No overlap ends by a clock that is wrong.
 pub(super) fn due_former(observed: &Observed, present: Option<&ClientId>) -> Option<Step> {
     let is_due = |former: &&Retiring| {
         let in_use = Some(&former.client_id) == present || observed.holds(&former.client_id);
@@ -85,7 +85,7 @@ fn clean(observed: &Observed) -> Step {
         return Step::ReadLive;
     }
     if !at_rest(object, &observed.secret) {
-        // Others are at work on it: what the tokens made cannot be told from what they are publishing.
+        // Others are at work on the object: what the tokens made cannot be told from what others are publishing.
         return Step::Rest;
     }
     let evidence = Evidence::Present(object, &observed.secret);

@@ -20,7 +20,7 @@ pub(super) fn converge(
 ) -> Step {
     let recorded = observed.object.recorded.client_id.as_ref();
     let adopted = is_adopted(wanted, observed);
-    // A Secret that has to move is left first: it may be immutable, and that be why it has to move.
+    // A Secret that has to move is left first: it may be immutable, which may be why it has to move.
     let rotates = observed.object.rotation_asked && !adopted && !stored.misplaced && recorded == Some(client_id);
     let waits = rotation_waits(observed).filter(|_| rotates);
     if rotates && waits.is_none() {
@@ -41,7 +41,7 @@ pub(super) fn converge(
         Comparison::Step(step) => return step,
         Comparison::Gone => return create(wanted, observed, Because::Gone),
         Comparison::Anothers => return blocked(observed, conflict(wanted, observed, client_id)),
-        // Whoever may write the Secret could name any client in it.
+        // The Secret is no proof: anybody who may write it could name any client in it.
         Comparison::Nobodys => return create(wanted, observed, Because::of_missing_secret(observed)),
         Comparison::Same => None,
         Comparison::Drift(drift) => Some(drift),
@@ -55,18 +55,19 @@ pub(super) fn converge(
     };
     let (conclusion, drift) =
         drift.map_or((Conclusion::Converged, None), |(failure, digest)| (Conclusion::Blocked(failure), Some(digest)));
-    // Said last: whatever else there is to do is done while a rotation waits.
+    // A rotation that waits is said last: all other work is done meanwhile.
     let conclusion = waits.map_or(conclusion, Conclusion::Blocked);
     let credential = Some(StoredCredential { version: stored.version.clone(), digest });
     let adopted = adopted || is_marked_adopted(observed.remote.get(client_id));
     conclude(observed, conclusion, Some(Published { client_id: client_id.clone(), credential, adopted, drift }))
 }
 
-/// What is left to do before the record: the Secret's place and shape, the one under its former name, former clients.
+/// What is left to do before the record: the Secret's place and shape, the Secret under the former name, former
+/// clients.
 fn repair(observed: &Observed, stored: &Stored, client_id: &ClientId, annotated: bool) -> Option<Step> {
     let (client, version) = (client_id.clone(), stored.version.clone());
     if stored.retained && observed.live.is_none() {
-        // Who wrote that saw the object being deleted: this pass' view of the object may be older.
+        // The writer of that mark saw the object being deleted: this pass' view of the object may be older.
         return Some(Step::ReadLive);
     }
     if stored.misplaced {

@@ -1,4 +1,4 @@
-//! How soon a client may be replaced: whatever the cause, once in ten minutes.
+//! How soon a client may be replaced: once in ten minutes, whatever the cause.
 
 use crate::api::Reason;
 use crate::decide::client::observed::{Cooldown, Observed, Replaced};
@@ -7,20 +7,20 @@ use crate::decide::failure::{Disposition, Failure};
 /// Why a client is to be created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Because {
-    /// There never was one.
+    /// The object never had a client.
     First,
-    /// The recorded one is gone at MeshAgent.
+    /// The recorded client is gone at MeshAgent.
     Gone,
-    /// Its credential is gone or altered.
+    /// The credential is gone or altered.
     Lost,
-    /// Somebody asked for it.
+    /// A person asked for a rotation.
     Rotation,
-    /// What the Secret holds was never recorded, and cannot be taken back.
+    /// The Secret holds a client that was never recorded, and that cannot be taken back.
     Unrecorded,
 }
 
 impl Because {
-    /// Why a client is created whose credential is not in the Secret.
+    /// Why a client whose credential is not in the Secret is created.
     pub(super) fn of_missing_secret(observed: &Observed) -> Self {
         match observed.object.recorded.client_id {
             None => Self::First,
@@ -35,7 +35,7 @@ pub(super) fn wait(observed: &Observed, because: Because) -> Option<Failure> {
     after_replacement(observed.object.replaced, because).or_else(|| after_post(observed))
 }
 
-/// Why a rotation that was asked for is not carried out yet. It delays nothing else.
+/// Why a rotation that was asked for is not carried out yet. The wait delays nothing else.
 pub(super) fn rotation_waits(observed: &Observed) -> Option<Failure> {
     wait(observed, Because::Rotation)
 }

@@ -1,4 +1,4 @@
-//! On the way to a new client: intent, dry run, POST; or, for an adopted one, its credential in the place of the POST.
+//! The way to a new client: intent, dry run, POST; or, for an adopted client, its credential in the place of the POST.
 
 use super::adoption::{self, is_adopted};
 use super::conclude::blocked;
@@ -12,7 +12,7 @@ use crate::decide::client::desired::lifecycle::OnLoss;
 use crate::decide::client::observed::{Content, Foreign, Observed, Secret};
 use crate::decide::failure::Failure;
 
-/// From so many POSTs of unknown outcome on, and before anything was ever recorded, waste is removed before the next.
+/// The number of POSTs of unknown outcome from which waste is removed before the next, while nothing was ever recorded.
 const PURGE_FROM: usize = 3;
 
 const BLOCKED: &str = "the Secret's credential is gone or was altered, and spec.onCredentialLoss is Block; put the former \
@@ -20,9 +20,9 @@ const BLOCKED: &str = "the Secret's credential is gone or was altered, and spec.
                        meshagent.com/rotate-requested-at=\"$(date -Is)\". Until then the client stays; former clients go \
                        at the times in status.retiring";
 
-/// On the way to a new client.
+/// The next step on the way to a new client.
 pub(super) fn create(wanted: &Wanted, observed: &Observed, because: Because) -> Step {
-    // Whatever else is the matter with it: what is gone together with many others is taken for mislaid.
+    // A client that is gone together with many others is taken for mislaid, whatever else is the matter with it.
     if let Some(failure) = &observed.project.many_gone {
         return blocked(observed, failure.clone());
     }
@@ -55,7 +55,8 @@ fn after_dry_run(observed: &Observed, step: impl FnOnce() -> Step) -> Step {
     if observed.dry_run.as_ref() == Some(&write) { step() } else { Step::DryRun { write } }
 }
 
-/// Nothing was ever recorded, and several POSTs have no known outcome: what they made is removed before the next.
+/// Removes what POSTs of unknown outcome made before the next POST: while nothing was ever recorded, and once there are
+/// several of them or a limit was met.
 fn purge(observed: &Observed) -> Option<Step> {
     let object = &observed.object;
     if object.recorded.client_id.is_some() || object.unknown.len() < PURGE_FROM && !observed.limited {
@@ -73,7 +74,7 @@ pub(super) fn remove_waste(observed: &Observed) -> Option<Step> {
     if observed.live.is_none_or(|live| live <= listed) {
         return Some(Step::ReadLive);
     }
-    // Their tokens stay on the object: a POST that is under way elsewhere may still commit under one of them.
+    // The clients' tokens stay on the object: a POST that is under way elsewhere may still commit under one of them.
     observed
         .of_this_uid()
         .find(|(client_id, ..)| !observed.holds(client_id))
@@ -103,7 +104,7 @@ pub(super) fn instead_of_creating(wanted: &Wanted, observed: &Observed, because:
     with_fresh_token(observed, |token| {
         let (client_id, token) = (adopt.client_id.clone(), token.clone());
         match &observed.secret {
-            // It is the very Secret that holds the credential.
+            // The foreign Secret is the one that holds the credential.
             Secret::Foreign(foreign) if credential.secret == wanted.secret_name => {
                 Step::TakeOver { client_id, token, version: foreign.version.clone() }
             }

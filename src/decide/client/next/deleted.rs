@@ -1,7 +1,7 @@
 //! An OAuthClient that is being deleted.
 //!
-//! First of all the pass checks whether OAuthClients are still kept at all: when their CRD is deleted, each object is
-//! released as with the policy `Retain`, since nobody deleted them one by one.
+//! The pass checks first whether OAuthClients are still kept at all: when their CRD is deleted, each object is released
+//! as with the policy `Retain`, since nobody deleted them one by one.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,13 +30,13 @@ impl Default for Deletion {
     }
 }
 
-/// The object is being deleted, or gone.
+/// The next step for an object that is being deleted, or gone.
 pub(super) fn deleted(deletion: Deletion, observed: &Observed) -> Step {
     if observed.object_gone || !observed.object.finalizer {
         let waste = observed.pending.client_id().filter(|_| observed.failure.is_none());
         return waste.map_or(Step::Rest, own_waste);
     }
-    // A failed call of MeshAgent may be passed over below; a write that then meets a newer version has to be looked into.
+    // A failed call of MeshAgent may be passed over below; a write that then meets a newer version needs a live read.
     if observed.stale && observed.failure.as_ref().is_none_or(|failure| failure.at.is_remote()) {
         return Step::ReadLive;
     }
@@ -79,7 +79,7 @@ fn remote_step(observed: &Observed) -> Option<Step> {
     Some(Step::Delete { client_id: client_id.clone(), because: Removal::ObjectDeleted })
 }
 
-/// The clients that are given up are made known first.
+/// Makes the clients that are given up known, then lets the object go.
 fn abandon(observed: &Observed) -> Step {
     let recorded = &observed.object.recorded;
     let retiring = recorded.retiring.iter().map(|former| &former.client_id);
@@ -92,7 +92,8 @@ fn abandon(observed: &Observed) -> Step {
     if observed.abandoned || client_ids.is_empty() { let_go(observed) } else { Step::Abandon { client_ids } }
 }
 
-/// The Secret goes by its owner reference, unless the garbage collector was told to leave what the object owns.
+/// Lets object and Secret go. The Secret goes by its owner reference; the pass deletes a Secret without one, and a
+/// Secret that the garbage collector was told to leave.
 fn let_go(observed: &Observed) -> Step {
     if may_have_secret(observed) {
         return Step::ReadLive;
@@ -105,15 +106,15 @@ fn let_go(observed: &Observed) -> Step {
     Step::RemoveFinalizer { version: observed.object.version.clone() }
 }
 
-/// Whether there may be a Secret that the cache does not show: it holds only what bears the label, and may lag.
+/// Whether there may be a Secret that the cache does not show: the cache holds only what bears the label, and may lag.
 fn may_have_secret(observed: &Observed) -> bool {
     let recorded = &observed.object.recorded;
     let expected = recorded.client_id.is_some() && !recorded.is_secretless();
     expected && observed.secret == Secret::Absent && observed.live.is_none()
 }
 
-/// The client and its Secret stay. To mark the client at MeshAgent is tried once: the Secret says that it is retained as
-/// well, and the sweep marks it when it can.
+/// Lets the object go; client and Secret stay. Marking the client at MeshAgent is tried once: the Secret says that the
+/// client is retained as well, and the sweep marks it when it can.
 fn release(observed: &Observed) -> Step {
     if may_have_secret(observed) {
         return Step::ReadLive;
@@ -133,7 +134,7 @@ fn mark(observed: &Observed, crd: CrdState) -> Option<Step> {
     let recorded = &observed.object.recorded;
     if let Some(client_id) = observed.pending.client_id() {
         let published = recorded.names(client_id) || observed.holds(client_id);
-        // Nothing is deleted while the CRD is away: the sweep finds later what was never published.
+        // The pass deletes nothing while the CRD is away: the sweep finds later what was never published.
         let waste = !published && crd == CrdState::Established;
         return Some(if waste { own_waste(client_id) } else { Step::Forget });
     }
@@ -143,7 +144,7 @@ fn mark(observed: &Observed, crd: CrdState) -> Option<Step> {
         return Some(step);
     }
     let stays = recorded.client_id.iter().map(|client_id| (client_id, true));
-    // Pods may still hold a former client; when its overlap ends, nobody is left to delete it but the sweep.
+    // Pods may still hold a former client; when its overlap ends, only the sweep is left to delete it.
     let goes = recorded.retiring.iter().map(|former| (&former.client_id, false));
     stays.chain(goes).find_map(|(client_id, stays)| match observed.remote.get(client_id) {
         None | Some(Remote::Listed(_) | Remote::PutIgnored(_)) => Some(Step::Get { client_id: client_id.clone() }),
@@ -152,7 +153,7 @@ fn mark(observed: &Observed, crd: CrdState) -> Option<Step> {
     })
 }
 
-/// Removes what POSTs of unknown outcome left beside the client that stays: under its policy nobody would later.
+/// Removes what POSTs of unknown outcome left beside the client that stays: nobody would later under its policy.
 fn clean(observed: &Observed) -> Option<Step> {
     let object = &observed.object;
     if object.unknown.is_empty() {
@@ -185,8 +186,8 @@ fn mark_one(observed: &Observed, client_id: &ClientId, client: &RemoteClient, st
     Some(Step::Put { client_id, result, change: Box::new(change) })
 }
 
-/// Deletes the clients that the object, its Secret or this process names. One that bears another's marker stays, and
-/// one that only the status names (a status can be edited) is looked at first.
+/// Deletes the clients that the object, its Secret or this process names. A client that bears another's marker stays. A
+/// client that this process does not hold, and status and Secret do not both name, is read first: either can be edited.
 fn examine_and_delete(observed: &Observed) -> Option<Step> {
     let recorded = &observed.object.recorded;
     let stored = observed.secret.stored().and_then(|stored| stored.client_id.as_ref());

@@ -48,8 +48,8 @@ fn take_back_recorded(wanted: &Wanted, observed: &Observed, stored: &Stored, cli
 
 /// The Secret holds a client that was published and never recorded, since the object's token was taken off meanwhile.
 /// Pods may have read its credential, so it is not replaced by yet another: the recorded client retires in its favour.
-/// Its own marker has to say that it was created for this object: whoever may write the Secret could name any client in
-/// it. (Its token says nothing: that of the Secret moves on each time that the credential is taken back.)
+/// The client's own marker has to name this object: anybody who may write the Secret could name any client in it. (The
+/// marker's token says nothing: the Secret's moves on each time that the credential is taken back.)
 fn take_back_unrecorded(wanted: &Wanted, observed: &Observed, stored: &Stored, client_id: &ClientId) -> Step {
     let client = match observed.remote.get(client_id) {
         None => return Step::Get { client_id: client_id.clone() },

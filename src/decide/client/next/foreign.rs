@@ -23,8 +23,8 @@ pub(super) fn foreign(wanted: &Wanted, observed: &Observed, foreign: &Foreign) -
     }
 }
 
-/// Nothing can be published here. What the object's own POSTs made for this Secret is removed, for nobody else would: it
-/// was never recorded, so the object is never at rest.
+/// The Secret bars publication. What the object's own POSTs made for it is removed, as nobody else would: the object
+/// was never recorded, so it is never at rest.
 fn in_the_way(observed: &Observed) -> Step {
     let conflict = || blocked(observed, secret_conflict());
     if observed.of_this_uid().next().is_none() || observed.failure.is_some() {
@@ -45,7 +45,7 @@ fn adopt_with(wanted: &Wanted, observed: &Observed, foreign: &Foreign) -> Step {
 fn take_back(wanted: &Wanted, observed: &Observed, foreign: &Foreign, (client_id, uid): (&ClientId, &Uid)) -> Step {
     let retained = |marker: &Marker| marker.is_retained_for(&wanted.owner) && &marker.owner.uid == uid;
     match observed.remote.get(client_id) {
-        // A listing may be of before it was retained.
+        // A listing may be older than the retention.
         None | Some(Remote::Listed(_) | Remote::PutIgnored(_)) => Step::Get { client_id: client_id.clone() },
         Some(Remote::Missing) => Step::List,
         Some(Remote::Read(client)) if client.marker.as_ref().is_some_and(retained) => {

@@ -14,7 +14,8 @@ pub(super) fn converge_secretless(wanted: &Wanted, observed: &Observed) -> Step 
         return blocked(observed, adoption::gone(None));
     };
     let Some(token) = object.token.as_ref().filter(|_| object.finalizer) else {
-        // Before the first PUT, so that a deletion finds the finalizer; but no intent for what cannot be adopted.
+        // The intent comes before the first PUT, so that a deletion finds the finalizer; a client that cannot be
+        // adopted gets none.
         return adoption::check(wanted, observed, client_id).unwrap_or_else(|| intent(observed));
     };
     let drift = match compare(wanted, observed, token, client_id) {

@@ -33,7 +33,7 @@ pub enum Step {
         /// Whether the Secret is created or replaced.
         write: SecretWrite,
     },
-    /// Create the client. Once per token, ever.
+    /// Create the client, once per token, ever.
     Post {
         /// The token that its marker bears.
         token: Token,
@@ -50,18 +50,18 @@ pub enum Step {
     MoveToken {
         /// The fresh token.
         token: Token,
-        /// The client whose credential it is; the annotation names it from now on.
+        /// The client that the credential is of; the annotation names it from now on.
         client_id: ClientId,
         /// The version that the Secret must still have.
         version: Version,
     },
-    /// Take the credential of the client that the object adopts from where the spec says. In the place of a POST.
+    /// Take the credential of the client that the object adopts from where the spec says, in the place of a POST.
     TakeCredential {
-        /// The token that is published with it.
+        /// The token that is published with the credential.
         token: Token,
         client_id: ClientId,
     },
-    /// Make a Secret that holds the client's credential, and is not ours, ours. The credential stays.
+    /// Take over a Secret that holds the client's credential and is not ours. The credential stays.
     TakeOver {
         client_id: ClientId,
         /// The object's fresh token.
@@ -69,18 +69,19 @@ pub enum Step {
         /// The version that the Secret must still have.
         version: Version,
     },
-    /// Create the Secret under the name that the spec wants, with token and credential of the one under the former name.
+    /// Create the Secret under the name that the spec wants, with token and credential of the Secret under the former
+    /// name.
     Relocate {
-        /// The client that its annotation names from now on.
+        /// The client that the Secret's annotation names from now on.
         client_id: ClientId,
-        /// The version that the former one must still have.
+        /// The version that the Secret under the former name must still have.
         version: Version,
     },
     /// Delete a Secret of ours.
     DeleteSecret {
-        /// Whether it is the one under the former name, whose credential is under the wanted name now.
+        /// Whether the Secret is the one under the former name, whose credential is under the wanted name now.
         leftover: bool,
-        /// The version that it must still have.
+        /// The version that the Secret must still have.
         version: Version,
     },
     /// Take the object's ownership off the Secret, so that it stays when the object goes.
@@ -92,7 +93,7 @@ pub enum Step {
     },
     /// Bring the Secret's labels, owner, key names and public values into shape. The credential stays.
     Reshape {
-        /// The client that its annotation names from now on.
+        /// The client that the Secret's annotation names from now on.
         client_id: ClientId,
         /// The version that the Secret must still have.
         version: Version,
@@ -101,7 +102,7 @@ pub enum Step {
     Put {
         client_id: ClientId,
         change: Box<Change>,
-        /// The client after it.
+        /// The client after the change.
         result: Box<RemoteClient>,
     },
     /// Delete a client.
@@ -129,7 +130,7 @@ pub enum Step {
         /// The version that the object must still have.
         version: Version,
     },
-    /// Nothing more to do in this pass.
+    /// End the pass.
     Rest,
 }
 
@@ -140,8 +141,8 @@ impl Step {
         matches!(self, Self::Post { .. } | Self::MoveToken { .. } | Self::TakeOver { .. })
     }
 
-    /// Whether the step needs a project that can be used: it calls MeshAgent, leads to a call, or writes what the project
-    /// says into the Secret.
+    /// Whether the step needs a project that can be used: it calls MeshAgent, leads to a call, or writes what the
+    /// project says into the Secret.
     #[must_use]
     pub fn needs_project(&self) -> bool {
         match self {
@@ -183,22 +184,22 @@ impl Step {
 /// How the Secret is written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SecretWrite {
-    /// Created, so that another one shows.
+    /// The Secret is created, so that another one of its name shows.
     Create,
-    /// Replaced, if it still has this version.
+    /// The Secret is replaced, if it still has this version.
     Replace(Version),
 }
 
 /// Why a client is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Removal {
-    /// Its OAuthClient is deleted.
+    /// The client's OAuthClient is deleted.
     ObjectDeleted,
-    /// Its overlap has ended.
+    /// The client's overlap has ended.
     Retired,
-    /// This process made it, and it was never published.
+    /// This process made the client and never published it.
     OwnWaste,
-    /// Its POST had no known outcome, and another client took its place.
+    /// The client's POST had no known outcome, and another client took its place.
     Disowned,
 }
 
@@ -219,9 +220,9 @@ pub struct Record {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Published {
     pub client_id: ClientId,
-    /// Its credential; `None` for a client that was adopted without one.
+    /// The client's credential; `None` for a client that was adopted without one.
     pub credential: Option<StoredCredential>,
-    /// Whether it existed before it was taken over.
+    /// Whether the client existed before it was taken over.
     pub adopted: bool,
     /// What MeshAgent keeps although another value was sent.
     pub drift: Option<DriftDigest>,
@@ -240,7 +241,7 @@ pub struct StoredCredential {
 pub enum Conclusion {
     /// All is as declared.
     Converged,
-    /// It could not go on.
+    /// The pass could not go on.
     Blocked(Failure),
 }
 

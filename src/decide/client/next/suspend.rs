@@ -10,7 +10,8 @@ use crate::decide::client::change::Wanted;
 use crate::decide::client::observed::{Observed, Ownership, Secret, StepFailure};
 use crate::decide::failure::Failure;
 
-/// Nothing is written but who owns the Secret, so that it outlives a deletion. What this process holds is kept.
+/// Takes the object's ownership off the Secret, so that it outlives a deletion, and writes nothing else but the status.
+/// What this process holds is kept.
 pub(super) fn suspend(wanted: &Wanted, observed: &Observed) -> Step {
     if let Some(StepFailure { failure, .. }) = &observed.failure {
         return conclude(observed, Conclusion::Blocked(failure.clone()), None);
@@ -30,7 +31,7 @@ pub(super) fn suspend(wanted: &Wanted, observed: &Observed) -> Step {
     conclude(observed, conclusion, published)
 }
 
-/// The client, if all is as the spec wants it, so that nothing would be done either if it were not suspended.
+/// The client, if all is as the spec wants it, so that a pass that is not suspended would change nothing either.
 fn as_wanted(wanted: &Wanted, observed: &Observed) -> Option<Published> {
     let published = if is_secretless(wanted, observed) {
         converge_secretless(wanted, observed)

@@ -30,7 +30,7 @@ fn present() -> Desired {
     Desired::Present(Box::new(wanted()))
 }
 
-/// The same, under a name that the spec no longer wants.
+/// A Secret of ours under a name that the spec no longer wants.
 fn misplaced(random: &str) -> Secret {
     match stored(random, "c", Credential::AsRecorded) {
         Secret::Ours(stored) => Secret::Ours(Stored { misplaced: true, ..stored }),
@@ -44,7 +44,7 @@ fn foreign(former: Option<(&str, &str)>, content: Content) -> Secret {
     Secret::Foreign(Foreign { version: Version::new("4"), former, content })
 }
 
-/// What a pass knows of an object that has no Secret, by a look at etcd.
+/// What a pass knows of an object that has no Secret, by a live read.
 fn without_secret(object: Object) -> Observed {
     Observed { live: Some(0), ..observed(object, Secret::Absent, &[], Pending::Nothing) }
 }
@@ -84,7 +84,7 @@ fn a_new_object_gets_an_intent_before_anything_else() {
     assert_eq!(next(&present(), &seen), intent("1", &[]));
 }
 
-/// It may be immutable, and have to move for that very rotation.
+/// The Secret may be immutable, and have to move for that very rotation.
 #[test]
 fn a_secret_that_has_to_move_moves_before_a_rotation_replaces_its_credential() {
     let client = wanted().client(&token("t"));
@@ -278,7 +278,7 @@ fn a_rotation_that_waits_holds_nothing_else_back() {
     let replaced = Object { token: None, finalizer: false, ..object.clone() };
     let seen = observed(replaced, read(Credential::AsRecorded), &[("c", client)], Pending::Nothing);
     assert_eq!(next(&present(), &seen), intent("5", &[]));
-    // Without a credential in use there is nothing else to do.
+    // A pass without a credential in use has nothing else to do.
     assert_eq!(reason(&next(&present(), &without_secret(object))), Some(Reason::Rotating));
 }
 
@@ -424,7 +424,7 @@ fn a_pass_gives_way_after_three_conflicts_and_records_nothing() {
     assert_eq!(seen.failure.map(|failed| failed.failure.reason), Some(Reason::Updating));
 }
 
-/// Once it was tried again within the pass, which never ended while the API server was away.
+/// A record was once tried again within the pass, which never ended while the API server was away.
 #[test]
 fn a_record_that_failed_ends_the_pass() {
     let waiting = Failure::wait(Reason::ProjectNotFound, "create it");

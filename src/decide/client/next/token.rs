@@ -9,13 +9,13 @@ use crate::decide::client::observed::{Observed, Ownership, Pending};
 use crate::decide::failure::Failure;
 use crate::decide::id::Token;
 
-/// More tokens than this would outgrow the object's annotations in an outage of days.
+/// The most tokens of unknown outcome on an object: more would outgrow its annotations in an outage of days.
 const MOST_UNKNOWN: usize = 64;
-/// A pass whose intents are overwritten gives way: two that overwrite each other's would never end.
+/// The most intents of a pass. A pass whose intents are overwritten gives way: two that overwrite each other's would
+/// never end.
 const MOST_INTENTS: u8 = 2;
 
-/// What is done with a token that this process wrote to the object and that was never spent; first of all there must be
-/// one.
+/// The step for a token that this process wrote to the object and never spent; without one, the step that leads to it.
 pub(super) fn with_fresh_token(observed: &Observed, step: impl FnOnce(&Token) -> Step) -> Step {
     match unspent(observed) {
         Some(token) => step(token),
@@ -52,8 +52,8 @@ fn unknown_after_intent(observed: &Observed) -> BTreeSet<Token> {
     let mut unknown = object.unknown.clone();
     let stored = observed.secret.stored();
     let published = stored.and_then(|stored| stored.token.as_ref());
-    // The outcome of the token in the Secret is known: it made the client that the Secret names. So is that of the token
-    // on the recorded client: its Secret may be gone.
+    // The outcome of the token in the Secret is known: it made the client that the Secret names. The outcome of the
+    // token on the recorded client is known as well, even if its Secret is gone.
     let known = [published, recorded_token(observed)];
     unknown.extend(object.token.iter().filter(|token| !known.contains(&Some(*token))).cloned());
     // An object that was never recorded takes nothing back: what its Secret holds is waste once another is published.
@@ -61,7 +61,7 @@ fn unknown_after_intent(observed: &Observed) -> BTreeSet<Token> {
         unknown.extend(published.cloned());
     }
     while unknown.len() > MOST_UNKNOWN {
-        // What a forgotten token made is removed by the sweep, after its age.
+        // The sweep removes what a forgotten token made, once that is of age.
         unknown.pop_first();
     }
     unknown

@@ -1,4 +1,4 @@
-//! What this process created or was given and has not published: published, or deleted if another pass has won.
+//! What this process created or was given and has not published is published, or deleted if another pass has won.
 
 use super::retire::retire_published;
 use super::step::{Removal, SecretWrite, Step};

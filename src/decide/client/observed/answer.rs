@@ -11,10 +11,10 @@ use crate::decide::id::{ClientId, CredentialDigest, Token, Version};
 /// What a step was answered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Answer {
-    /// The object (unless it is gone) and the Secret, read from etcd; and the version of one under a former name, if the
-    /// wanted one is ours as well.
+    /// The object (unless it is gone) and the Secret, read from etcd; and the version of the Secret under the former
+    /// name, if the wanted one is ours as well.
     Live(Option<Object>, Secret, Option<Version>),
-    /// The object as our write left it. A new token of ours is unspent.
+    /// The object as our write left it, and our new token, which is unspent.
     Intent(Object, Token),
     /// The object as our write left it.
     Object(Object),
@@ -31,20 +31,20 @@ pub enum Answer {
     /// The client that a POST made.
     Created {
         client_id: ClientId,
-        /// CredentialDigest of its credential.
+        /// The digest of the client's credential.
         digest: CredentialDigest,
-        /// It, as it was asked for.
+        /// The client as it was asked for.
         client: RemoteClient,
     },
     /// The credential of the client to be adopted is in hand.
     Taken { client_id: ClientId, digest: CredentialDigest },
     /// Whether OAuthClients are kept.
     Crd(CrdState),
-    /// What is given up is in the project's status.
+    /// The clients that are given up are in the project's status.
     Abandoned,
     /// The POST was refused or never sent: its token stays unspent.
     Refused(Failure),
-    /// Nobody knows whether the POST made a client, or it made one without showing its secret: then its id.
+    /// The POST has no known outcome, or it made a client without showing its secret; the id of that client.
     Unknown(Failure, Option<ClientId>),
     /// A client by its id; `None` if the answer was 404.
     Client(Option<RemoteClient>),
@@ -56,7 +56,7 @@ pub enum Answer {
     Deleted,
     /// What was held is forgotten.
     Forgotten,
-    /// Status is written, or needed no writing. The object as it stands.
+    /// The status is written, or needed no writing; the object as it stands.
     Recorded(Object),
     /// A write named a version that is not the present one, or something is there that the pass did not know of.
     Conflict,

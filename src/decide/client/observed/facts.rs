@@ -17,13 +17,13 @@ pub struct Object {
     pub uid: Uid,
     /// `metadata.resourceVersion`.
     pub version: Version,
-    /// Whether our finalizer is on it.
+    /// Whether our finalizer is on the object.
     pub finalizer: bool,
-    /// The token in its annotation, if it is of this uid.
+    /// The token in the annotation, if it is of this uid.
     pub token: Option<Token>,
     /// Tokens whose POST has no known outcome and whose clients were not cleaned yet.
     pub unknown: BTreeSet<Token>,
-    /// What its status says.
+    /// What the status says.
     pub recorded: Recorded,
     /// Whether an annotation asks for a rotation that was not done yet.
     pub rotation_asked: bool,
@@ -68,32 +68,32 @@ pub struct Retiring {
 /// How long ago the credential was replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Replaced {
-    /// Never, or longer ago than the overlap.
+    /// The last replacement is longer ago than the overlap, or there was none.
     LongAgo,
-    /// Within the overlap: a lost credential is not replaced again.
+    /// The last replacement is within the overlap: a lost credential is not replaced again.
     WithinOverlap,
-    /// Within ten minutes: nothing is POSTed again, whatever the reason.
+    /// The last replacement is within ten minutes: no client is POSTed again, whatever the reason.
     JustNow,
 }
 
 /// Whether this process' POSTs for the object, after its first success, let it POST again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Cooldown {
-    /// They do.
+    /// The process may POST.
     #[default]
     None,
-    /// The last was less than ten minutes ago.
+    /// The last POST was less than ten minutes ago.
     Short,
-    /// The last three gave no usable answer, and the last was less than an hour ago.
+    /// The last three POSTs gave no usable answer, and the last was less than an hour ago.
     Long,
 }
 
 /// The project that an object uses.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ProjectFacts {
-    /// Its id at MeshAgent, if a client of it can be reached.
+    /// The project's id at MeshAgent, if there is a project client.
     pub id: Option<String>,
-    /// Whether it can be used.
+    /// Whether the project can be used.
     pub state: ProjectState,
     /// Why the object's client is not replaced if it is gone: many others are gone as well.
     pub many_gone: Option<Failure>,
@@ -102,32 +102,32 @@ pub struct ProjectFacts {
 /// Whether a project can be used.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ProjectState {
-    /// It can.
+    /// The project can be used.
     Usable {
-        /// Whether it lets the object's namespace adopt clients that exist.
+        /// Whether the project lets the object's namespace adopt clients that exist.
         may_adopt: bool,
     },
-    /// It cannot, and why.
+    /// The project cannot be used, and why.
     Failed(Failure),
 }
 
 /// A step of a pass that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StepFailure {
-    /// Why, and when it is tried again.
+    /// Why the step failed, and when it is tried again.
     pub failure: Failure,
-    /// Where it failed.
+    /// The kind of call that failed.
     pub at: FailedAt,
 }
 
-/// Where a step failed.
+/// The kind of call in which a step failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum FailedAt {
-    /// In a read or write of the Kubernetes API.
+    /// A read or write of the Kubernetes API.
     Kubernetes,
-    /// In a call of MeshAgent other than a DELETE.
+    /// A call of MeshAgent other than a DELETE.
     MeshAgent,
-    /// In the DELETE of a client.
+    /// The DELETE of a client.
     Removal,
 }
 
@@ -135,18 +135,19 @@ pub enum FailedAt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum CrdState {
     Established,
-    /// Their CRD is being deleted, or is gone: their objects go with it, and nobody deleted them one by one.
+    /// The CRD is being deleted, is gone or is not established: a CRD that goes takes its objects along, and nobody
+    /// deleted them one by one.
     Away,
 }
 
 /// The Secret that the spec names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Secret {
-    /// There is none.
+    /// No such Secret exists.
     Absent,
-    /// There is one that is not this object's. It is not written, but for what the object may take over.
+    /// The Secret is not this object's. The pass does not write it, unless the object may take it over.
     Foreign(Foreign),
-    /// It is this object's, by the uid in its annotation.
+    /// The Secret is this object's, by the uid in its annotation.
     Ours(Stored),
 }
 
@@ -155,20 +156,20 @@ pub enum Secret {
 pub struct Foreign {
     /// `metadata.resourceVersion`.
     pub version: Version,
-    /// The client, and the uid of the OAuthClient, that its annotations name, if it was an operator's.
+    /// The client, and the uid of the OAuthClient, that the annotations name, if the Secret was an operator's.
     pub former: Option<(ClientId, Uid)>,
-    /// What is known of its data.
+    /// What is known of the data.
     pub content: Content,
 }
 
 /// What is known of the data of a Secret that is not ours.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Content {
-    /// It was not read.
+    /// The data was not read.
     Unread,
-    /// It does not hold the client that the object adopts.
+    /// The data does not hold the client that the object adopts.
     Other,
-    /// It holds the id of the client that the object adopts.
+    /// The data holds the id, and a secret, of the client that the object adopts.
     Adoptable,
 }
 
@@ -177,19 +178,19 @@ pub enum Content {
 pub struct Stored {
     /// `metadata.resourceVersion`.
     pub version: Version,
-    /// The token in its annotation.
+    /// The token in the annotation.
     pub token: Option<Token>,
-    /// The client id in its annotation.
+    /// The client id in the annotation.
     pub client_id: Option<ClientId>,
-    /// What is known of the credential in its data.
+    /// What is known of the credential in the data.
     pub credential: Credential,
     /// Whether labels, owner, key names and public values are as the spec wants them.
     pub in_shape: bool,
-    /// Whether it is the one that `status.secretName` names, and the spec names another.
+    /// Whether the Secret is the one that `status.secretName` names, and the spec names another.
     pub misplaced: bool,
-    /// Whether the object is its owner, so that it goes with the object.
+    /// Whether the object owns the Secret, so that the Secret goes with the object.
     pub owned: bool,
-    /// Whether it says that it was retained.
+    /// Whether the annotations say that the Secret was retained.
     pub retained: bool,
 }
 
@@ -198,9 +199,10 @@ pub struct Stored {
 pub enum Credential {
     /// The data was not read, and the Secret has another version than status recorded.
     Unread,
-    /// It is the recorded client's, by version or by digest.
+    /// The credential is the recorded client's, by version or by digest.
     AsRecorded,
-    /// It is another than the recorded one, and whole: the client id in the data is the annotation's. Its digest.
+    /// The credential is another than the recorded one, and whole: the client id in the data is the annotation's. With
+    /// the digest.
     Other(CredentialDigest),
     /// The data holds no credential.
     Broken,
@@ -209,26 +211,26 @@ pub enum Credential {
 /// What is known of one client at MeshAgent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Remote {
-    /// Seen in a listing: good enough to compare with, not to replace its metadata.
+    /// The client as a listing showed it: good enough to compare with, not to replace its metadata.
     Listed(RemoteClient),
-    /// Seen in a listing that was begun after this process' last PUT of it, and still as it was before that PUT.
+    /// The client as a listing showed it that was begun after this process' last PUT of it: still as before that PUT.
     PutIgnored(RemoteClient),
-    /// Read by its id in this pass, or written by this pass.
+    /// The client as this pass read it by its id, or wrote it.
     Read(RemoteClient),
-    /// A `GET` by id said 404. Proves nothing by itself.
+    /// A `GET` by id said 404, which proves nothing by itself.
     Missing,
     /// A listing that was begun after that 404 does not hold it either: there is no such client.
     Absent,
-    /// Deleted by this pass.
+    /// This pass deleted the client.
     Deleted,
 }
 
 /// A client at MeshAgent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RemoteClient {
-    /// Its settings; the metadata without the marker.
+    /// The settings; the metadata is without the marker.
     pub settings: Settings,
-    /// Its marker, if it bears a whole one.
+    /// The marker, if the client bears a whole one.
     pub marker: Option<Marker>,
 }
 
@@ -239,7 +241,7 @@ pub enum Pending {
     Nothing,
     /// A token that this process wrote to the object and that was never POSTed.
     Unspent(Token),
-    /// A credential that was not published yet. (The secret itself is kept by the process, not here.)
+    /// A credential that was not published yet. (The process keeps the secret itself, outside of this type.)
     Credential {
         /// The token of its POST.
         token: Token,
@@ -251,13 +253,13 @@ pub enum Pending {
     /// A client that a POST made without showing its secret, so that nobody can ever use it; and what to say of it.
     Keyless {
         client_id: ClientId,
-        /// Why the pass cannot go on once it is removed.
+        /// Why the pass cannot go on once the client is removed.
         failure: Failure,
     },
 }
 
 impl FailedAt {
-    /// Where a step fails, if it does.
+    /// The kind of call in which a step fails, if it does.
     #[must_use]
     pub fn of(step: &Step) -> Self {
         if let Step::Delete { .. } = step {
@@ -280,7 +282,7 @@ impl FailedAt {
 }
 
 impl Recorded {
-    /// Whether the status speaks for a client: as the object's own, or as one that retires.
+    /// Whether the status names a client, as the object's own or as one that retires.
     #[must_use]
     pub fn names(&self, client_id: &ClientId) -> bool {
         self.client_id.as_ref() == Some(client_id) || self.retiring.iter().any(|former| &former.client_id == client_id)

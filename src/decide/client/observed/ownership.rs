@@ -7,13 +7,13 @@ use crate::decide::marker::Marker;
 /// What the Secret is to the object.
 #[derive(Debug)]
 pub enum Ownership<'a> {
-    /// Not ours.
+    /// The Secret is not ours.
     Foreign(&'a Foreign),
-    /// There is none.
+    /// No Secret exists.
     Unpublished,
-    /// It counts: its uid is ours and its token is the object's.
+    /// The Secret counts: its uid is ours and its token is the object's.
     Published(&'a Stored, &'a Token, &'a ClientId),
-    /// It is ours, under another token than the object's.
+    /// The Secret is ours, under another token than the object's.
     Displaced(&'a Stored),
 }
 

@@ -5,7 +5,7 @@ use kube::ResourceExt;
 use crate::api::OAuthClient;
 use crate::decide::failure::Failure;
 
-/// The object of a command, as what decides writes it.
+/// The object of a command, as the messages of `decide` name it.
 const THE_OBJECT: &str = "maoc <name>";
 
 /// The failure in words that name the object in their commands.

@@ -33,7 +33,7 @@ pub(super) enum Kind {
     Awaited,
     /// MeshAgent cannot be asked.
     Unreachable,
-    /// It needs a person.
+    /// A person has to act.
     Stuck,
     /// MeshAgent keeps another value than was sent.
     Drift,
@@ -86,7 +86,7 @@ pub(super) fn converged(status: &OAuthClientStatus) -> Vec<Finding> {
     ]
 }
 
-/// What a pass says that could not go on.
+/// What a blocked pass says.
 pub(super) fn halted(input: &ReportInput<'_>, present: &OAuthClientStatus, failure: &Failure) -> Vec<Finding> {
     let kind = Kind::of(failure.reason);
     let failure = &Failure { reason: under_way(input, present, failure.reason), ..addressed(input.object, failure) };
@@ -99,7 +99,7 @@ pub(super) fn halted(input: &ReportInput<'_>, present: &OAuthClientStatus, failu
     let secret = present.secret_name.as_deref().or(input.secret_name).unwrap_or_default();
 
     let ready = if in_order {
-        // Its reason is Synced's, so that the column shows what is the matter.
+        // The reason of Ready is Synced's, so that the column shows what is the matter.
         let credential = if secretless { String::new() } else { format!(" and its credential in Secret {secret}") };
         let stay = if secretless { "stays" } else { "stay" };
         let usable = format!("client {client}{credential} {stay} in use as last applied; {message}");
@@ -125,7 +125,8 @@ pub(super) fn halted(input: &ReportInput<'_>, present: &OAuthClientStatus, failu
     [ready, synced].into_iter().chain(secret_ready).chain(progress).collect()
 }
 
-/// What is under way where a call of Kubernetes fails: that says `Updating`, and does not know of what it is a part.
+/// The reason that names what is under way: a failed call of Kubernetes says `Updating`, and does not know what it is a
+/// part of.
 fn under_way(input: &ReportInput<'_>, present: &OAuthClientStatus, reason: Reason) -> Reason {
     if reason != Reason::Updating {
         reason
@@ -192,7 +193,7 @@ fn was_applied(input: &ReportInput<'_>, present: &OAuthClientStatus) -> bool {
     !input.deleting && present.client_id.is_some() && present.applied_generation == Some(generation(input.object))
 }
 
-/// Whether the Secret is the part that is wrong. What is wrong with the client alone leaves the credential usable.
+/// Whether the Secret is the part that is wrong. A fault of the client alone leaves the credential usable.
 fn secret_is_lost(input: &ReportInput<'_>, present: &OAuthClientStatus, reason: Reason) -> bool {
     let stood_lost = is_false(present, ConditionType::SecretReady) && !has_compared(input);
     !input.secret_matches

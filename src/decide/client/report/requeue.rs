@@ -1,4 +1,4 @@
-//! When an object is looked at again.
+//! When an object is requeued.
 
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use crate::decide::client::next::Conclusion;
 use crate::decide::failure::{Disposition, Failure};
 use crate::decide::time::{LONG_PATIENCE, PATIENCE, later, remaining};
 
-/// A server that asks for pauses may ask for short ones without end: by then the object waits for at least so long.
+/// The longest wait that backoff makes of a pause that the server asks for: a server may ask for short pauses without
+/// end.
 const LONGEST_PAUSE_BACKOFF: Duration = Duration::from_secs(60);
 
 /// When the object is reconciled again, by the status that the pass gave it. `None`: only an event enqueues it.

@@ -11,15 +11,15 @@ use crate::decide::time::{ahead, later, stamp};
 use jiff::Timestamp;
 
 /// The rotation request that counts as handled after a pass that carried none out: a request that a new object came
-/// with is none.
+/// with counts as handled.
 pub(super) fn rotation_still_asked(object: &OAuthClient, present: &OAuthClientStatus) -> Option<String> {
     let handled = present.last_handled_rotate_at.clone();
     handled.or_else(|| Some(object::rotation_request(object).to_owned()))
 }
 
 /// The present status with its times by our clock. A replica whose clock was further ahead than two may be apart says
-/// nothing of when it replaced the client, and the overlaps that it began then end by as much earlier: else nobody would
-/// replace the client again, or delete the former one, until that clock's time has come.
+/// nothing of when it replaced the client, and the overlaps that it began then end by as much earlier: else nobody
+/// would replace the client again, or delete the former one, until that clock's time has come.
 pub(super) fn by_our_clock(present: OAuthClientStatus, now: Timestamp) -> OAuthClientStatus {
     let Some(replaced_at) = present.last_replaced_at.as_ref().map(|at| at.0) else {
         return present;
@@ -103,7 +103,7 @@ pub(super) fn retiring(input: &ReportInput<'_>, present: &[Retiring]) -> Vec<Ret
     .collect()
 }
 
-/// When the overlap of a client ends that is replaced now.
+/// When the overlap of a client that is replaced now ends.
 #[must_use]
 pub fn overlap_ends(object: &OAuthClient, now: Timestamp) -> Timestamp {
     later(now, overlap(&object.spec).unwrap_or(DEFAULT_OVERLAP))

@@ -64,7 +64,7 @@ const SYNCED: &str = "client c-1 is as declared";
 const HELD: &str = "Secret web-oauth holds the credential of client c-1";
 const STAYS: &str = "client c-1 and its credential in Secret web-oauth stay in use as last applied; mend it";
 
-/// An object that nobody has looked at.
+/// An object that was never reconciled.
 fn new() -> OAuthClient {
     let mut object = OAuthClient::new("web", Default::default());
     object.metadata.generation = Some(1);
@@ -104,7 +104,7 @@ fn converged() -> OAuthClient {
     object
 }
 
-/// The same, after an edit that was not applied yet.
+/// A converged object after an edit that was not applied yet.
 fn edited() -> OAuthClient {
     let mut object = converged();
     object.metadata.generation = Some(2);
@@ -621,7 +621,7 @@ fn replacing(replaced: bool) -> Pass {
 
 #[test]
 fn a_replaced_client_retires_for_its_overlap_and_the_others_keep_theirs() {
-    // By a pass that died before its record, and is followed by one that replaces nothing, too.
+    // A pass that died before its record, and is followed by one that replaces nothing, has replaced the client too.
     for replaced in [true, false] {
         let after = replacing(replaced).report();
         let wanted = OAuthClientStatus {
@@ -669,7 +669,7 @@ fn either_request_to_look_again_is_handled_by_every_pass_and_its_value_stands_in
     const OURS: &str = "meshagent.com/reconcile-requested-at";
     const FLUX: &str = "reconcile.fluxcd.io/requestedAt";
     let mut object = new();
-    // What is asked for, ours and Flux's, one after the other; and the handled values after each.
+    // The requests, ours and Flux's, one after the other; and the handled values after each.
     let asked = [
         (["", ""], "", None, false),
         (["a", ""], "a", None, true),

@@ -14,39 +14,40 @@ use crate::secret::{ClientSecret, digest};
 pub struct SecretFacts {
     /// `metadata.resourceVersion`.
     pub version: Version,
-    /// The uid of the OAuthClient in its annotation.
+    /// The uid of the OAuthClient in the annotation.
     pub owner_uid: Option<Uid>,
-    /// The token in its annotation, if it is of that uid.
+    /// The token in the annotation, if it is of the object's uid.
     pub token: Option<Token>,
-    /// The client id in its annotation.
+    /// The client id in the annotation.
     pub client_id: Option<ClientId>,
     /// Whether an owner reference names the object.
     pub owned: bool,
-    /// Whether it says that it is retained.
+    /// Whether the annotations say that the Secret is retained.
     pub retained: bool,
     /// Whether labels, annotations and owner are as the spec wants them.
     pub metadata_fits: bool,
-    /// What is read off its data; `None` if only the metadata is known.
+    /// What is read off the data; `None` if only the metadata is known.
     pub data: Option<DataFacts>,
 }
 
 /// What is read off a Secret's data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataFacts {
-    /// Whether it holds the id of the annotated (or else the recorded) client and the public values as the spec wants them.
+    /// Whether the data holds the id of the annotated (or else the recorded) client, a secret, and the public values as
+    /// the spec wants them.
     pub fits: bool,
-    /// Whether it holds the id and a secret of the client that the spec adopts.
+    /// Whether the data holds the id, and a secret, of the client that the spec adopts.
     pub adoptable: bool,
-    /// The digests of what it holds, one for each pair of data keys that may hold a credential.
+    /// The digests of what the data holds, for each pair of data keys that may hold a credential.
     pub pairs: Vec<PairFacts>,
 }
 
 /// What a pair of data keys holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PairFacts {
-    /// The digest of its secret as the recorded client's.
+    /// The digest of the pair's secret as the recorded client's.
     pub as_recorded: Option<CredentialDigest>,
-    /// The digest of its secret as the annotated client's, if its id is the annotated one.
+    /// The digest of the pair's secret as the annotated client's, if the pair's id is the annotated one.
     pub as_annotated: Option<CredentialDigest>,
 }
 
@@ -134,7 +135,7 @@ fn data_facts(
     shape: Option<&Shape>,
 ) -> DataFacts {
     let named = annotated.or(recorded.client_id.as_ref());
-    // Under the key names that the Secret itself records, or that the spec wants.
+    // The key names are those that the Secret itself records, or that the spec wants.
     let pairs = shape.map_or_else(|| Written::read(secret).pair.into_iter().collect(), |shape| shape.pairs(secret));
     let pair_facts = |KeyPair { client_id, client_secret }: KeyPair| {
         let value = datum(secret, &client_secret).and_then(|bytes| ClientSecret::new(bytes).ok())?;

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The page that a request asks for, of so many clients, at most `cap` at a time.
+/// The page that a request asks for, of `count` clients, at most `cap` at a time.
 fn page(target: &str, count: usize, cap: usize, total: bool) -> Reply {
     let url = url::Url::parse(&format!("http://host{target}")).unwrap();
     let asked = |name| url.query_pairs().find(|(key, _)| key == name).unwrap().1.parse::<usize>().unwrap();

@@ -4,7 +4,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::*;
 
-/// Finds nothing at first, then this address.
+/// A resolver that finds nothing at first, then this address.
 struct Recovering {
     failures: Mutex<usize>,
     address: SocketAddr,

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A sweep over one orphan of age: what is left of it, and that nothing was deleted.
+/// Sweeps one orphan of age, and returns what is left. Asserts that nothing was deleted.
 async fn left(world: &World, case: &str) -> Vec<Orphan> {
     let found = sweep(world, &listing([("lost", marker("r"))]), &[orphan("lost", 1)]).await;
     assert_eq!(found.next, None, "{case}");
@@ -71,7 +71,7 @@ async fn a_secret_that_cannot_be_read_proves_nothing() {
     }
 }
 
-/// How often an API server is tried that hangs up on everybody, and what is left of these orphans.
+/// How often a sweep over these orphans tries an API server that hangs up on everybody. Asserts that all are left.
 async fn tries(ids: &[&'static str]) -> usize {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, tries) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));

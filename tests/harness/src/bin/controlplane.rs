@@ -1,5 +1,5 @@
-//! Prints the directory that holds etcd, kube-apiserver, kube-controller-manager, kubectl, kstatus and signin, and builds
-//! them first if this machine never did; and where the tools are that are named.
+//! Prints the directory that holds etcd, kube-apiserver, kube-controller-manager, kubectl, kstatus and signin, which it
+//! builds first if this machine never did; then the path of each tool that the arguments name.
 
 use std::env;
 

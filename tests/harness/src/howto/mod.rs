@@ -19,35 +19,35 @@ pub use shell::Shell;
 
 use crate::{Error, Result};
 
-/// What is to be done for one document.
+/// The needs and the steps of one document.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Document {
-    /// What the reader is said to have: `clusters=2` is `clusters` with the value `2`.
+    /// The things that the reader is said to have: `clusters=2` is `clusters` with the value `2`.
     pub needs: BTreeMap<String, String>,
-    /// What the reader does, in order.
+    /// The reader's steps, in order.
     pub steps: Vec<Step>,
 }
 
 /// One thing that a reader does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// The number of its line in the document.
+    /// The number of the step's line in the document.
     pub line: usize,
-    /// What it is.
+    /// The reader's action.
     pub action: Action,
 }
 
-/// What a reader does.
+/// An action of a reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Types a command.
     Type {
         /// The command, with the lines that belong to it.
         command: String,
-        /// What is said to come back; nothing means anything.
+        /// The lines that are said to come back; none allows any output.
         printed: Vec<String>,
     },
-    /// Does something that whoever tries the document has to do in another way.
+    /// Does something that a test of the document has to do in another way.
     Stage(String),
 }
 
@@ -56,7 +56,7 @@ pub enum Action {
 pub struct Malformed {
     /// The number of the line.
     pub line: usize,
-    /// What is wrong there.
+    /// The problem on that line.
     pub problem: &'static str,
 }
 
@@ -72,7 +72,7 @@ impl Document {
     /// Reads a file.
     ///
     /// # Errors
-    /// It cannot be read, or something in it cannot be tried.
+    /// The file cannot be read, or something in it cannot be tried.
     pub fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path).map_err(Error::io(format!("reading {}", path.display())))?;
         Self::parse(&text).map_err(|source| Error::Document { path: path.to_owned(), source })
@@ -81,7 +81,7 @@ impl Document {
     /// Reads Markdown.
     ///
     /// # Errors
-    /// Something in it cannot be tried.
+    /// Something in the text cannot be tried.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         let mut document = Self::default();
         let mut lines = text.lines().enumerate().map(|(index, line)| (index + 1, line));
@@ -151,7 +151,7 @@ fn commands(block: &[(usize, &str)]) -> Result<Vec<Step>, Malformed> {
     Ok(steps)
 }
 
-/// What ends the here-document that the command begins.
+/// The word that ends the here-document that the command begins.
 fn here_document(command: &str) -> Option<String> {
     let (_, after) = command.split_once("<<")?;
     let word = after.trim_start().trim_start_matches(['\'', '"']);

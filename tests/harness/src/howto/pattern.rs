@@ -1,8 +1,8 @@
-//! What a document says that a command prints, against what it did print.
+//! The comparison of what a document shows with what a command printed.
 
 use std::collections::BTreeMap;
 
-/// The ids that a document shows, each with the one that it stands for. One stands for the same throughout.
+/// The ids that a document shows, each with the printed id that it stands for, the same throughout.
 pub type Known = BTreeMap<String, String>;
 
 /// The length of a UUID as text.
@@ -59,7 +59,7 @@ fn line(shown: &str, printed: &str, known: &Known) -> Option<Known> {
     line(&shown[first.len_utf8()..], printed.strip_prefix(first)?, known)
 }
 
-/// `known` with one id more, unless it contradicts.
+/// `known` with one id more, unless that contradicts it.
 fn also(known: &Known, id: &str, meant: &str) -> Option<Known> {
     let taken = known.iter().any(|(other, of_other)| (other == id) != (of_other == meant));
     (!taken).then(|| known.iter().map(|(a, b)| (a.as_str(), b.as_str())).chain([(id, meant)]).map(owned).collect())

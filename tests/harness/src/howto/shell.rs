@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::{Error, Result};
 
-/// What is printed after each command. No command prints it.
+/// The line printed after each command. No command prints it.
 const DONE: &str = "--- that was the command ---";
 
 /// A bash that ends at the first command that fails. Dropping it kills what it runs.
@@ -26,7 +26,7 @@ pub struct Shell {
 }
 
 impl Shell {
-    /// Starts it in a directory, with more variables in its environment.
+    /// Starts the shell in a directory, with more variables in its environment.
     ///
     /// # Errors
     /// bash cannot be run.
@@ -35,7 +35,7 @@ impl Shell {
         let mut command = Command::new("bash");
         command.args(["--noprofile", "--norc", "-euo", "pipefail", "-s"]).current_dir(directory);
         command.envs(env.iter().map(|(name, value)| (name, value)));
-        // In a group of their own, so that all that it runs can be killed with it.
+        // The shell leads a process group, so that all that it runs can be killed with it.
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut bash = command.spawn().map_err(starting())?;
         match (bash.stdin.take(), bash.stdout.take()) {
@@ -47,7 +47,7 @@ impl Shell {
     /// Runs a command and returns what it printed on both of its outputs. Variables that it sets stay.
     ///
     /// # Errors
-    /// It failed, or did not end in time; the error holds what it printed. The shell is of no more use then.
+    /// The command failed, or did not end in time; the error holds what it printed. The shell is of no more use then.
     pub async fn run(&mut self, command: &str, within: Duration) -> Result<String> {
         // bash reads its commands from its input; the command is not to read them too.
         let script = format!("{{\n{command}\n}} </dev/null 2>&1\nprintf '\\n%s\\n' '{DONE}'\n");
@@ -81,7 +81,7 @@ impl Shell {
 
 impl Drop for Shell {
     fn drop(&mut self) {
-        // Without an id it has ended already, and nothing can be done here about what cannot be killed.
+        // A shell without an id has ended already, and drop can do nothing about one that cannot be killed.
         if let Some(group) = self.bash.id().and_then(|id| i32::try_from(id).ok()) {
             let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
         }

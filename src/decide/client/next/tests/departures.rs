@@ -150,7 +150,7 @@ fn a_secret_that_the_cache_does_not_show_is_looked_for_before_the_object_goes() 
     }
 }
 
-// Found by the model: such a pass sent the same write again and again, for ever.
+// The model found that such a pass sent the same write again and again, for ever.
 #[test]
 fn after_a_failed_call_a_write_that_meets_a_newer_version_is_looked_into_and_after_three_the_pass_ends() {
     for leaving in [kept(), going(Policy::Delete, true)] {
@@ -173,7 +173,7 @@ fn after_a_failed_call_a_write_that_meets_a_newer_version_is_looked_into_and_aft
     }
 }
 
-// Found by the model: a pass that did not know of the deletion gave the Secret back to the object, and the garbage
+// The model found that a pass that did not know of the deletion gave the Secret back to the object, and the garbage
 // collector took it.
 #[test]
 fn a_secret_that_says_it_was_left_behind_is_not_repaired_before_the_object_was_read_live() {

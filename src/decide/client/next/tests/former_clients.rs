@@ -110,7 +110,7 @@ fn a_client_that_another_object_manages_is_not_adopted() {
             format!("{refused:?}").contains("client theirs is managed by OAuthClient shop/other, so"),
             "{refused:?}"
         );
-        // Until that object is deleted and leaves it behind.
+        // The client is free once the other object is deleted and leaves it behind.
         let mut seen = new_object();
         let left = Marker { retained: true, ..marker.clone() };
         go(&wanted, &mut seen, get("theirs"), Answer::Client(Some(theirs(&left))));
@@ -197,7 +197,7 @@ fn a_secret_of_a_former_object_whose_client_was_to_go_is_a_conflict() {
 
 #[test]
 fn a_secret_that_names_a_client_of_others_makes_nobody_touch_it() {
-    // Whoever may write the Secret has put another client's id, and any secret, into it.
+    // Somebody who may write the Secret has put another client's id, and any secret, into it.
     let secret = stored("t", "victim", Credential::Other(CredentialDigest::new("forged")));
     let mut seen = observed(recorded(), secret, &[], Pending::Nothing);
     go(&wanted(), &mut seen, get("victim"), Answer::Client(Some(unmarked())));
@@ -251,7 +251,7 @@ fn drift_that_a_put_did_not_move_is_said_and_not_fought() {
     let Step::Record(record) = step(&wanted(), &seen) else { panic!("no record") };
     let digest = record.published.and_then(|published| published.drift).unwrap();
     assert_eq!(reason(&step(&wanted(), &seen)), Some(Reason::DriftPersists));
-    // After a restart the status remembers it.
+    // The status remembers the drift after a restart.
     seen.remote.insert(id("c"), Remote::Listed(kept));
     seen.object.recorded.drift = Some(digest);
     assert_eq!(reason(&step(&wanted(), &seen)), Some(Reason::DriftPersists));
@@ -302,8 +302,8 @@ fn under_another_name_the_secret_is_written_before_the_former_one_goes() {
     assert_eq!(credential.version, Version::new("9"));
 }
 
-// Found by the model: a frozen pass wrote its marker when its object, with the policy Delete, was gone; no later object
-// of that name could adopt the client.
+// The model found that a frozen pass wrote its marker when its object, with the policy Delete, was gone; no later
+// object of that name could adopt the client.
 #[test]
 fn a_marker_that_a_former_object_of_the_same_name_wrote_late_does_not_bar_the_adoption() {
     let former = Owner { uid: Uid::new("former"), ..wanted().owner };

@@ -224,8 +224,8 @@ fn answer(step: &Step, seen: &Observed, luck: u8) -> Answer {
     }
 }
 
-/// The clients that an object may change or delete: those that bear its marker, those that it, its Secret or this process
-/// names, and for a change the one that it adopts.
+/// The clients that an object may change or delete: those that bear its marker, those that it, its Secret or this
+/// process names, and for a change the one that it adopts.
 fn is_its_own(step: &Step, desired: &Desired, seen: &Observed, marked: &BTreeSet<ClientId>) -> bool {
     let (Step::Put { client_id, .. } | Step::Delete { client_id, .. }) = step else {
         return true;

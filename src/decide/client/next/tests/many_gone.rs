@@ -1,4 +1,4 @@
-//! What is gone together with many others of its project.
+//! A client that is gone together with many others of its project.
 
 use super::*;
 

@@ -1,6 +1,6 @@
-//! Shows the whole product on a real control plane: each command is printed as a user would type it, then run.
-//! `KEEP=1` leaves everything running at the end. With the argument `dev` everything but the operator is started, for
-//! somebody who changes the operator and starts it anew.
+//! Shows the whole product on a real control plane: each command is printed as a user would type it, then run. `KEEP=1`
+//! leaves everything running at the end. The argument `dev` starts everything but the operator, for a developer who
+//! changes the operator and starts it anew.
 
 mod stage;
 
@@ -10,7 +10,7 @@ use harness::{Error, Result, eventually};
 use serde_json::Value;
 use stage::{ACCOUNT, NAMESPACE, Stage, explain};
 
-/// Where the operator's rights are declared.
+/// The folder that declares the operator's rights.
 const RIGHTS: &str = "charts/meshagent-operator/files";
 const REDIRECT_URI: &str = "https://shop.example.com/oauth/callback";
 const ANOTHER_REDIRECT_URI: &str = "https://www.example.com/oauth/callback";
@@ -138,7 +138,7 @@ async fn delete(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// The project's clients as MeshAgent's API lists them, once they are none.
+/// MeshAgent's listing of the project's clients, once it is empty.
 async fn clients_left(stage: &Stage) -> Result<Value> {
     let http = reqwest::Client::new();
     eventually(Duration::from_secs(30), "the project holds no client", async || {

@@ -1,4 +1,4 @@
-//! What the demo plays on: a control plane, the simulator, and a shell that reaches both.
+//! The stage of the demo: a control plane, the simulator, and a shell that reaches both.
 
 use std::{
     env,
@@ -9,7 +9,7 @@ use std::{
 use harness::{ControlPlane, Error, Operator, OperatorOptions, Options, Result, Simulator, SimulatorOptions};
 use tokio::process::Command;
 
-/// Where the operator keeps projects' keys.
+/// The namespace of the operator and of the projects' keys.
 pub(crate) const NAMESPACE: &str = "meshagent-operator";
 
 /// The operator's service account.
@@ -17,7 +17,7 @@ pub(crate) const ACCOUNT: &str = "meshagent-operator";
 
 /// The running programs, and the environment of the commands shown.
 pub(crate) struct Stage {
-    // Dropped in this order: the operator is not to see the others vanish.
+    // Fields drop in this order: the operator is not to see the others vanish.
     operator: Option<Operator>,
     pub(crate) simulator: Simulator,
     control_plane: ControlPlane,
@@ -94,7 +94,7 @@ impl Stage {
         }
     }
 
-    /// Prints what to export where the operator is started again and again.
+    /// Prints the variables to export for starting the operator again and again.
     pub(crate) fn print_how_to_develop(&self) -> Result<()> {
         let operators = self.operators_kubeconfig()?;
         println!("\n# All but the operator runs until Ctrl-C. In another terminal, at the top of the repository:\n");
@@ -103,7 +103,7 @@ impl Stage {
         println!("export MESHAGENT_OPERATOR_NAMESPACE={NAMESPACE}");
         println!("export MESHAGENT_OPERATOR_ALLOWED_API_HOSTS={}", self.simulator.api());
         println!("export MESHAGENT_OPERATOR_HTTP_ADDRESS=127.0.0.1:0");
-        // Nobody waits for the Lease of an operator that was killed.
+        // An operator that was killed leaves a Lease behind, and the next one would wait for its end.
         println!("export MESHAGENT_OPERATOR_LEADER_ELECT=false");
         println!("export SIMULATOR={}", self.simulator.admin());
         println!("cargo run -- run");
@@ -124,14 +124,14 @@ impl Stage {
             .env("PATH", self.path())
             .env("MESHAGENT_API_URL", self.simulator.api())
             .kill_on_drop(true);
-        // Not among the arguments, which every process of the machine may read.
+        // The key is not among the arguments, which every process of the machine may read.
         if let Some(project) = self.simulator.projects().first() {
             shell.env("MESHAGENT_API_KEY", &project.api_key);
         }
         shell
     }
 
-    /// The programs' folders, and then those of whoever started the demo.
+    /// The programs' folders, followed by the caller's `PATH`.
     fn path(&self) -> OsString {
         let mut path = self.programs.clone();
         if let Some(found) = env::var_os("PATH") {
