@@ -14,7 +14,7 @@ GO := CGO_ENABLED=0 go
 
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help demo dev test tools fmt clippy deny advisories alerts crds reference snapshots docs controlplane go build unit integration model image
+.PHONY: help demo dev test tools fmt clippy deny advisories alerts crds reference snapshots docs controlplane go build unit integration model image mutants health-data
 
 help: ## print this
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1|\2/' | \
@@ -92,8 +92,8 @@ integration: build ## tests against the real control plane, the how-tos as writt
 
 alerts: ## each alert fires and resolves, says promtool
 	$(call say,alerts: each alert fires and resolves)
-	@scripts/promtool check rules charts/meshagent-operator/files/alerts.yaml
-	@scripts/promtool test rules tests/alerts.test.yaml
+	@scripts/prometheus promtool check rules charts/meshagent-operator/files/alerts.yaml
+	@scripts/prometheus promtool test rules tests/alerts.test.yaml
 
 $(AUDITABLE):
 	@echo "building cargo-auditable $(AUDITABLE_VERSION) (once)"
@@ -116,6 +116,9 @@ crds: ## write crds/ and the chart's CRDs anew from the Rust types
 
 snapshots: ## write the chart's snapshot and the plain manifests in deploy/ anew
 	@WRITE_SNAPSHOTS=1 cargo test -q --locked --test integration chart::render
+
+health-data: ## write the health tests of gitops/argocd anew, of the states that SEEN_STATES=target/states make integration saw
+	@SEEN_STATES=$${SEEN_STATES:-$(CURDIR)/target/states} cargo test -q --locked --test integration states:: -- --ignored
 
 reference: ## write docs/reference.md, the table of reasons and the chart's table of values anew from types, flags, metrics, values
 	@cargo run -q --locked -p documents

@@ -4,8 +4,8 @@
 //! No label is called `namespace`: Prometheus would rename it, since a target has one.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::meshagent;
 
@@ -81,8 +83,10 @@ fn each_attempt_of_a_call_is_counted_by_route_and_status() {
     assert_eq!(samples[&format!("rest_call_duration_seconds_sum{{{route}}}")], 1.5);
 }
 
+type States = Arc<std::sync::Mutex<Vec<Option<(&'static str, &'static str)>>>>;
+
 /// The metrics of OAuthClients named `a`, `b`, … with these Ready conditions, as they are at each scrape.
-fn with_clients(states: &Arc<std::sync::Mutex<Vec<Option<(&'static str, &'static str)>>>>) -> Metrics {
+fn with_clients(states: &States) -> Metrics {
     let (metrics, states) = (Metrics::new(), Arc::clone(states));
     metrics.set_clients(move |show| {
         for (name, ready) in ('a'..).map(String::from).zip(states.lock().unwrap().iter().copied()) {

@@ -59,10 +59,7 @@ async fn an_object_that_cannot_be_read_is_named_and_keeps_nobody_else_waiting() 
         (answer.status().as_u16(), answer.text().await.unwrap())
     };
     assert_eq!(asked("readyz").await.0, 200);
-    let series = format!(
-        r#"meshagent_operator_unreadable_object{{kind="OAuthClient",namespace="{}",name="t"}} 1"#,
-        fixture.ns()
-    );
+    let series = format!(r#"meshagent_operator_unreadable_object{{kind="OAuthClient",object="{}/t"}} 1"#, fixture.ns());
     eventually(LONG, "the metric names it", async || {
         let (_, metrics) = asked("metrics").await;
         if metrics.contains(&series) { Ok(()) } else { Err("it does not") }

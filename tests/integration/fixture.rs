@@ -13,6 +13,8 @@ use simulator::record::Call;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
+use super::states;
+
 /// The operator's own namespace.
 pub const SYSTEM: &str = "meshagent-system";
 /// The operator's service account, as the API server names its user.
@@ -294,7 +296,9 @@ impl Fixture {
     /// An object as JSON, `managedFields` included.
     pub async fn get(&self, kind: &str, name: &str) -> Value {
         let text = self.kubectl(&["get", kind, name, "-o", "json", "--show-managed-fields"]).await;
-        serde_json::from_str(&text).unwrap()
+        let object = serde_json::from_str(&text).unwrap();
+        states::keep(&object);
+        object
     }
 
     pub async fn exists(&self, kind: &str, name: &str) -> bool {
