@@ -150,9 +150,9 @@ impl Collector for Clients {
                 not_ready.get_or_create(&NotReady { oauthclient, reason: reason.to_owned() }).set(1);
             }
         });
-        let help = "OAuthClients by status and reason of their Ready condition";
+        let help = "OAuthClients by status and reason of their Ready condition.";
         numbers.encode(encoder.encode_descriptor("clients", help, None, numbers.metric_type())?)?;
-        let help = "1 for each of the first five hundred OAuthClients that are not Ready";
+        let help = "1 for each of the first five hundred OAuthClients that are not Ready.";
         not_ready.encode(encoder.encode_descriptor("client_not_ready", help, None, not_ready.metric_type())?)
     }
 }
