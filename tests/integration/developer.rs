@@ -257,11 +257,12 @@ async fn every_example_is_accepted_as_it_is_written() {
         files.filter(|path| path.extension().is_some_and(|extension| extension == "yaml")).collect()
     };
     let files = [yaml(&folder), yaml(&folder.join("quickstart"))].concat();
-    assert!(files.len() >= 11, "{files:?}");
+    assert!(files.len() >= 13, "{files:?}");
     let index = std::fs::read_to_string(folder.join("README.md")).unwrap();
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
-        let manifest = text.replace("namespace: shop", &format!("namespace: {}", fixture.ns()));
+        let namespace = format!("namespace: {}", fixture.ns());
+        let manifest = text.replace("namespace: shop", &namespace).replace("namespace: argocd", &namespace);
         let args = ["apply", "--dry-run=server", "--validate=strict", "-f", "-"];
         let output = fixture.kubectl.try_run(&args, &manifest).await.unwrap();
         assert!(output.status.success() && !output.stderr.contains("Warning"), "{}: {}", file.display(), output.stderr);
