@@ -14,7 +14,7 @@ GO := CGO_ENABLED=0 go
 
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help demo dev test tools fmt clippy deny advisories alerts crds reference snapshots docs controlplane go build unit integration model image mutants health-data
+.PHONY: help demo dev test tools fmt clippy deny advisories alerts crds reference snapshots docs controlplane go build unit integration model image image-twice mutants health-data
 
 help: ## print this
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1|\2/' | \
@@ -68,13 +68,13 @@ docs: ## the API documentation builds without a warning
 
 go: ## the Go sources, and the Lua for Argo CD, pass vet and their tests
 	$(call say,go: the control plane's Go sources pass vet and their tests (the first time takes minutes))
-	@cd tests/helm && $(GO) mod verify
+	@for module in helm kubescore; do (cd tests/$$module && $(GO) mod verify) || exit 1; done
 	@cd tests/argocd && $(GO) mod verify && $(GO) vet -trimpath ./... && $(GO) test -trimpath ./...
 	@cd tests/controlplane && $(GO) mod verify && $(GO) vet -trimpath ./... && $(GO) test -trimpath ./signin/
 
-controlplane: ## build the tests' control plane and Helm, unless this machine has them
-	$(call say,controlplane: etcd with kube-apiserver and kube-controller-manager and kubectl and helm for the tests)
-	@cargo run -q -p harness --bin controlplane -- helm
+controlplane: ## build the tests' control plane, Helm and kube-score, unless this machine has them
+	$(call say,controlplane: etcd with kube-apiserver and kube-controller-manager and kubectl and helm and kube-score for the tests)
+	@cargo run -q -p harness --bin controlplane -- helm kube-score
 
 build: ## build the operator and the simulator
 	$(call say,build: the operator and the simulator)
@@ -105,6 +105,12 @@ image: $(AUDITABLE) build ## lay out the image without a container tool, and run
 	@PATH="$(AUDITABLE):$$PATH" scripts/image-root meshagent-operator target/image
 	@scripts/image-check target/image
 	@IMAGE_ROOT=$(CURDIR)/target/image cargo test -q --locked --test integration image:: -- --ignored
+
+image-twice: image ## lay out the image once more, from a clone elsewhere, and compare bit for bit (about 16 minutes; as root)
+	$(call say,image-twice: the same commit gives the same bits)
+	@rm -rf target/again && git clone -q . target/again
+	@cd target/again && PATH="$(AUDITABLE):$$PATH" CARGO_TARGET_DIR=$(CURDIR)/target/again/target scripts/image-root meshagent-operator $(CURDIR)/target/image-again
+	@diff -r target/image target/image-again && echo "both are alike: $$(sha256sum <target/image/meshagent-operator)"
 
 model: ## explore the model to deeper bounds than the tests do; takes many minutes
 	$(call say,model: the deciding core under every interleaving; what is explored is in docs/model.md)

@@ -1,5 +1,6 @@
 //! The content of the image, tried without a container tool: `make image` lays it out and sets IMAGE_ROOT.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -72,6 +73,27 @@ async fn the_image_serves_from_a_read_only_root_that_holds_nothing_else() {
     fixture.apply(&fixture.client("web", &json!({}))).await;
     fixture.wait_ready("web").await;
     process.terminate(LONG).await.unwrap();
+}
+
+/// Clusters 7: whoever scans an image finds in the binary what it was built from.
+#[test]
+#[ignore = "needs the image's files: make image"]
+fn the_binary_lists_the_packages_that_it_was_built_from() {
+    let binary = PathBuf::from(env::var_os("IMAGE_ROOT").unwrap()).join("meshagent-operator");
+    let listed = auditable_info::audit_info_from_file(&binary, auditable_info::Limits::default()).unwrap();
+    let listed: BTreeSet<(String, String)> =
+        listed.packages.into_iter().map(|package| (package.name, package.version.to_string())).collect();
+    let lock = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).unwrap();
+    let value = |line: &str, field: &str| Some(line.strip_prefix(field)?.trim_matches('"').to_owned());
+    let named = |block: &str| {
+        let names = block.lines().find_map(|line| value(line, "name = "));
+        Some((names?, block.lines().find_map(|line| value(line, "version = "))?))
+    };
+    let locked: BTreeSet<_> = lock.split("[[package]]").filter_map(named).collect();
+    assert!(listed.len() > 100 && listed.is_subset(&locked), "{:?}", listed.difference(&locked));
+    for name in ["kube-client", "reqwest", "rustls", "tokio"] {
+        assert!(listed.iter().any(|(listed, _)| listed == name), "{name} is not listed");
+    }
 }
 
 #[test]

@@ -43,20 +43,28 @@ const HELM: Module = Module {
     about: "Helm from source (once; half a minute on two cores after the control plane, else two)",
 };
 
+/// kube-score is a module of its own, since it is built against another version of Kubernetes.
+const KUBE_SCORE: Module = Module {
+    name: "kubescore",
+    package: "github.com/zegl/kube-score/cmd/kube-score",
+    tools: &["kube-score"],
+    about: "kube-score from source (once; half a minute on two cores)",
+};
+
 /// Clients and Helm ask a control plane for its version, which it lacks without these flags.
 const LDFLAGS: &str = "-s -w \
     -X k8s.io/component-base/version.gitVersion=v1.37.2 \
     -X k8s.io/component-base/version.gitMajor=1 \
     -X k8s.io/component-base/version.gitMinor=37";
 
-/// Finds `etcd`, `kube-apiserver`, `kube-controller-manager`, `kubectl`, `kstatus`, `signin` or `helm`: the first four
-/// in `KUBEBUILDER_ASSETS` if that is set, else in the user's cache, where it is built first if it is not there.
+/// Finds `etcd`, `kube-apiserver`, `kube-controller-manager`, `kubectl`, `kstatus`, `signin`, `helm` or `kube-score`: the
+/// first four in `KUBEBUILDER_ASSETS` if that is set, else in the user's cache, where it is built first if it is not there.
 ///
 /// # Errors
 /// `KUBEBUILDER_ASSETS` lacks the program, or the build fails.
 pub fn tool(name: &str) -> Result<PathBuf> {
-    if HELM.tools.contains(&name) {
-        return Ok(built(&HELM)?.join(name));
+    if let Some(module) = [HELM, KUBE_SCORE].iter().find(|module| module.tools.contains(&name)) {
+        return Ok(built(module)?.join(name));
     }
     let of_kubernetes = !matches!(name, "kstatus" | "signin");
     match env::var_os("KUBEBUILDER_ASSETS").filter(|assets| of_kubernetes && !assets.is_empty()) {

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use harness::tool;
 use serde_json::Value;
+use tokio::process::Command;
 
 use super::{Helm, chart};
 
@@ -202,6 +204,24 @@ async fn helm_lint_has_nothing_to_say() {
         let said = helm.run(&[&["lint", "--strict", "{chart}"], more].concat()).await;
         assert!(said.contains("1 chart(s) linted, 0 chart(s) failed") && !said.contains("[WARNING]"), "{said}");
     }
+}
+
+/// The checks of kube-score that the chart does not pass, and why.
+const NOT_PASSED: &[(&str, &str)] = &[];
+
+#[tokio::test]
+async fn kube_score_finds_what_is_known_and_nothing_else() {
+    let manifests = Helm::without_cluster().template(&["--set", "networkPolicy.enabled=true"]).await;
+    let mut command = Command::new(tool("kube-score").unwrap());
+    command.args(["score", "--output-format=json", "--kubernetes-version=v1.33", "-"]);
+    let output = harness::run(command, &manifests).await.unwrap();
+    let scored: Vec<Value> = serde_json::from_str(&output.stdout).unwrap();
+    assert!(scored.len() > 5, "{}{}", output.stdout, output.stderr);
+    let checks = scored.iter().flat_map(|object| object["checks"].as_array().unwrap());
+    let failed = checks.filter(|check| check["skipped"] == false && check["grade"].as_u64().unwrap() < 10);
+    let found: BTreeSet<_> = failed.map(|check| check["check"]["id"].as_str().unwrap()).collect();
+    let known = NOT_PASSED.iter().map(|(check, _)| *check).collect();
+    assert_eq!(found, known, "{}", output.stdout);
 }
 
 #[tokio::test]
