@@ -9,6 +9,8 @@ DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 # The same as in the Dockerfile.
 AUDITABLE_VERSION := 0.7.7
 AUDITABLE := $(CACHE)/cargo-auditable-$(AUDITABLE_VERSION)/bin
+MUTANTS_VERSION := 27.1.0
+MUTANTS := $(CACHE)/cargo-mutants-$(MUTANTS_VERSION)/bin/cargo-mutants
 # The same as for the control plane's build, whose compiled packages vet then uses.
 GO := CGO_ENABLED=0 go
 
@@ -17,7 +19,7 @@ say = @printf '\n== %s\n' "$(1)"
 .PHONY: help demo dev test tools fmt clippy deny advisories alerts crds reference snapshots docs controlplane go build unit integration model image image-twice mutants health-data
 
 help: ## print this
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1|\2/' | \
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1|\2/' | \
 		while IFS='|' read -r target text; do printf '%-18s %s\n' "$$target" "$$text"; done
 
 demo: build ## show the product on a real control plane with a simulated MeshAgent; KEEP=1 leaves it running
@@ -115,6 +117,20 @@ image-twice: image ## lay out the image once more, from a clone elsewhere, and c
 model: ## explore the model to deeper bounds than the tests do; takes many minutes
 	$(call say,model: the deciding core under every interleaving; what is explored is in docs/model.md)
 	@cargo test -q --locked -p meshagent-operator --test model -- --include-ignored --nocapture
+
+$(MUTANTS):
+	@echo "building cargo-mutants $(MUTANTS_VERSION) (once; about two minutes on two cores)"
+	@CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+		cargo install -q cargo-mutants --locked --version $(MUTANTS_VERSION) --root $(CACHE)/cargo-mutants-$(MUTANTS_VERSION)
+
+# First against the unit tests, which notice most and build faster without optimization; the model then tries what they missed.
+MUTATE = $(MUTANTS) mutants -p meshagent-operator -o target/mutants --baseline=skip --no-shuffle
+mutants: $(MUTANTS) ## change the code that decides, one expression at a time; unit tests or the model must notice (hours)
+	$(call say,mutants: whatever is changed in what decides is noticed; docs/model.md explains what is not)
+	@mkdir -p target/mutants
+	@$(MUTATE) --timeout 90 --cargo-arg=--config=profile.dev.package.meshagent-operator.opt-level=0 -- --lib decide:: || true
+	@$(MUTATE) --timeout 900 --iterate -- --test model every || true
+	@cat target/mutants/mutants.out/missed.txt target/mutants/mutants.out/timeout.txt
 
 crds: ## write crds/ and the chart's CRDs anew from the Rust types
 	@cargo run -q --locked --bin meshagent-operator -- crds > crds/meshagent.com.yaml
