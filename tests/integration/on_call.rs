@@ -127,15 +127,16 @@ async fn a_client_that_was_deleted_in_studio_is_made_anew() {
 #[tokio::test]
 async fn a_retry_after_is_honoured_and_the_client_made_afterwards() {
     let fixture = Fixture::shared("limited").await;
-    let headers = [("Retry-After".to_owned(), "2".to_owned())].into();
+    let headers = [("Retry-After".to_owned(), "5".to_owned())].into();
     let limited = Fault::Status { status: 429, body: None, headers, commit: false };
     let rule = FaultRule::on(simulator::admin::Route::ClientsCreate, limited).times(1).in_project(fixture.project);
     fixture.admin.fault(&rule).await.unwrap();
     fixture.apply(&fixture.client("web", &json!({}))).await;
+    fixture.until("maoc", "web", "it says so", |object| condition(object, "Ready") == "False/RateLimited").await;
     fixture.wait_ready("web").await;
     let posts: Vec<_> = fixture.calls().await.into_iter().filter(|call| call.method == "POST").collect();
     assert_eq!(posts.len(), 2);
     let pause = posts[1].time.duration_since(posts[0].time);
-    assert!(pause.unsigned_abs() >= Duration::from_millis(1_900), "{pause}");
+    assert!(pause.unsigned_abs() >= Duration::from_millis(4_900), "{pause}");
     fixture.until_remote("one client", |ids| ids.len() == 1).await;
 }
