@@ -74,9 +74,10 @@ go: ## the Go sources, and the Lua for Argo CD, pass vet and their tests
 	@cd tests/argocd && $(GO) mod verify && $(GO) vet -trimpath ./... && $(GO) test -trimpath ./...
 	@cd tests/controlplane && $(GO) mod verify && $(GO) vet -trimpath ./... && $(GO) test -trimpath ./signin/
 
-controlplane: ## build the tests' control plane, Helm and kube-score, unless this machine has them
+controlplane: ## build the tests' control plane, Helm and kube-score, and fetch Prometheus, unless this machine has them
 	$(call say,controlplane: etcd with kube-apiserver and kube-controller-manager and kubectl and helm and kube-score for the tests)
 	@cargo run -q -p harness --bin controlplane -- helm kube-score
+	@scripts/prometheus prometheus --version >/dev/null
 
 build: ## build the operator and the simulator
 	$(call say,build: the operator and the simulator)
@@ -110,9 +111,12 @@ image: $(AUDITABLE) build ## lay out the image without a container tool, and run
 
 image-twice: image ## lay out the image once more, from a clone elsewhere, and compare bit for bit (about 16 minutes; as root)
 	$(call say,image-twice: the same commit gives the same bits)
+	@git diff --quiet HEAD || { echo "commit first: the second one is built of HEAD"; exit 1; }
 	@rm -rf target/again && git clone -q . target/again
 	@cd target/again && PATH="$(AUDITABLE):$$PATH" CARGO_TARGET_DIR=$(CURDIR)/target/again/target scripts/image-root meshagent-operator $(CURDIR)/target/image-again
-	@diff -r target/image target/image-again && echo "both are alike: $$(sha256sum <target/image/meshagent-operator)"
+	@digest() { tar --sort=name --numeric-owner -C "$$1" -c . | sha256sum; }; \
+		[ "$$(digest target/image)" = "$$(digest target/image-again)" ] || { diff -r target/image target/image-again; exit 1; }; \
+		echo "both are $$(digest target/image)"
 
 model: ## explore the model to deeper bounds than the tests do; takes many minutes
 	$(call say,model: the deciding core under every interleaving; what is explored is in docs/model.md)
@@ -123,14 +127,9 @@ $(MUTANTS):
 	@CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
 		cargo install -q cargo-mutants --locked --version $(MUTANTS_VERSION) --root $(CACHE)/cargo-mutants-$(MUTANTS_VERSION)
 
-# First against the unit tests, which notice most and build faster without optimization; the model then tries what they missed.
-MUTATE = $(MUTANTS) mutants -p meshagent-operator -o target/mutants --baseline=skip --no-shuffle
-mutants: $(MUTANTS) ## change the code that decides, one expression at a time; unit tests or the model must notice (hours)
+mutants: $(MUTANTS) ## change the code that decides, one expression at a time: unit tests or the model must notice (hours)
 	$(call say,mutants: whatever is changed in what decides is noticed; docs/model.md explains what is not)
-	@mkdir -p target/mutants
-	@$(MUTATE) --timeout 90 --cargo-arg=--config=profile.dev.package.meshagent-operator.opt-level=0 -- --lib decide:: || true
-	@$(MUTATE) --timeout 900 --iterate -- --test model every || true
-	@cat target/mutants/mutants.out/missed.txt target/mutants/mutants.out/timeout.txt
+	@PATH="$(dir $(MUTANTS)):$$PATH" scripts/mutants
 
 crds: ## write crds/ and the chart's CRDs anew from the Rust types
 	@cargo run -q --locked --bin meshagent-operator -- crds > crds/meshagent.com.yaml

@@ -3,6 +3,7 @@
 //!
 //! No label is called `namespace`: Prometheus would rename it, since a target has one.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
@@ -138,22 +139,46 @@ impl fmt::Debug for Clients {
 impl Collector for Clients {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let (numbers, not_ready) = (Family::<State, Gauge>::default(), Family::<NotReady, Gauge>::default());
-        let mut left = MOST_NOT_READY;
+        let mut named = BTreeSet::new();
         let Some(source) = self.0.get() else { return Ok(()) };
         source(&mut |ClientState { namespace, name, ready }| {
             let (ready, reason) = ready.unwrap_or(("Unknown", "Pending"));
             let state = State { ready: ready.to_owned(), reason: reason.to_owned() };
             numbers.get_or_create(&state).inc();
-            if ready != "True" && left > 0 {
-                left -= 1;
-                let oauthclient = format!("{namespace}/{name}");
-                not_ready.get_or_create(&NotReady { oauthclient, reason: reason.to_owned() }).set(1);
+            if ready != "True" {
+                named.insert((format!("{namespace}/{name}"), reason.to_owned()));
             }
         });
+        // In order, so that each scrape names the same.
+        for (oauthclient, reason) in named.into_iter().take(MOST_NOT_READY) {
+            not_ready.get_or_create(&NotReady { oauthclient, reason }).set(1);
+        }
         let help = "OAuthClients by status and reason of their Ready condition.";
         numbers.encode(encoder.encode_descriptor("clients", help, None, numbers.metric_type())?)?;
-        let help = "1 for each of the first five hundred OAuthClients that are not Ready.";
+        let help = "1 for each OAuthClient that is not Ready; of more than five hundred, the first by name.";
         not_ready.encode(encoder.encode_descriptor("client_not_ready", help, None, not_ready.metric_type())?)
+    }
+}
+
+/// The objects that cannot be decoded, as they are at a scrape.
+#[derive(Clone, Default)]
+struct Unreadable(Arc<OnceLock<Box<dyn Fn() -> Vec<[String; 2]> + Send + Sync>>>);
+
+impl fmt::Debug for Unreadable {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Unreadable")
+    }
+}
+
+impl Collector for Unreadable {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let Some(source) = self.0.get() else { return Ok(()) };
+        let unreadable = Family::<Object, Gauge>::default();
+        for [kind, object] in source().into_iter().take(MOST_UNREADABLE) {
+            unreadable.get_or_create(&Object { kind, object }).set(1);
+        }
+        let help = "1 for each of the first hundred objects that cannot be decoded and are left as they are.";
+        unreadable.encode(encoder.encode_descriptor("unreadable_object", help, None, unreadable.metric_type())?)
     }
 }
 
@@ -171,7 +196,7 @@ pub struct Metrics {
     credentials_held: Gauge,
     last_resync: Family<Project, Gauge>,
     leader: Gauge,
-    unreadable: Family<Object, Gauge>,
+    unreadable: Unreadable,
     clock_skew: Gauge<f64, AtomicU64>,
 }
 
@@ -191,7 +216,7 @@ impl Metrics {
             credentials_held: Gauge::default(),
             last_resync: Family::default(),
             leader: Gauge::default(),
-            unreadable: Family::default(),
+            unreadable: Unreadable::default(),
             clock_skew: Gauge::default(),
         };
         metrics.registry = Arc::new(metrics.registered());
@@ -236,11 +261,7 @@ impl Metrics {
             self.credentials_held.clone(),
         );
         registry.register("leader", "1 in the replica that leads, 0 in one that waits", self.leader.clone());
-        registry.register(
-            "unreadable_object",
-            "1 for each of the first hundred objects that cannot be decoded and are left as they are",
-            self.unreadable.clone(),
-        );
+        registry.register_collector(Box::new(self.unreadable.clone()));
         registry.register_with_unit(
             "clock_skew",
             "How far the clock of this replica's machine is ahead of the API server's; below zero: behind",
@@ -283,13 +304,10 @@ impl Metrics {
         let _first = self.clients.0.set(Box::new(source));
     }
 
-    /// Sets the objects that cannot be decoded, each as its kind and `namespace/name`. The series of all others are
-    /// removed.
-    pub fn set_unreadable(&self, objects: impl Iterator<Item = [String; 2]>) {
-        self.unreadable.clear();
-        for [kind, object] in objects.take(MOST_UNREADABLE) {
-            self.unreadable.get_or_create(&Object { kind, object }).set(1);
-        }
+    /// Sets where a scrape finds the objects that cannot be decoded, in order, each as its kind and `namespace/name`. Only
+    /// the first source counts.
+    pub fn set_unreadable(&self, source: impl Fn() -> Vec<[String; 2]> + Send + Sync + 'static) {
+        let _first = self.unreadable.0.set(Box::new(source));
     }
 
     /// Sets how many orphans a project has.

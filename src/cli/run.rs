@@ -21,9 +21,9 @@ use crate::metrics::Metrics;
 use crate::proxy::Environment;
 use crate::telemetry;
 
-/// Passes under way have so long to end. Then they are dropped, as in a crash, and the Lease is released.
+/// The time that passes under way have to end. Then they are dropped, as in a crash, and the Lease is released.
 const PASSES: Duration = Duration::from_secs(12);
-/// The whole shutdown has so long, the release of the Lease included: less than the 30 s after which a kubelet kills.
+/// The time for the whole shutdown, the release of the Lease included: less than the 30 s after which a kubelet kills.
 const GRACE: Duration = Duration::from_secs(20);
 
 /// Runs the operator until a signal stops it.

@@ -18,7 +18,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::circumstances::Circumstances;
 use super::filled::Filled;
-use super::memory::{LOOK_INTERVAL, Memory, Suppressed, Suppression};
+use super::memory::{CHECK_INTERVAL, Memory, Suppressed, Suppression};
 use super::{task, tell_of_failed_watch};
 use crate::api::names::{GROUP, OAUTH_CLIENT_LABEL};
 use crate::api::{ConditionType, OAuthClient, condition};
@@ -224,13 +224,13 @@ impl Context {
     async fn check_awaited(&self, Cached { object, uid, namespace, .. }: &Cached<'_>, awaited: &Awaited) -> Action {
         let secrets: Api<Secret> = Api::namespaced(self.shared.requests.clone(), namespace);
         let name = &awaited.secret;
-        let found = match within("look at the Secret", secrets.get_metadata(name)).await {
+        let found = match within("read the Secret", secrets.get_metadata(name)).await {
             Ok(secret) => Some(secret.resource_version().map(Version::new)),
             Err(error) if error.proves_absence_of::<Secret>(name) => Some(None),
             Err(_) => None,
         };
         if self.shared.memory.checked(uid, found, Instant::now()) {
-            return Action::requeue(LOOK_INTERVAL);
+            return Action::requeue(CHECK_INTERVAL);
         }
         self.shared.memory.unsuppress(uid);
         // The receiver ends with the controller, at shutdown.
@@ -288,8 +288,8 @@ impl Context {
             known.insert(ended.secret_version);
             let secrets = cached.secret_versions().map(|cached| known.iter().cloned().chain([cached]).collect());
             let until = now.checked_add(wait).unwrap_or(now);
-            let awaited = ended.awaited.map(|awaited| (awaited, now + LOOK_INTERVAL));
-            ended.requeue = Some(if awaited.is_some() { wait.min(LOOK_INTERVAL) } else { wait });
+            let awaited = ended.awaited.map(|awaited| (awaited, now + CHECK_INTERVAL));
+            ended.requeue = Some(if awaited.is_some() { wait.min(CHECK_INTERVAL) } else { wait });
             memory.suppress(uid, Suppression { until, circumstances, secrets, awaited });
         }
         self.shared.events.publish(&ended.object, events);
@@ -310,18 +310,21 @@ fn log(namespace: &str, ended: &client::Outcome, events: &[Event]) {
     }
 }
 
-/// Counts the cached objects by Ready's reason, and forgets what is remembered of those that are gone.
-pub(super) fn take_stock(stores: &[Store<OAuthClient>], users: &HashMap<ProjectKey, i64>, shared: &Shared) {
+/// Forgets what is remembered of objects that are gone.
+pub(super) fn forget_the_gone(stores: &[Store<OAuthClient>], users: &HashMap<ProjectKey, i64>, shared: &Shared) {
     let uid = |object: Arc<OAuthClient>| Uid::new(object.metadata.uid.as_deref().unwrap_or_default());
     let uids = stores.iter().flat_map(Store::state).map(uid).collect();
     shared.memory.keep(&uids);
     shared.pending.keep(&uids);
     shared.slots.keep(|project| users.contains_key(project));
-    let unreadable = shared.unreadable.all().into_keys();
-    shared.metrics.set_unreadable(unreadable.map(|object| {
-        let UnreadableObject { kind, namespace, name } = object;
+}
+
+/// The objects that cannot be decoded, each as its kind and name.
+pub(super) fn unreadable(objects: &UnreadableObjects) -> Vec<[String; 2]> {
+    let named = |UnreadableObject { kind, namespace, name }: UnreadableObject| {
         [kind, if namespace.is_empty() { name } else { format!("{namespace}/{name}") }]
-    }));
+    };
+    objects.all().into_keys().map(named).collect()
 }
 
 /// Shows each OAuthClient with its Ready condition, as the caches hold it.

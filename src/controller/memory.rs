@@ -17,7 +17,7 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
 /// How long a cache may not show our own write before it is believed all the same.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The time between two checks of a Secret that the operator does not watch.
-pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(30);
+pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(30);
 /// The most different Events remembered as told.
 const MOST_TOLD: usize = 64;
 
@@ -104,7 +104,7 @@ impl Memory {
         let Some((awaited, next)) = suppression.and_then(|suppression| suppression.awaited.as_mut()) else {
             return false;
         };
-        *next = now + LOOK_INTERVAL;
+        *next = now + CHECK_INTERVAL;
         found.is_none_or(|found| found == awaited.version)
     }
 

@@ -50,8 +50,8 @@ use memory::Memory;
 use namespaces::{Audience, NamespaceWriter};
 use triggers::{Scope, Triggers};
 
-/// How often objects are counted.
-const STOCK_INTERVAL: Duration = Duration::from_secs(10);
+/// How often what is known of objects that are gone is forgotten.
+const GONE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What the controllers are started with.
 pub struct Inputs {
@@ -202,8 +202,8 @@ fn declared_projects(
     })
 }
 
-/// Starts what goes on beside the passes: the namespaces' labels, the count of objects, the clock; and lets scrapes see
-/// the objects.
+/// Starts what goes on beside the passes: the namespaces' labels, the check for what is gone, the clock; and lets scrapes
+/// see the objects.
 fn start_attendants(
     tasks: &mut JoinSet<()>,
     (watches, writer): (Client, NamespaceWriter),
@@ -215,10 +215,11 @@ fn start_attendants(
     let audience = Audience { projects, declared: Arc::clone(&declared), triggers: triggers.clone() };
     let namespaces = audience.watch(watches, writer, shared.unreadable.clone());
     tasks.spawn(until_shutdown(namespaces, shutdown.clone()));
-    let stores = triggers.stores();
+    let (stores, unreadable) = (triggers.stores(), shared.unreadable.clone());
     shared.metrics.set_clients(move |show| client::show_states(&stores, show));
-    let stock = take_stock(Arc::clone(shared), triggers.clone(), Arc::clone(&declared));
-    tasks.spawn(until_shutdown(stock, shutdown.clone()));
+    shared.metrics.set_unreadable(move || client::unreadable(&unreadable));
+    let gone = heed_the_gone(Arc::clone(shared), triggers.clone(), Arc::clone(&declared));
+    tasks.spawn(until_shutdown(gone, shutdown.clone()));
     let clock = heed_clock(shared.clock.clone(), triggers.clone(), declared);
     tasks.spawn(until_shutdown(clock, shutdown.clone()));
 }
@@ -324,14 +325,14 @@ async fn heed_clock(clock: Clock, triggers: Triggers, declared: Arc<DeclaredProj
 }
 
 /// Forgets now and then what is known of objects that are gone, and enqueues projects whose number of clients changed.
-async fn take_stock(shared: Arc<client::Shared>, triggers: Triggers, declared: Arc<DeclaredProjects>) {
+async fn heed_the_gone(shared: Arc<client::Shared>, triggers: Triggers, declared: Arc<DeclaredProjects>) {
     let (cluster, own) = &declared.queues;
-    let mut interval = tokio::time::interval(STOCK_INTERVAL);
+    let mut interval = tokio::time::interval(GONE_INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
         let users = triggers.users().by_project();
-        client::take_stock(&triggers.stores(), &users, &shared);
+        client::forget_the_gone(&triggers.stores(), &users, &shared);
         enqueue_where_numbers_changed(&declared.cluster, &users, cluster);
         enqueue_where_numbers_changed(&declared.namespaced, &users, own);
     }

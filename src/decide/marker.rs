@@ -158,10 +158,27 @@ mod tests {
     #[test]
     fn a_marker_reads_as_it_was_written_and_leaves_foreign_keys_alone() {
         let foreign = BTreeMap::from([("team".to_owned(), "red".to_owned())]);
-        let mut metadata = foreign.clone();
-        marker().write(&mut metadata);
-        assert_eq!(Marker::read(&metadata), Some(marker()));
-        assert_eq!(Marker::strip(metadata), foreign);
+        let others = [
+            Marker { policy: Policy::Retain, ..marker() },
+            Marker { origin: Origin::Adopted, ..marker() },
+            Marker { retained: true, ..marker() },
+        ];
+        for marker in [marker()].into_iter().chain(others) {
+            let mut metadata = foreign.clone();
+            marker.write(&mut metadata);
+            assert_eq!(Marker::read(&metadata), Some(marker));
+            assert_eq!(Marker::strip(metadata), foreign);
+        }
+    }
+
+    #[test]
+    fn a_marker_with_any_other_word_is_no_marker() {
+        for key in [POLICY, ORIGIN, RETAINED, TOKEN] {
+            let mut metadata = BTreeMap::new();
+            marker().write(&mut metadata);
+            metadata.insert(key.to_owned(), "else".to_owned());
+            assert_eq!(Marker::read(&metadata), None, "{key}");
+        }
     }
 
     #[test]

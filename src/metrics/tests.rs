@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use super::*;
 use crate::meshagent;
@@ -49,14 +50,16 @@ fn passes_are_counted_by_kind_and_outcome() {
 /// F3.
 #[test]
 fn what_cannot_be_decoded_is_named_while_it_cannot() {
-    let metrics = Metrics::new();
+    let (metrics, objects) = (Metrics::new(), Arc::new(Mutex::new(Vec::new())));
     let named = || beginning_with("unreadable_object", &samples(&metrics));
     let object = |name: &str| ["OAuthClient".to_owned(), format!("shop/{name}")];
-    metrics.set_unreadable([object("t")].into_iter());
+    let source = Arc::clone(&objects);
+    metrics.set_unreadable(move || source.lock().unwrap().clone());
+    *objects.lock().unwrap() = vec![object("t")];
     assert_eq!(named(), counted([(r#"unreadable_object{kind="OAuthClient",object="shop/t"}"#, 1.0)]));
-    metrics.set_unreadable((0..1000).map(|number| object(&number.to_string())));
+    *objects.lock().unwrap() = (0..1000).map(|number| object(&number.to_string())).collect();
     assert_eq!(named().len(), 100);
-    metrics.set_unreadable(std::iter::empty());
+    objects.lock().unwrap().clear();
     assert_eq!(named(), BTreeMap::new());
 }
 
@@ -83,7 +86,7 @@ fn each_attempt_of_a_call_is_counted_by_route_and_status() {
     assert_eq!(samples[&format!("rest_call_duration_seconds_sum{{{route}}}")], 1.5);
 }
 
-type States = Arc<std::sync::Mutex<Vec<Option<(&'static str, &'static str)>>>>;
+type States = Arc<Mutex<Vec<Option<(&'static str, &'static str)>>>>;
 
 /// The metrics of OAuthClients named `a`, `b`, … with these Ready conditions, as they are at each scrape.
 fn with_clients(states: &States) -> Metrics {
@@ -99,7 +102,7 @@ fn with_clients(states: &States) -> Metrics {
 #[test]
 fn clients_are_counted_by_condition_and_named_while_they_are_not_ready() {
     let ready = Some(("True", "Ready"));
-    let states = Arc::new(std::sync::Mutex::new(vec![
+    let states = Arc::new(Mutex::new(vec![
         None,
         Some(("False", "InvalidSpec")),
         ready,
@@ -124,10 +127,19 @@ fn clients_are_counted_by_condition_and_named_while_they_are_not_ready() {
 }
 
 #[test]
-fn so_many_are_named_and_all_are_counted() {
-    let states = Arc::new(std::sync::Mutex::new(vec![Some(("False", "InvalidSpec")); 3000]));
-    let samples = samples(&with_clients(&states));
-    assert_eq!(beginning_with("client_not_ready", &samples).len(), MOST_NOT_READY);
+fn in_whatever_order_the_same_are_named_and_all_are_counted() {
+    let shown = |order: &mut dyn Iterator<Item = u32>| {
+        let (metrics, names) = (Metrics::new(), order.map(|number| number.to_string()).collect::<Vec<_>>());
+        metrics.set_clients(move |show| {
+            for name in &names {
+                show(ClientState { namespace: "shop", name, ready: Some(("False", "InvalidSpec")) });
+            }
+        });
+        samples(&metrics)
+    };
+    let (samples, backwards) = (shown(&mut (0..3000)), shown(&mut (0..3000).rev()));
+    let named = beginning_with("client_not_ready", &samples);
+    assert_eq!((named.len(), &named), (MOST_NOT_READY, &beginning_with("client_not_ready", &backwards)));
     assert_eq!(samples[r#"clients{ready="False",reason="InvalidSpec"}"#], 3000.0);
 }
 

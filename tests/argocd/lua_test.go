@@ -130,7 +130,7 @@ func TestHealthIsAsTheTestsBesideItSay(t *testing.T) {
 	for _, kind := range []string{"OAuthClient", "MeshAgentProject", "ClusterMeshAgentProject"} {
 		var tests healthTests
 		read(t, filepath.Join(folder, kind, "health_test.yaml"), &tests)
-		if len(tests.Tests) < 3 {
+		if len(tests.Tests) < 5 {
 			t.Errorf("%s: only %d tests", kind, len(tests.Tests))
 		}
 		for _, test := range tests.Tests {

@@ -3,7 +3,7 @@
 //! With `SEEN_STATES=<directory>`, each run keeps one object of each state there; `make health-data` makes the data of them,
 //! with the health that kstatus gives each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
@@ -55,25 +55,38 @@ pub fn keep(object: &Value) {
     let kind = object["kind"].as_str().unwrap_or_default();
     let Some(directory) = env::var_os(VARIABLE).map(PathBuf::from) else { return };
     if let Some(state) = state(object).filter(|_| KINDS.contains(&kind)) {
-        fs::create_dir_all(directory.join(kind)).unwrap();
-        fs::write(directory.join(kind).join(format!("{state}.json")), object.to_string()).unwrap();
+        let folder = directory.join(kind);
+        fs::create_dir_all(&folder).unwrap();
+        // Renamed at the end: tests that see the same state at once would write one file together.
+        let unfinished = folder.join(format!("{}.unfinished", uuid::Uuid::new_v4()));
+        fs::write(&unfinished, object.to_string()).unwrap();
+        fs::rename(&unfinished, folder.join(format!("{state}.json"))).unwrap();
     }
 }
 
-/// The text with the same ids and times in each run.
+/// The text with ids, times and ports that are the same in each run; different ids stay different.
 fn steady(text: &str) -> String {
-    const ID: &str = "5eed0000-0000-4000-8000-000000000000";
     const TIME: &str = "2026-01-01T00:00:00Z";
-    let (mut steady, mut rest) = (String::new(), text);
+    let id = |number: usize| format!("5eed0000-0000-4000-8000-{number:012}");
+    let (mut steady, mut rest, mut ids) = (String::new(), text, Vec::new());
     while let Some(character) = rest.chars().next() {
-        let is_id = rest.get(..ID.len()).is_some_and(|part| uuid::Uuid::try_parse(part).is_ok());
-        let is_time = rest.get(..TIME.len()).is_some_and(|part| {
-            part.starts_with("20") && part.ends_with('Z') && part.parse::<jiff::Timestamp>().is_ok()
-        });
-        let (written, length) = match (is_id, is_time) {
-            (true, _) => (ID.to_owned(), ID.len()),
-            (false, true) => (TIME.to_owned(), TIME.len()),
-            (false, false) => (character.to_string(), character.len_utf8()),
+        let is_time =
+            |part: &&str| part.starts_with("20") && part.ends_with('Z') && part.parse::<jiff::Timestamp>().is_ok();
+        let port =
+            rest.strip_prefix("127.0.0.1:").map(|rest| rest.len() - rest.trim_start_matches(char::is_numeric).len());
+        let (written, length) = if let Some(part) = rest.get(..36).filter(|part| uuid::Uuid::try_parse(part).is_ok()) {
+            let known = ids.iter().position(|id| *id == part);
+            let number = known.unwrap_or_else(|| {
+                ids.push(part);
+                ids.len() - 1
+            });
+            (id(number), part.len())
+        } else if let Some(part) = rest.get(..TIME.len()).filter(is_time) {
+            (TIME.to_owned(), part.len())
+        } else if let Some(port) = port {
+            ("meshagent.example.com".to_owned(), "127.0.0.1:".len() + port)
+        } else {
+            (character.to_string(), character.len_utf8())
         };
         steady += &written;
         rest = &rest[length..];
@@ -81,7 +94,7 @@ fn steady(text: &str) -> String {
     steady
 }
 
-/// What health looks at: no metadata of this run, and the namespace of the examples.
+/// What health looks at: nothing that differs from run to run, and the namespace of the examples.
 fn example(object: &Value) -> Value {
     let mut metadata = Map::new();
     for field in ["name", "namespace", "generation"] {
@@ -95,10 +108,22 @@ fn example(object: &Value) -> Value {
             example[part] = object[part].clone();
         }
     }
+    if let Some(status) = example["status"].as_object_mut() {
+        status.remove("credentialDigest");
+        status.remove("secretResourceVersion");
+    }
     let text = steady(&example.to_string());
     let namespace = object["metadata"]["namespace"].as_str();
     let text = namespace.map_or(text.clone(), |namespace| text.replace(namespace, "shop"));
     serde_json::from_str(&text).unwrap()
+}
+
+/// The states that no test of a kind may have met, made of one that is Ready: nobody has looked yet, or not at an edit.
+fn derived(ready: &Value) -> [(&'static str, Value); 2] {
+    let (mut new, mut edited) = (ready.clone(), ready.clone());
+    new["status"] = json!({ "observedGeneration": -1 });
+    edited["metadata"]["generation"] = json!(ready["metadata"]["generation"].as_i64().unwrap() + 1);
+    [("new", new), ("edited", edited)]
 }
 
 /// The health that Argo CD is to show: what kstatus says, and Suspended besides.
@@ -124,15 +149,20 @@ async fn health(object: &Value) -> Value {
 async fn the_states_that_were_seen_become_health_tests() {
     let directory = PathBuf::from(env::var_os(VARIABLE).expect("SEEN_STATES names the directory of an earlier run"));
     for kind in KINDS {
+        let mut states = BTreeMap::new();
+        for entry in fs::read_dir(directory.join(kind)).unwrap() {
+            let path = entry.unwrap().path();
+            let object: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+            states.insert(path.file_stem().unwrap().to_str().unwrap().to_owned(), example(&object));
+        }
+        let ready = states["ready-true"].clone();
+        states.extend(derived(&ready).map(|(state, object)| (state.to_owned(), object)));
         let data = folder(kind).join("testdata");
-        let _none = fs::remove_dir_all(&data);
+        fs::remove_dir_all(&data).unwrap();
         fs::create_dir_all(&data).unwrap();
-        let seen: BTreeSet<PathBuf> =
-            fs::read_dir(directory.join(kind)).unwrap().map(|entry| entry.unwrap().path()).collect();
         let mut tests = Vec::new();
-        for path in seen {
-            let object = example(&serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap());
-            let file = format!("testdata/{}.yaml", path.file_stem().unwrap().to_str().unwrap());
+        for (state, object) in states {
+            let file = format!("testdata/{state}.yaml");
             fs::write(folder(kind).join(&file), serde_saphyr::to_string(&object).unwrap()).unwrap();
             tests.push(json!({ "inputPath": file, "healthStatus": health(&object).await }));
         }
@@ -159,4 +189,9 @@ fn each_reason_has_an_object_of_a_real_run_in_the_health_tests() {
     let missing: Vec<_> = missing.into_iter().filter(|reason| !others.iter().any(|other| other == reason)).collect();
     assert!(missing.is_empty(), "no data of {missing:?}: SEEN_STATES=target/states make integration health-data");
     assert!(reasons_with_data("ClusterMeshAgentProject").contains("ManyClientsGone"));
+    for kind in KINDS {
+        for state in ["new", "edited", "ready-true"] {
+            assert!(folder(kind).join(format!("testdata/{state}.yaml")).is_file(), "{kind} has no data of {state}");
+        }
+    }
 }

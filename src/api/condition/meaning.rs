@@ -31,8 +31,8 @@ impl Reason {
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::Ready => "All is as declared.",
-            Self::Creating => "The client is being created, and the Kubernetes API did not carry out a write yet.",
-            Self::Updating => "The client is being changed, and the Kubernetes API did not carry out a write yet.",
+            Self::Creating => "The client is being created or taken over, and a step has to be repeated.",
+            Self::Updating => "The client is being changed, and a step has to be repeated.",
             Self::Deleting => "The object is being deleted.",
             Self::Rotating => "The client is being replaced, on request or because its credential was lost.",
             Self::ProjectNotFound => "No object is there for `projectRef`, or no cluster project `default`.",
@@ -80,9 +80,7 @@ impl Reason {
     pub const fn remedy(self) -> &'static str {
         match self {
             Self::Ready => "Nothing.",
-            Self::Creating | Self::Updating => {
-                "Wait; it is tried again by itself. If it lasts, the message quotes the Kubernetes API."
-            }
+            Self::Creating | Self::Updating => "Wait; it is tried again by itself. If it lasts, the message says why.",
             Self::Deleting => {
                 "Wait; the message says what for. If MeshAgent is gone for good: \
                  [force-release](#an-oauthclient-cannot-be-deleted)."

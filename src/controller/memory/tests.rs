@@ -56,7 +56,7 @@ fn hourly(now: Instant, awaited: Option<Awaited>) -> Suppression {
         until: now + HOUR,
         circumstances: circumstances(&object(1)),
         secrets: [HashSet::from([Some(Version::new("5"))]), HashSet::from([None])],
-        awaited: awaited.map(|awaited| (awaited, now + LOOK_INTERVAL)),
+        awaited: awaited.map(|awaited| (awaited, now + CHECK_INTERVAL)),
     }
 }
 
@@ -88,11 +88,11 @@ fn a_secret_that_is_not_watched_is_checked_each_half_minute_until_it_changes() {
     memory.suppress(&uid, hourly(now, Some(awaited.clone())));
     let five = Version::new("5");
     let asked = |now| memory.suppressed(&uid, &circumstances(&object(1)), [Some(&five), None], now);
-    assert_eq!(asked(now), Some(Suppressed::For(LOOK_INTERVAL)));
-    let later = now + LOOK_INTERVAL;
+    assert_eq!(asked(now), Some(Suppressed::For(CHECK_INTERVAL)));
+    let later = now + CHECK_INTERVAL;
     assert_eq!(asked(later), Some(Suppressed::Unless(awaited)));
     assert!(memory.checked(&uid, Some(Some(Version::new("7"))), later), "it is as it was");
-    assert_eq!(asked(later), Some(Suppressed::For(LOOK_INTERVAL)));
+    assert_eq!(asked(later), Some(Suppressed::For(CHECK_INTERVAL)));
     assert!(memory.checked(&uid, None, later), "nobody can tell");
     assert!(!memory.checked(&uid, Some(Some(Version::new("8"))), later), "it was changed");
     assert!(!memory.checked(&uid, Some(None), later), "it is gone");

@@ -93,11 +93,14 @@ fn alerts_speak_of_reasons_as_conditions_do() {
             selected.extend(quoted.split('|').map(str::to_owned));
         }
     }
+    let of_each = alerts().into_iter().find(|alert| alert["alert"] == "MeshAgentClientNotReady").unwrap();
+    let expr = of_each["expr"].as_str().unwrap();
+    assert_eq!(expr.matches("client_not_ready{reason!=\"Suspended\"}").count(), 2, "{expr}");
     for reason in &selected {
         assert!(known.contains(reason.as_str()), "{reason} is no reason of a condition");
     }
-    // The reasons that no alert selects: those under way, those that a metric of the calls tells of, those that are as
-    // somebody wanted them, and the one of a project whose clients say ProjectNotReady.
+    // The reasons for which a client that is Ready needs nobody: those under way, those that a metric of the calls tells of,
+    // those that are as somebody wanted them, and the one of a project whose clients say ProjectNotReady.
     let others = [
         "Ready",
         "Creating",

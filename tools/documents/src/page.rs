@@ -217,7 +217,7 @@ fn exemplary() -> Metrics {
     });
     metrics.set_orphans("project", 0);
     metrics.set_clients_gone("project", 0);
-    metrics.set_unreadable(std::iter::once(["OAuthClient", "namespace/name"].map(str::to_owned)));
+    metrics.set_unreadable(|| vec![["OAuthClient", "namespace/name"].map(str::to_owned)]);
     metrics.credentials_held(0);
     metrics.resynced("project", Timestamp::UNIX_EPOCH);
     metrics

@@ -20,6 +20,7 @@ mod departures;
 mod former_clients;
 mod laws;
 mod many_gone;
+mod project;
 
 /// The object is being deleted, as objects usually are.
 fn leaving() -> Desired {

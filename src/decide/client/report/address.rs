@@ -1,14 +1,15 @@
-//! Commands in messages, made such that they work when they are pasted.
+//! What a failure means for one object: commands that work when they are pasted, and the reason that names what is under
+//! way.
 
 use kube::ResourceExt;
 
-use crate::api::OAuthClient;
+use crate::api::{OAuthClient, Reason};
 use crate::decide::failure::Failure;
 
 /// The object of a command, as the messages of `decide` name it.
 const THE_OBJECT: &str = "maoc <name>";
 
-/// The failure in words that name the object in their commands.
+/// The failure with the reason that names what is under way for the object, in words that name it in their commands.
 #[must_use]
 pub fn addressed(object: &OAuthClient, failure: &Failure) -> Failure {
     let named = || format!("maoc {} -n {}", object.name_any(), object.namespace().unwrap_or_default());
@@ -17,13 +18,26 @@ pub fn addressed(object: &OAuthClient, failure: &Failure) -> Failure {
     } else {
         failure.message.clone()
     };
-    Failure { message, ..failure.clone() }
+    Failure { message, reason: under_way(object, failure.reason), ..failure.clone() }
+}
+
+/// A step that has to be repeated says `Updating`, and does not know what it is a part of.
+fn under_way(object: &OAuthClient, reason: Reason) -> Reason {
+    let has_client = object.status.as_ref().is_some_and(|status| status.client_id.is_some());
+    if reason != Reason::Updating {
+        reason
+    } else if object.metadata.deletion_timestamp.is_some() {
+        Reason::Deleting
+    } else if has_client {
+        Reason::Updating
+    } else {
+        Reason::Creating
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Reason;
 
     /// F8.
     #[test]

@@ -89,7 +89,7 @@ pub(super) fn converged(status: &OAuthClientStatus) -> Vec<Finding> {
 /// What a blocked pass says.
 pub(super) fn halted(input: &ReportInput<'_>, present: &OAuthClientStatus, failure: &Failure) -> Vec<Finding> {
     let kind = Kind::of(failure.reason);
-    let failure = &Failure { reason: under_way(input, present, failure.reason), ..addressed(input.object, failure) };
+    let failure = &addressed(input.object, failure);
     let in_order = in_order(input, present, kind);
     let message = if input.deleting { not_deleted_yet(input.object, failure) } else { failure.message.clone() };
     let message = as_first_said(present, failure.reason, generation(input.object), message);
@@ -125,20 +125,6 @@ pub(super) fn halted(input: &ReportInput<'_>, present: &OAuthClientStatus, failu
     [ready, synced].into_iter().chain(secret_ready).chain(progress).collect()
 }
 
-/// The reason that names what is under way: a failed call of Kubernetes says `Updating`, and does not know what it is a
-/// part of.
-fn under_way(input: &ReportInput<'_>, present: &OAuthClientStatus, reason: Reason) -> Reason {
-    if reason != Reason::Updating {
-        reason
-    } else if input.deleting {
-        Reason::Deleting
-    } else if present.client_id.is_none() {
-        Reason::Creating
-    } else {
-        Reason::Updating
-    }
-}
-
 /// The words in which the failure stands in the status, if the new ones differ in ids, numbers or times at most: each
 /// try would else write a status and an Event.
 fn as_first_said(present: &OAuthClientStatus, reason: Reason, generation: i64, message: String) -> String {
@@ -161,7 +147,7 @@ fn is_secretless(status: &OAuthClientStatus) -> bool {
 fn not_deleted_yet(object: &OAuthClient, failure: &Failure) -> String {
     let (metadata, text) = (&object.metadata, |text: &Option<String>| text.clone().unwrap_or_default());
     // The Kubernetes API stands in the way.
-    if matches!(failure.reason, Reason::Deleting | Reason::Updating | Reason::SecretRejected) {
+    if matches!(failure.reason, Reason::Deleting | Reason::SecretRejected) {
         return format!("cannot be deleted yet: {}", failure.message);
     }
     format!(

@@ -305,9 +305,10 @@ fn a_new_client_is_reconciling_while_the_operator_works_or_waits_for_its_project
 }
 
 #[test]
-fn a_write_that_kubernetes_did_not_carry_out_was_part_of_a_creation_a_change_or_a_deletion() {
+fn a_step_that_has_to_be_repeated_is_part_of_a_creation_a_change_or_a_deletion() {
     let mut deleted = Pass::blocked(converged(), Reason::Updating);
     deleted.deleting = true;
+    deleted.object.metadata.deletion_timestamp = Some(Time(at(NOW)));
     let passes = [Pass::blocked(new(), Reason::Updating), Pass::blocked(edited(), Reason::Updating), deleted];
     let told = passes.map(|pass| {
         let status = pass.report();
