@@ -151,9 +151,14 @@ fn role_without(right: &Right) -> Value {
     role_lacking(group, resource, &[verb])
 }
 
+/// The operator's ClusterRole.
+pub fn whole_role() -> Value {
+    serde_saphyr::from_str(ROLE).unwrap()
+}
+
 /// The operator's ClusterRole, without these verbs on this resource.
 pub fn role_lacking(group: &str, resource: &str, lacking: &[&str]) -> Value {
-    let mut role: Value = serde_saphyr::from_str(ROLE).unwrap();
+    let mut role = whole_role();
     let mut rules = Vec::new();
     for rule in role["rules"].as_array().unwrap() {
         let list = |field: &str| rule[field].as_array().cloned().unwrap_or_default();

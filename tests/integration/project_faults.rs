@@ -8,7 +8,7 @@ use simulator::fault::{Fault, FaultRule};
 use simulator::state::Role;
 
 use super::fixture::{Fixture, SYSTEM, condition, message};
-use super::misbehaving::{give_ca_bundle, role_lacking};
+use super::misbehaving::{give_ca_bundle, role_lacking, whole_role};
 use super::projects::{change_key, until_project};
 
 /// Waits until the project's Ready message is as wanted, and returns it.
@@ -73,7 +73,7 @@ async fn a_right_to_read_what_a_project_needs_that_is_taken_away_is_said_and_cli
         fixture.apply(&fixture.client(name, &json!({}))).await;
         fixture.wait_ready(name).await;
     }
-    let all = role_lacking("", "", &[]);
+    let all = whole_role();
     for (resource, field) in [("secrets", "spec.apiKeySecretRef"), ("configmaps", "spec.caBundleRef")] {
         fixture.apply(&role_lacking("", resource, &["get"])).await;
         let project = until_project(&fixture, "False/ProjectNotReady").await;
@@ -111,7 +111,7 @@ async fn namespaces_that_may_not_be_seen_are_said_to_be_withheld_and_not_waited_
     fixture.apply(&fixture.client("web", &json!({}))).await;
     let told = fixture.until("maoc", "web", "it is told", |o| condition(o, "Ready") == "False/ProjectNotReady").await;
     assert!(lacks(&message(&told, "Ready")), "{}", message(&told, "Ready"));
-    fixture.apply(&role_lacking("", "", &[])).await;
+    fixture.apply(&whole_role()).await;
     fixture.wait_ready("web").await;
     until_said(&fixture, "the project has no complaint", |said| said == "the API key works").await;
 }
