@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::decide::client::observed::{Credential, Recorded, Replaced, Stored};
 use crate::decide::id::{Token, Uid, Version};
+use crate::decide::orphan::at_rest;
 use crate::decide::time::CLOCK_RECHECK;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -156,4 +157,34 @@ fn an_orphan_that_a_wrong_clock_found_in_the_future_is_of_age_after_its_min_age_
     let rule = Orphans { policy: OrphanPolicy::Delete, min_age: HOUR };
     let age = Age::of(Some(Timestamp::MAX), rule, ClockState::Right, now);
     assert_eq!((age.since, age.left), (now, Some(HOUR)));
+}
+
+#[test]
+fn what_was_retained_or_adopted_is_never_disowned() {
+    let (gone, kept) = (Evidence::Gone, object());
+    let secret = secret("current");
+    for change in [&(|marker: &mut Marker| marker.retained = true) as &dyn Fn(&mut Marker), &|marker: &mut Marker| {
+        marker.origin = Origin::Adopted
+    }] {
+        let mut marker = marker("lost");
+        change(&mut marker);
+        for evidence in [gone, Evidence::Present(&kept, &secret)] {
+            assert_eq!(disowned(&id("lost"), &marker, evidence), None, "{marker:?}");
+        }
+    }
+}
+
+#[test]
+fn without_a_recorded_client_or_a_token_an_object_is_not_at_rest() {
+    let of = |change: &dyn Fn(&mut Object, &mut Stored)| {
+        let mut object = object();
+        let Secret::Ours(mut stored) = secret("current") else { panic!("not ours") };
+        change(&mut object, &mut stored);
+        at_rest(&object, &Secret::Ours(stored))
+    };
+    assert!(of(&|_, _| ()));
+    assert!(!of(&|object, stored| (object.recorded.client_id, stored.client_id) = (None, None)), "no client");
+    assert!(!of(&|object, stored| (object.token, stored.token) = (None, None)), "no token");
+    assert!(!of(&|_, stored| stored.client_id = Some(id("another"))));
+    assert!(!of(&|_, stored| stored.token = None));
 }
