@@ -160,9 +160,11 @@ impl Collector for Clients {
     }
 }
 
+type UnreadableSource = dyn Fn() -> Vec<[String; 2]> + Send + Sync;
+
 /// The objects that cannot be decoded, as they are at a scrape.
 #[derive(Clone, Default)]
-struct Unreadable(Arc<OnceLock<Box<dyn Fn() -> Vec<[String; 2]> + Send + Sync>>>);
+struct Unreadable(Arc<OnceLock<Box<UnreadableSource>>>);
 
 impl fmt::Debug for Unreadable {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
