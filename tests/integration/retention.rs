@@ -1,8 +1,11 @@
 //! Clients and Secrets that outlive their OAuthClient, and those that do not.
 
+use std::time::Duration;
+
 use harness::eventually;
 use serde_json::{Value, json};
-use simulator::fault::{Fault, FaultRule, RouteMatch};
+use simulator::admin::Route;
+use simulator::fault::{Fault, FaultRule, RouteMatch, Stage};
 
 use super::adoption::{adopting, allow_adoption, changes, look, remote};
 use super::calls::Audited;
@@ -322,4 +325,31 @@ async fn a_client_moves_to_another_cluster_with_a_copy_of_its_secret_of_whatever
     }
     // The PUTs mark each client as left by the one, and as taken over by the other.
     assert_eq!(changes(&old).await, [2, 4, 0]);
+}
+
+/// F28.
+#[tokio::test]
+async fn replaced_while_it_takes_back_what_was_retained_it_keeps_client_and_credential() {
+    let fixture = Fixture::own("taken-back", &[]).await;
+    let manifest = fixture.client("web", &json!({ "deletionPolicy": "Retain" }));
+    fixture.apply(&manifest).await;
+    fixture.wait_ready("web").await;
+    let (id, before) = (fixture.remote_ids().await.remove(0), fixture.get("secret", "web-oauth").await);
+    fixture.kubectl(&["delete", "maoc", "web", "--timeout=60s"]).await;
+
+    let slow = Fault::Delay { duration: Duration::from_secs(5), stage: Stage::Before };
+    fixture.admin.fault(&FaultRule::on(Route::ClientsUpdate, slow).in_project(fixture.project).times(1)).await.unwrap();
+    fixture.apply(&manifest).await;
+    eventually(LONG, "the Secret is taken over", async || {
+        let secret = fixture.get("secret", "web-oauth").await;
+        if retained(&secret).is_null() { Ok(()) } else { Err("it is not") }
+    })
+    .await
+    .unwrap();
+    fixture.kubectl.run_with_input(&["replace", "-f", "-"], &manifest.to_string()).await.unwrap();
+    fixture.wait_ready("web").await;
+    let (object, after) = (fixture.get("maoc", "web").await, fixture.get("secret", "web-oauth").await);
+    assert_eq!(object["status"]["clientId"], id.as_str());
+    assert!(after["data"] == before["data"], "the credential was changed");
+    assert_eq!((fixture.count("POST").await, fixture.count("DELETE").await), (1, 0));
 }

@@ -85,6 +85,7 @@ pub const USUAL: &[Scenario] = &[
         Budget { sweeps: 1, ..THREE }.with(Delete, 1).with(Create, 1),
     ),
     scenario("at rest; edited twice, an answer lost", AtRest, PLAIN, Budget { lost_answers: 1, ..THREE }.with(Edit, 2)),
+    scenario("new; kubectl replace twice", New, PLAIN, QUIET.with(Replace, 2)),
     scenario("at rest; kubectl replace, a crash", AtRest, PLAIN, Budget { crashes: 1, ..THREE }.with(Replace, 1)),
     scenario("at rest; rotated, an answer lost", AtRest, PLAIN, LOST.with(AskForRotation, 1)),
     scenario("at rest; caches apart, rotated", AtRest, PLAIN, Budget { apart: true, ..QUIET }.with(AskForRotation, 1)),
@@ -237,7 +238,6 @@ pub const DEEP: &[Scenario] = &[
         PLAIN,
         Budget { passes: 5, lost_answers: 4, solo: true, ..QUIET },
     ),
-    scenario("new; kubectl replace twice", New, PLAIN, QUIET.with(Replace, 2)),
     scenario("at rest; rotated, kubectl replace", AtRest, PLAIN, BRAKES.with(AskForRotation, 1).with(Replace, 1)),
     scenario(
         "at rest; one operator, rotated, kubectl replace twice, three answers lost",

@@ -11,17 +11,17 @@ use crate::decide::id::ClientId;
 
 /// The Secret does not count: what it holds is taken back, or another client takes its place.
 pub(super) fn displaced(wanted: &Wanted, observed: &Observed, stored: &Stored) -> Step {
-    let Some(recorded) = &observed.object.recorded.client_id else {
-        // The Secret of an object that was never recorded is never taken back: a frozen pass may still publish there.
-        return create(wanted, observed, Because::Unrecorded);
-    };
-    if stored.client_id.as_ref() == Some(recorded) {
+    let recorded = observed.object.recorded.client_id.as_ref();
+    if let Some(recorded) = recorded.filter(|recorded| stored.client_id.as_ref() == Some(recorded)) {
         return take_back_recorded(wanted, observed, stored, recorded);
     }
     match (&stored.credential, &stored.client_id) {
         // The id in the annotation may be all that was altered: the data decides.
         (Credential::Unread, _) => Step::ReadSecret,
-        (Credential::AsRecorded, _) => take_back_recorded(wanted, observed, stored, recorded),
+        (Credential::AsRecorded, _) => match recorded {
+            Some(recorded) => take_back_recorded(wanted, observed, stored, recorded),
+            None => create(wanted, observed, Because::Unrecorded),
+        },
         (Credential::Other(_), Some(client_id)) if !observed.object.recorded.names(client_id) => {
             take_back_unrecorded(wanted, observed, stored, client_id)
         }
@@ -47,7 +47,8 @@ fn take_back_recorded(wanted: &Wanted, observed: &Observed, stored: &Stored, cli
 }
 
 /// The Secret holds a client that was published and never recorded, since the object's token was taken off meanwhile.
-/// Pods may have read its credential, so it is not replaced by yet another: the recorded client retires in its favour.
+/// Pods may have read its credential, or it is a retained one that was just taken over, so it is not replaced by yet
+/// another: the recorded client, if there is one, retires in its favour.
 /// The client's own marker has to name this object: anybody who may write the Secret could name any client in it. (The
 /// marker's token says nothing: the Secret's moves on each time that the credential is taken back.)
 fn take_back_unrecorded(wanted: &Wanted, observed: &Observed, stored: &Stored, client_id: &ClientId) -> Step {

@@ -455,3 +455,21 @@ fn a_converged_state_is_recorded_and_rests() {
     seen.absorb(&record, Answer::Recorded(object));
     assert_eq!(next(&present(), &seen), Step::Rest);
 }
+
+/// A retained client was once removed in this way: an object took it over, and `kubectl replace` took the token off before
+/// the record.
+#[test]
+fn what_was_published_and_never_recorded_is_taken_back_if_its_marker_is_ours() {
+    let object = Object { token: Some(token("n")), finalizer: true, ..fresh() };
+    let secret = || stored("t", "c", Credential::Other(CredentialDigest::new("d")));
+    let client = wanted().client(&token("t"));
+    let other = Marker { owner: Owner { uid: Uid::new("o"), ..owner() }, ..wanted().marker(&token("t")) };
+    let theirs = RemoteClient { marker: Some(other), ..client.clone() };
+    let step = |client: RemoteClient| {
+        let pending = Pending::Unspent(token("n"));
+        next(&present(), &observed(object.clone(), secret(), &[("c", client)], pending))
+    };
+    let version = Version::new("4");
+    assert_eq!(step(client), Step::MoveToken { token: token("n"), client_id: id("c"), version: version.clone() });
+    assert_eq!(step(theirs), Step::DryRun { write: SecretWrite::Replace(version) });
+}
