@@ -264,13 +264,7 @@ const PHASES: [Phase; 6] = [
     Phase { name: "rotation", from: AtRest, spec: PLAIN, start: Some(AskForRotation), beyond: &[] },
     Phase { name: "replacement", from: AtRest, spec: PLAIN, start: Some(DeleteSecret), beyond: &[] },
     Phase { name: "adoption", from: New, spec: ADOPT, start: None, beyond: &[] },
-    Phase {
-        name: "rename",
-        from: AtRest,
-        spec: PLAIN,
-        start: Some(RenameSecret),
-        beyond: &[AskForRotation, Suspend, DeleteSecret],
-    },
+    Phase { name: "rename", from: AtRest, spec: PLAIN, start: Some(RenameSecret), beyond: &[Suspend, DeleteSecret] },
     Phase {
         name: "release",
         from: AtRest,

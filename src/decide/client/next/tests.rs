@@ -473,3 +473,15 @@ fn what_was_published_and_never_recorded_is_taken_back_if_its_marker_is_ours() {
     assert_eq!(step(client), Step::MoveToken { token: token("n"), client_id: id("c"), version: version.clone() });
     assert_eq!(step(theirs), Step::DryRun { write: SecretWrite::Replace(version) });
 }
+
+/// A credential was once published under the former name, from a cache that lagged behind a rename, and its client removed.
+#[test]
+fn nothing_is_published_under_a_former_name_before_a_live_read() {
+    let object = Object { token: Some(token("n")), ..recorded() };
+    let mut seen = observed(object, misplaced("t"), &[], credential("n", "d"));
+    assert_eq!(next(&present(), &seen), Step::ReadLive);
+    seen.live = Some(0);
+    let publish =
+        Step::Publish { client_id: id("d"), token: token("n"), write: SecretWrite::Replace(Version::new("4")) };
+    assert_eq!(next(&present(), &seen), publish);
+}

@@ -38,6 +38,8 @@ fn publish(observed: &Observed, token: &Token, client_id: &ClientId, origin: Ori
         (Secret::Ours(stored), _) if stored.token.as_ref() == Some(token) && observed.holds(client_id) => {
             return Some(Step::Forget);
         }
+        // The cache may lag behind a rename: what is published under the former name would be deleted with it.
+        (Secret::Ours(stored), _) if stored.misplaced && observed.live.is_none() => return Some(Step::ReadLive),
         (Secret::Ours(stored), _) => SecretWrite::Replace(stored.version.clone()),
     };
     // Another pass was quicker, and pods may have read what it published.
