@@ -1,5 +1,6 @@
 //! Prometheus itself, scraping the operator: its parser reads the metrics, its engine runs the alerts and the dashboard.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -115,8 +116,18 @@ async fn prometheus_reads_the_metrics_and_runs_the_alerts_and_the_dashboard() {
 
     let rules = prometheus.ask("rules", &[]).await.unwrap();
     let rules = rules["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap());
-    let states: Vec<_> = rules.map(|rule| (rule["name"].as_str().unwrap(), &rule["health"], &rule["state"])).collect();
-    assert!(states.len() > 5 && states.iter().all(|(_, health, _)| *health == "ok"), "{states:?}");
-    let pending: Vec<_> = states.iter().filter(|(_, _, state)| *state != "inactive").map(|(name, ..)| *name).collect();
-    assert_eq!(pending, ["MeshAgentClientNotReady"], "{states:?}");
+    let rules: BTreeMap<_, _> = rules.map(|rule| (rule["name"].as_str().unwrap(), rule)).collect();
+    let healthy = rules.values().all(|rule| rule["health"] == "ok" && rule["state"] == "inactive");
+    assert!(rules.len() > 5 && healthy, "{rules:#?}");
+    // The quarter of an hour in seconds.
+    let alert = rules["MeshAgentClientNotReady"]["query"].as_str().unwrap();
+    let (window, enough) = ("[15m:1m]", ">= 14");
+    assert!(alert.contains(window) && alert.contains(enough), "{alert}");
+    let alert = alert.replace(window, "[15s:1s]").replace(enough, ">= 10");
+    let found = eventually(LONG, "the alert names the object", async || {
+        let series = prometheus.query(&alert).await?;
+        if series.is_empty() { Err("nothing".to_owned()) } else { Ok(series) }
+    });
+    let found = found.await.unwrap();
+    assert_eq!(found, [json!({ "oauthclient": broken, "reason": "SecretConflict" })]);
 }
