@@ -1,6 +1,6 @@
 //! The fixture of a test: a control plane with the CRDs, an operator, a simulated project of its own, and a namespace.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use harness::{
@@ -60,6 +60,11 @@ struct Common {
 }
 
 static COMMON: OnceCell<Common> = OnceCell::const_new();
+
+/// The path of a file or folder of the repository.
+pub fn in_repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
 
 /// The CRDs, as the program prints them.
 pub fn crds() -> String {

@@ -1,15 +1,13 @@
 //! The files for users of Argo CD, Flux and Kustomize, tested as far as no cluster is needed.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use harness::{Workdir, tool};
 use serde_json::Value;
 use tokio::process::Command;
 
-fn in_repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
+use super::fixture::in_repository;
 
 async fn kustomize(folder: &Path) -> Vec<Value> {
     let mut command = Command::new(tool("kubectl").unwrap());

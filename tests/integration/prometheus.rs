@@ -2,18 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use harness::{Process, Program, Workdir, eventually, free_port};
 use serde_json::{Value, json};
 
-use super::fixture::{Fixture, LONG, condition, start_operator_with};
+use super::fixture::{Fixture, LONG, condition, in_repository, start_operator_with};
 
 const FILES: &str = "charts/meshagent-operator/files";
-
-fn in_repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
 
 /// A Prometheus that scrapes one address, with the chart's alerts.
 struct Prometheus {

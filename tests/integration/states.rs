@@ -4,18 +4,20 @@
 //! with the health that kstatus gives each.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::{env, fs};
 
 use harness::kstatus;
 use meshagent_operator::api::Reason;
 use serde_json::{Map, Value, json};
 
+use super::fixture::in_repository;
+
 const VARIABLE: &str = "SEEN_STATES";
 const KINDS: [&str; 3] = ["OAuthClient", "MeshAgentProject", "ClusterMeshAgentProject"];
 
 fn folder(kind: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("gitops/argocd/meshagent.com").join(kind)
+    in_repository("gitops/argocd/meshagent.com").join(kind)
 }
 
 fn find<'a>(object: &'a Value, type_: &str) -> Option<&'a Value> {

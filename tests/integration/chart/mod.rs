@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 use harness::{Output, Workdir, tool};
 use tokio::process::Command;
 
+use crate::fixture::in_repository;
+
 /// The folder of the chart.
 fn chart() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/meshagent-operator")
+    in_repository("charts/meshagent-operator")
 }
 
 /// Helm, with folders of its own and, perhaps, a cluster.

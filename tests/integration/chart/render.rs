@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use harness::tool;
 use serde_json::Value;
 use tokio::process::Command;
 
 use super::{Helm, chart};
+use crate::fixture::in_repository;
 
 /// Each case of the snapshot: the values that are given, as Helm's arguments.
 const CASES: &[&[&str]] = &[
@@ -76,10 +76,6 @@ const CASES: &[&[&str]] = &[
 ];
 
 const SNAPSHOT: &str = "tests/integration/chart/values.snapshot";
-
-fn in_repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
 
 /// The lines that `to` has besides those of `from`, and those that it lacks, in order.
 fn difference(from: &[String], to: &[String]) -> Vec<String> {
