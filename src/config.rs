@@ -1,6 +1,7 @@
 //! The operator's settings: raw flags are read once, into types, and nothing reads flags or environment after that.
 
 mod flags;
+pub mod webhook;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use crate::api::duration;
 use crate::decide::id::ClusterId;
 use crate::decide::marker::Policy;
 use crate::decide::project::default::KeySecret;
+use crate::decide::syntax;
 use crate::meshagent::AllowedHosts;
 use crate::meshagent::allowed_hosts::NotAHost;
 
@@ -43,6 +45,8 @@ pub struct Config {
     pub watch_namespaces: Vec<String>,
     /// The Secret with the key of the cluster project that the operator itself applies, if it does.
     pub default_project_secret: Option<KeySecret>,
+    /// The webhook whose certificate the operator keeps, if it does.
+    pub webhook: Option<WebhookNames>,
     /// The servers that a MeshAgentProject may name.
     pub allowed_api_hosts: AllowedHosts,
     /// How many objects of one kind are worked on at a time; at least one.
@@ -61,6 +65,15 @@ pub struct Config {
     pub log_format: LogFormat,
     /// The levels that are logged.
     pub log_level: Targets,
+}
+
+/// The objects of the webhook that the operator keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookNames {
+    /// The MutatingWebhookConfiguration, whose `caBundle` the operator writes.
+    pub configuration: String,
+    /// The Secret in the operator's own namespace that the webhook's replicas mount.
+    pub secret: String,
 }
 
 /// The log's form.
@@ -96,6 +109,7 @@ impl Config {
             default_deletion_policy,
             watch_namespaces,
             default_project_secret,
+            webhook,
             allowed_api_hosts,
             max_concurrent,
             namespace,
@@ -112,6 +126,7 @@ impl Config {
             default_deletion_policy: read_deletion_policy(default_deletion_policy)?,
             watch_namespaces: given(watch_namespaces.as_ref()).map_or(Ok(vec![]), read_watch_namespaces)?,
             default_project_secret: given(default_project_secret.as_ref()).map(read_key_secret).transpose()?,
+            webhook: given(webhook.as_ref()).map(read_webhook).transpose()?,
             allowed_api_hosts: read_allowed_api_hosts(
                 given(Some(allowed_api_hosts)).unwrap_or(Flags::DEFAULT_API_HOST),
             )?,
@@ -119,7 +134,7 @@ impl Config {
             namespace: given(namespace.as_ref()).map(|name| read_namespace("namespace", name)).transpose()?,
             leader_elect: read_leader_elect(leader_elect)?,
             lease_duration: read_lease_duration(lease_duration)?,
-            http_address: read_http_address(http_address)?,
+            http_address: read_address("http-address", http_address)?,
             kubeconfig: kubeconfig.as_ref().filter(|path| !path.is_empty()).map(PathBuf::from),
             log_format: read_log_format(log_format)?,
             log_level: read_log_level(log_level)?,
@@ -222,6 +237,21 @@ fn read_key_secret(text: &str) -> Result<KeySecret, ConfigError> {
     }
 }
 
+fn read_webhook(text: &str) -> Result<WebhookNames, ConfigError> {
+    let is_name = |name: &str| syntax::object_name(name).is_ok();
+    match text.split_once('/') {
+        Some((configuration, secret)) if is_name(configuration) && is_name(secret) => {
+            Ok(WebhookNames { configuration: configuration.to_owned(), secret: secret.to_owned() })
+        }
+        Some(_) | None => Err(wrong(
+            "webhook",
+            text,
+            "is not the names of a MutatingWebhookConfiguration and of a Secret",
+            "write both with a slash between, like meshagent-operator/meshagent-operator-webhook-certificate",
+        )),
+    }
+}
+
 fn read_allowed_api_hosts(text: &str) -> Result<AllowedHosts, ConfigError> {
     text.parse().map_err(|NotAHost(entry)| {
         wrong(
@@ -235,18 +265,22 @@ fn read_allowed_api_hosts(text: &str) -> Result<AllowedHosts, ConfigError> {
 }
 
 fn read_namespace(flag: &'static str, name: &str) -> Result<String, ConfigError> {
+    let fix = "write lower-case letters, digits and dashes, 63 at most; several names only in --watch-namespaces, like \
+               shop,billing";
+    read_label(flag, name, "is no name of a namespace", fix)
+}
+
+/// Reads a DNS label (RFC 1123).
+fn read_label(
+    flag: &'static str,
+    name: &str,
+    problem: &str,
+    fix: &'static str,
+) -> Result<String, ConfigError> {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let sound =
         (1..=63).contains(&name.len()) && name.bytes().all(inner) && !name.starts_with('-') && !name.ends_with('-');
-    if sound {
-        return Ok(name.to_owned());
-    }
-    Err(wrong(
-        flag,
-        name,
-        "is no name of a namespace",
-        "write lower-case letters, digits and dashes, 63 at most; several names only in --watch-namespaces, like shop,billing",
-    ))
+    if sound { Ok(name.to_owned()) } else { Err(wrong(flag, name, problem, fix)) }
 }
 
 fn read_max_concurrent(text: &str) -> Result<u16, ConfigError> {
@@ -260,10 +294,10 @@ fn read_max_concurrent(text: &str) -> Result<u16, ConfigError> {
     })
 }
 
-fn read_http_address(text: &str) -> Result<SocketAddr, ConfigError> {
+fn read_address(flag: &'static str, text: &str) -> Result<SocketAddr, ConfigError> {
     text.trim().parse().map_err(|_| {
         wrong(
-            "http-address",
+            flag,
             text,
             "is not an IP address with a port",
             "write it like 0.0.0.0:8080, 127.0.0.1:0 or [::]:8080",

@@ -1,6 +1,7 @@
 //! Health and metrics over HTTP: `/healthz`, `/readyz`, `/metrics`.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,9 +17,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::metrics::Metrics;
-
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What writes a process's metrics as OpenMetrics text.
+pub type Exposition = Arc<dyn Fn() -> Result<String, fmt::Error> + Send + Sync>;
 
 /// Whether the operator is ready, and if not, why; clones share it.
 #[derive(Clone)]
@@ -69,12 +71,12 @@ struct Limits {
 const LIMITS: Limits = Limits { conversation: Duration::from_secs(10), connections: 100 };
 
 /// Serves until it is dropped.
-pub async fn serve(listener: TcpListener, health: Health, metrics: Metrics) -> Infallible {
-    serve_within(LIMITS, listener, health, metrics).await
+pub async fn serve(listener: TcpListener, health: Health, exposition: Exposition) -> Infallible {
+    serve_within(LIMITS, listener, health, exposition).await
 }
 
-async fn serve_within(limits: Limits, listener: TcpListener, health: Health, metrics: Metrics) -> Infallible {
-    let routes = routes(health, metrics);
+async fn serve_within(limits: Limits, listener: TcpListener, health: Health, exposition: Exposition) -> Infallible {
+    let routes = routes(health, exposition);
     // The connections are dropped together with this future, which ends them.
     let mut connections = JoinSet::new();
     loop {
@@ -106,12 +108,12 @@ async fn converse(stream: TcpStream, routes: Router, limit: Duration) {
     }
 }
 
-fn routes(health: Health, metrics: Metrics) -> Router {
+fn routes(health: Health, exposition: Exposition) -> Router {
     let health = Router::new().route("/readyz", get(readyz)).with_state(health);
     Router::new()
         .route("/healthz", get(async || "ok\n"))
-        .route("/metrics", get(exposition))
-        .with_state(metrics)
+        .route("/metrics", get(metrics))
+        .with_state(exposition)
         .merge(health)
 }
 
@@ -121,8 +123,8 @@ async fn readyz(State(health): State<Health>) -> Response {
     (status, format!("{reason}\n")).into_response()
 }
 
-async fn exposition(State(metrics): State<Metrics>) -> Response {
-    match metrics.text() {
+async fn metrics(State(exposition): State<Exposition>) -> Response {
+    match exposition() {
         Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(error) => {
             tracing::error!(%error, "the metrics cannot be written");

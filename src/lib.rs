@@ -18,9 +18,12 @@ pub mod meshagent;
 pub mod metrics;
 pub mod project;
 pub mod proxy;
+pub mod registration;
 pub mod secret;
+pub mod serving_certificate;
 pub mod single_flight;
 pub mod telemetry;
+pub mod webhook;
 
 #[cfg(test)]
 mod rooms;

@@ -115,6 +115,11 @@ struct Project {
     project: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Webhook {
+    configuration: String,
+}
+
 /// An OAuthClient as a scrape finds it.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientState<'a> {
@@ -200,6 +205,7 @@ pub struct Metrics {
     leader: Gauge,
     unreadable: Unreadable,
     clock_skew: Gauge<f64, AtomicU64>,
+    webhook_reachable: Family<Webhook, Gauge>,
 }
 
 impl Metrics {
@@ -220,6 +226,7 @@ impl Metrics {
             leader: Gauge::default(),
             unreadable: Unreadable::default(),
             clock_skew: Gauge::default(),
+            webhook_reachable: Family::default(),
         };
         metrics.registry = Arc::new(metrics.registered());
         metrics
@@ -269,6 +276,11 @@ impl Metrics {
             "How far the clock of this replica's machine is ahead of the API server's; below zero: behind",
             Unit::Seconds,
             self.clock_skew.clone(),
+        );
+        registry.register(
+            "webhook_reachable",
+            "1 if the webhook answered the leader as the API server calls it, 0 if not",
+            self.webhook_reachable.clone(),
         );
         registry.register_with_unit(
             "last_successful_resync_timestamp",
@@ -347,6 +359,12 @@ impl Metrics {
     /// Sets how far the clock of this machine is ahead of the API server's.
     pub fn clock_skew(&self, skew: SignedDuration) {
         self.clock_skew.set(skew.as_secs_f64());
+    }
+
+    /// Sets whether the webhook of this configuration answers as the API server calls it.
+    pub fn webhook_reachable(&self, configuration: &str, reachable: bool) {
+        let webhook = Webhook { configuration: configuration.to_owned() };
+        self.webhook_reachable.get_or_create(&webhook).set(i64::from(reachable));
     }
 
     /// All metrics as OpenMetrics text.

@@ -10,6 +10,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("secret", &[]),
     ("single_flight", &[]),
     ("proxy", &[]),
+    ("serving_certificate", &[]),
     ("decide", &["api", "secret"]),
     ("meshagent", &["api", "decide", "proxy", "secret"]),
     ("leader", &["meshagent"]),
@@ -17,12 +18,26 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("metrics", &["decide", "meshagent"]),
     ("project", &["api", "decide", "kubernetes", "meshagent", "metrics", "proxy", "secret", "single_flight"]),
     ("client", &["api", "decide", "kubernetes", "meshagent", "project", "secret"]),
-    ("http", &["metrics"]),
+    ("http", &[]),
+    ("registration", &["api", "decide", "kubernetes", "metrics", "serving_certificate"]),
+    ("webhook", &["decide", "http", "serving_certificate"]),
     ("config", &["api", "decide", "meshagent"]),
     ("telemetry", &["config"]),
     (
         "controller",
-        &["api", "client", "config", "decide", "http", "kubernetes", "leader", "meshagent", "metrics", "project"],
+        &[
+            "api",
+            "client",
+            "config",
+            "decide",
+            "http",
+            "kubernetes",
+            "leader",
+            "meshagent",
+            "metrics",
+            "project",
+            "registration",
+        ],
     ),
     (
         "cli",
@@ -38,9 +53,13 @@ const ROOMS: &[(&str, &[&str])] = &[
             "metrics",
             "proxy",
             "telemetry",
+            "webhook",
         ],
     ),
 ];
+
+/// What the webhook may not name: it has no rights, and talks to nobody.
+const CLIENTS: [&str; 6] = ["kube::Api", "kube::Client", "kube::api", "kube::client", "kube::runtime", "reqwest"];
 
 /// What the room that decides may not name: clients, runtimes, clocks, randomness, environment.
 const IMPURE: [&str; 10] = [
@@ -125,6 +144,19 @@ fn what_decides_names_no_client_no_runtime_no_clock_and_no_randomness() {
     for path in &rooms["decide"] {
         let text = production(path);
         for word in IMPURE {
+            assert!(!text.contains(word), "{} names {word}", path.display());
+        }
+    }
+}
+
+/// And by the test of imports, no room that has one.
+#[test]
+fn the_webhook_names_no_client_of_kubernetes_or_of_anything_else() {
+    let rooms = rooms();
+    assert!(rooms["webhook"].len() > 3, "the folder was not found");
+    for path in &rooms["webhook"] {
+        let text = production(path);
+        for word in CLIENTS {
             assert!(!text.contains(word), "{} names {word}", path.display());
         }
     }

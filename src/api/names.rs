@@ -55,6 +55,27 @@ pub const FORCE_RELEASE_ANNOTATION: &str = "meshagent.com/force-release";
 /// On a project, by a person: replace the clients that are gone at once, up to this number, once for each new value.
 pub const ACCEPT_LOSS_ANNOTATION: &str = "meshagent.com/accept-loss";
 
+/// On a pod: whether the credential comes as variables, `env`, or as files, `file`.
+pub const INJECT_AS_ANNOTATION: &str = "meshagent.com/inject-as";
+
+/// On a pod: which values its containers get as variables, separated by commas.
+pub const INJECT_KEYS_ANNOTATION: &str = "meshagent.com/inject-keys";
+
+/// On a pod: the only containers that get the credential, separated by commas.
+pub const CONTAINERS_ANNOTATION: &str = "meshagent.com/containers";
+
+/// On a pod: the Secret with the credential, where the OAuthClient's `spec.secret.name` says so.
+pub const SECRET_NAME_ANNOTATION: &str = "meshagent.com/secret-name";
+
+/// On a pod: the data keys of that Secret, where the OAuthClient's `spec.secret.keys` says so: `clientId=ID,scopes=`.
+pub const SECRET_KEYS_ANNOTATION: &str = "meshagent.com/secret-keys";
+
+/// On a pod, by the webhook: what it was given, and which containers were: `env:app,worker`.
+pub const INJECTED_ANNOTATION: &str = "meshagent.com/injected";
+
+/// On a pod: kept free for credentials of several OAuthClients.
+pub const OAUTH_CLIENTS_ANNOTATION: &str = "meshagent.com/oauth-clients";
+
 /// Label that Argo CD takes for a sign that an object is part of an application; refused on Secrets.
 pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
 

@@ -4,13 +4,16 @@ mod cluster;
 pub mod crds;
 mod run;
 mod signals;
+mod webhook;
 
 use std::error::Error as _;
 use std::io;
 use std::net::SocketAddr;
 
 use clap::{Parser, Subcommand};
+use tokio::net::TcpListener;
 
+use crate::config::webhook::WebhookFlags;
 use crate::config::{ConfigError, Flags};
 use crate::controller;
 use crate::kubernetes::connect;
@@ -32,6 +35,11 @@ enum Command {
     /// Each flag is also an environment variable. SIGTERM and SIGINT stop the operator; work under way has 12 seconds to
     /// end.
     Run(Box<Flags>),
+    /// Answer the API server's reviews of labelled pods, until it is told to stop
+    ///
+    /// It has no rights and needs none: it reads its certificate from files and talks to nobody. Each flag is also an
+    /// environment variable. After SIGTERM or SIGINT it serves on for 10 seconds, while it says that it is not ready.
+    Webhook(Box<WebhookFlags>),
     /// Print the CRDs, for `kubectl apply --server-side -f -`
     Crds,
 }
@@ -55,8 +63,10 @@ pub enum Error {
     #[error("signals cannot be received")]
     Signals(#[source] io::Error),
     /// The port is taken, or the address is not this machine's.
-    #[error("{address} cannot be listened on; set --http-address to a free one")]
+    #[error("{address} cannot be listened on; set --{flag} to a free one")]
     Listen {
+        /// The flag that names the address.
+        flag: &'static str,
         /// The address that was tried.
         address: SocketAddr,
         /// Why the address cannot be used.
@@ -95,8 +105,21 @@ pub fn install_crypto_provider() -> Result<(), Error> {
 pub fn run(cli: Cli) -> Result<(), Error> {
     match cli.command {
         Command::Run(flags) => run::run(&flags),
+        Command::Webhook(flags) => webhook::run(&flags),
         Command::Crds => read_enough(crds::run(&mut io::stdout().lock())).map_err(Error::Crds),
     }
+}
+
+/// What the log says of the address for health and metrics.
+const HEALTH_AND_METRICS: &str = "health and metrics are served";
+
+/// Listens on an address that a flag names, and says what is served there.
+async fn listen(flag: &'static str, address: SocketAddr, served: &str) -> Result<TcpListener, Error> {
+    let failed = |source| Error::Listen { flag, address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, "{served}");
+    Ok(listener)
 }
 
 /// Takes a closed pipe for success: a reader who has seen enough closes it.

@@ -2,18 +2,18 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
 use kube::Client;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::{Error, cluster, signals};
+use super::{Error, HEALTH_AND_METRICS, cluster, listen, signals};
 use crate::config::{Config, Flags};
 use crate::controller;
 use crate::decide::id::ClusterId;
-use crate::http::{self, Health};
+use crate::http::{self, Exposition, Health};
 use crate::kubernetes::clock::Clock;
 use crate::kubernetes::connect;
 use crate::leader::{Candidacy, Candidate, Election, Leadership};
@@ -39,10 +39,14 @@ pub(super) fn run(flags: &Flags) -> Result<(), Error> {
 
 async fn operate(config: Config) -> Result<(), Error> {
     let signals = signals::to_stop().map_err(Error::Signals)?;
-    let listener = listen(&config).await?;
+    let listener = listen("http-address", config.http_address, HEALTH_AND_METRICS).await?;
     let found = connect::cluster(config.kubeconfig.as_deref(), &Environment::of_process()).await?;
     let leadership = if config.leader_elect { Leadership::none() } else { Leadership::always() };
     let metrics = Metrics::new();
+    let exposition: Exposition = Arc::new({
+        let metrics = metrics.clone();
+        move || metrics.text()
+    });
     let clock = Clock::new({
         let metrics = metrics.clone();
         move |skew| metrics.clock_skew(skew)
@@ -84,18 +88,9 @@ async fn operate(config: Config) -> Result<(), Error> {
     };
     tokio::select! {
         // Health is served until the very end.
-        never = http::serve(listener, health.clone(), metrics) => match never {},
+        never = http::serve(listener, health.clone(), exposition) => match never {},
         ended = until_stopped(control, signals, GRACE, &stop, &health) => ended,
     }
-}
-
-async fn listen(config: &Config) -> Result<TcpListener, Error> {
-    let address = config.http_address;
-    let failed = |source| Error::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, "health and metrics are served");
-    Ok(listener)
 }
 
 /// The id of the cluster; `None` if a signal comes before it is known.

@@ -22,6 +22,7 @@ fn help_tells_of_each_flag_its_variable_and_not_its_value() {
 #[test]
 fn an_error_is_printed_with_its_sources() {
     let error = Error::Listen {
+        flag: "http-address",
         address: SocketAddr::from(([127, 0, 0, 1], 80)),
         source: io::Error::other("permission denied"),
     };

@@ -40,6 +40,12 @@ pub struct Flags {
     #[arg(long, value_name = "NAME/KEY", env = "MESHAGENT_OPERATOR_DEFAULT_PROJECT_SECRET", hide_env_values = true)]
     pub default_project_secret: Option<String>,
 
+    /// Keep the certificate of this webhook: the MutatingWebhookConfiguration that is to trust it, and the Secret of the
+    /// operator's own namespace that the webhook's replicas mount, like meshagent-operator/meshagent-operator-webhook
+    /// [default: none]
+    #[arg(long, value_name = "CONFIGURATION/SECRET", env = "MESHAGENT_OPERATOR_WEBHOOK", hide_env_values = true)]
+    pub webhook: Option<String>,
+
     /// Servers that a MeshAgentProject may name in apiUrl, separated by commas: host or host:port for https,
     /// http://host:port for a simulator; a ClusterMeshAgentProject may name any
     #[arg(

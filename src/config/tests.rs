@@ -1,6 +1,8 @@
 use clap::{Args as _, Command, FromArgMatches as _};
 
+use super::webhook::{WebhookConfig, WebhookFlags};
 use super::*;
+use crate::decide::inject::{Defaults, Form};
 
 fn flags(arguments: &[&str]) -> Flags {
     let command = Flags::augment_args(Command::new("run").no_binary_name(true));
@@ -18,6 +20,7 @@ fn defaults() -> Config {
         default_deletion_policy: Policy::Delete,
         watch_namespaces: vec![],
         default_project_secret: None,
+        webhook: None,
         allowed_api_hosts: "api.meshagent.com".parse().unwrap(),
         max_concurrent: 32,
         namespace: None,
@@ -43,6 +46,7 @@ fn each_flag_is_read() {
         "--default-deletion-policy=Retain",
         "--watch-namespaces=shop, billing,shop",
         "--default-project-secret=meshagent-api-key/apiKey",
+        "--webhook=meshagent-operator/certificate",
         "--allowed-api-hosts=api.example.com:8443, http://127.0.0.1:8080",
         "--max-concurrent=1",
         "--namespace=meshagent",
@@ -59,6 +63,7 @@ fn each_flag_is_read() {
         default_deletion_policy: Policy::Retain,
         watch_namespaces: vec!["billing".to_owned(), "shop".to_owned()],
         default_project_secret: Some(KeySecret { name: "meshagent-api-key".to_owned(), key: "apiKey".to_owned() }),
+        webhook: Some(WebhookNames { configuration: "meshagent-operator".to_owned(), secret: "certificate".to_owned() }),
         allowed_api_hosts: "http://127.0.0.1:8080,https://api.example.com:8443".parse().unwrap(),
         max_concurrent: 1,
         namespace: Some("meshagent".to_owned()),
@@ -78,6 +83,7 @@ fn an_optional_flag_that_is_empty_counts_as_absent() {
         "--cluster-id=",
         "--watch-namespaces= ",
         "--default-project-secret=",
+        "--webhook=",
         "--allowed-api-hosts=",
         "--namespace=",
         "--kubeconfig=",
@@ -99,6 +105,7 @@ fn each_value_that_cannot_be_used_is_refused_by_its_flag() {
         ("resync-interval", &["", "0s", "10", "10 m", "1h30m", "4000d", "-1s"]),
         ("cluster-id", &["two words", "ümlaut", "a\nb", &too_long]),
         ("watch-namespaces", &["a,,b", ",", "Shop", "a;b", "shop,-b", &long_name]),
+        ("webhook", &["name", "/name", "name/", "a/b/c", "Name/a", "a b/c"]),
         ("default-project-secret", &["key", "/key", "key/", "a/b/c", "Key/a", "a b/c", "a/b c", "a,b/c"]),
         ("allowed-api-hosts", &["a,,b", "*.meshagent.com", "a/b", "https://a/", "ftp://a", "u@a", "http://a:*"]),
         ("max-concurrent", &["", "0", "1001", "-1", "many", "99999"]),
@@ -129,16 +136,63 @@ fn an_error_names_flag_and_variable_and_value_and_fix() {
 
 #[test]
 fn each_flag_is_also_the_environment_variable_of_its_name() {
-    let command = Flags::augment_args(Command::new("run"));
-    let pairs: Vec<_> = command
+    let (run, webhook) = (Flags::augment_args(Command::new("run")), WebhookFlags::augment_args(Command::new("webhook")));
+    let pairs: Vec<_> = run
         .get_arguments()
+        .chain(webhook.get_arguments())
         .map(|argument| {
             let flag = argument.get_long().unwrap();
             (variable(flag), argument.get_env().unwrap().to_str().unwrap().to_owned())
         })
         .collect();
-    assert_eq!(pairs.len(), 14);
+    assert_eq!(pairs.len(), 15 + 7);
     for (wanted, is) in pairs {
         assert_eq!(is, wanted);
+    }
+}
+
+fn read_webhook_flags(arguments: &[&str]) -> Result<WebhookConfig, ConfigError> {
+    let command = WebhookFlags::augment_args(Command::new("webhook").no_binary_name(true));
+    WebhookConfig::read(&WebhookFlags::from_arg_matches(&command.try_get_matches_from(arguments).unwrap()).unwrap())
+}
+
+#[test]
+fn each_flag_of_the_webhook_is_read() {
+    let read = read_webhook_flags(&[
+        "--https-address=127.0.0.1:8443",
+        "--http-address=[::1]:0",
+        "--certificates=/etc/certificates",
+        "--inject-as=file",
+        "--skip-containers=istio-proxy, linkerd-proxy",
+        "--log-format=json",
+        "--log-level=debug",
+    ]);
+    let wanted = WebhookConfig {
+        https_address: SocketAddr::from(([127, 0, 0, 1], 8443)),
+        http_address: SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 0)),
+        certificates: PathBuf::from("/etc/certificates"),
+        injection: Defaults {
+            form: Form::File,
+            skip_containers: ["istio-proxy", "linkerd-proxy"].map(str::to_owned).into(),
+        },
+        log_format: LogFormat::Json,
+        log_level: Targets::new().with_default(LevelFilter::DEBUG),
+    };
+    assert_eq!(read, Ok(wanted));
+    let defaults = read_webhook_flags(&["--skip-containers="]).unwrap();
+    assert_eq!(defaults.injection, Defaults { form: Form::Env, skip_containers: BTreeSet::new() });
+}
+
+#[test]
+fn each_flag_of_the_webhook_that_cannot_be_used_is_refused_by_its_name() {
+    for (flag, value) in [
+        ("https-address", "10250"),
+        ("http-address", "localhost:80"),
+        ("inject-as", "files"),
+        ("skip-containers", "Istio"),
+        ("log-format", "yaml"),
+        ("log-level", "loud"),
+    ] {
+        assert_eq!(read_webhook_flags(&[&format!("--{flag}={value}")]).unwrap_err().flag, flag);
     }
 }

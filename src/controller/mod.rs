@@ -43,6 +43,7 @@ use crate::kubernetes::readable::UnreadableObjects;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::project::{Checks, ProjectObject, Projects, Register, Resolution, Slots};
+use crate::registration::Registration;
 use client::Watches;
 use declared::DeclaredProjects;
 use key_watch::KeyWatches;
@@ -129,6 +130,15 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
     let own_projects = ProjectScopes::<MeshAgentProject>::new(scopes.clone());
     let declared = declared_projects(&cluster_projects, &own_projects, &unreadable);
     let default_project = config.default_project_secret.map(|secret| default_project::apply(requests.clone(), secret));
+    let registration = config.webhook.map(|names| Registration {
+        requests: requests.clone(),
+        watches: watches.clone(),
+        clock: clock.clone(),
+        namespace: namespace.clone(),
+        configuration: names.configuration,
+        secret: names.secret,
+        metrics: metrics.clone(),
+    });
     let (clients, triggers) = client_scopes(&watches, scopes, &unreadable);
     let (events, queue) = events::queue();
     let writer = JoinSet::from_iter([queue.write(requests.clone())]);
@@ -169,6 +179,9 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
     start_attendants(&mut tasks, (watches, namespace_writer), &shared, &triggers, &shutdown);
     if let Some(default_project) = default_project {
         tasks.spawn(until_shutdown(default_project, shutdown.clone()));
+    }
+    if let Some(registration) = registration {
+        tasks.spawn(until_shutdown(registration.keep(), shutdown.clone()));
     }
     let mut filling = Filling::default();
     filling.projects.extend(start_projects(&mut tasks, cluster_projects, &project_shared, &shutdown));

@@ -65,7 +65,7 @@ fn without_control(value: &str) -> Result<(), Fault> {
 }
 
 /// The name of a Kubernetes object: a DNS subdomain.
-pub(in crate::decide) fn object_name(name: &str) -> Result<(), Fault> {
+pub(crate) fn object_name(name: &str) -> Result<(), Fault> {
     shorter(name, limits::OBJECT_NAME)?;
     let label = |label: &str| {
         let middle = label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');

@@ -4,6 +4,7 @@
 use crate::api::oauth_client::OAuthClientSpec;
 use crate::decide::client::next::Deletion;
 use crate::decide::marker::Policy;
+use crate::decide::published;
 
 /// The parts of a spec that a deletion needs, read without judging the rest.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -31,7 +32,7 @@ impl Essentials {
             },
             adopts: spec.adopt.is_some(),
             suspended: spec.suspend == Some(true),
-            secret_name: named.unwrap_or_else(|| format!("{name}-oauth")),
+            secret_name: named.unwrap_or_else(|| published::secret_name(name)),
         }
     }
 

@@ -10,6 +10,7 @@ use crate::api::{duration, words};
 use crate::decide::id::ClientId;
 use crate::decide::marker::Policy;
 use crate::decide::problem::Problems;
+use crate::decide::published::Published;
 use crate::decide::syntax;
 
 /// How long a former client lives after it was replaced, by default.
@@ -106,8 +107,8 @@ impl CredentialRef {
         let CredentialSecretRef { name, client_id_key, client_secret_key } = reference.clone();
         let read = Self {
             secret: name.unwrap_or_default(),
-            client_id_key: client_id_key.unwrap_or_else(|| "CLIENT_ID".to_owned()),
-            client_secret_key: client_secret_key.unwrap_or_else(|| "CLIENT_SECRET".to_owned()),
+            client_id_key: client_id_key.unwrap_or_else(|| Published::ClientId.data_key().to_owned()),
+            client_secret_key: client_secret_key.unwrap_or_else(|| Published::ClientSecret.data_key().to_owned()),
         };
         let field = |name: &str| format!("spec.adopt.credentialSecretRef.{name}");
         problems.check(&field("name"), syntax::object_name(&read.secret));

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::api::limits;
 use crate::api::oauth_client::{SecretKeysSpec, SecretSpec};
 use crate::decide::problem::Problems;
+use crate::decide::published::Published;
 use crate::decide::syntax::{self, Fault};
 
 /// The Secret that a credential is written to.
@@ -76,17 +77,15 @@ fn read_metadata(
 impl SecretKeys {
     fn read(keys: SecretKeysSpec, problems: &mut Problems) -> Self {
         let SecretKeysSpec { client_id, client_secret, project_id, authorize_url, token_url, scopes } = keys;
-        let droppable = |key: Option<String>, default: &str| {
-            let key = key.unwrap_or_else(|| default.to_owned());
-            if key.is_empty() { None } else { Some(key) }
-        };
+        let key = |given: Option<String>, value: Published| given.unwrap_or_else(|| value.data_key().to_owned());
+        let droppable = |given, value| Some(key(given, value)).filter(|key| !key.is_empty());
         let keys = Self {
-            client_id: client_id.unwrap_or_else(|| "CLIENT_ID".to_owned()),
-            client_secret: client_secret.unwrap_or_else(|| "CLIENT_SECRET".to_owned()),
-            project_id: droppable(project_id, "PROJECT_ID"),
-            authorize_url: droppable(authorize_url, "AUTHORIZE_URL"),
-            token_url: droppable(token_url, "TOKEN_URL"),
-            scopes: droppable(scopes, "SCOPES"),
+            client_id: key(client_id, Published::ClientId),
+            client_secret: key(client_secret, Published::ClientSecret),
+            project_id: droppable(project_id, Published::ProjectId),
+            authorize_url: droppable(authorize_url, Published::AuthorizeUrl),
+            token_url: droppable(token_url, Published::TokenUrl),
+            scopes: droppable(scopes, Published::Scopes),
         };
         let mut seen = BTreeSet::new();
         for (field, key) in keys.named() {
@@ -104,13 +103,13 @@ impl SecretKeys {
     fn named(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let Self { client_id, client_secret, project_id, authorize_url, token_url, scopes } = self;
         let all = [
-            ("clientId", Some(client_id)),
-            ("clientSecret", Some(client_secret)),
-            ("projectId", project_id.as_ref()),
-            ("authorizeUrl", authorize_url.as_ref()),
-            ("tokenUrl", token_url.as_ref()),
-            ("scopes", scopes.as_ref()),
+            (Published::ClientId, Some(client_id)),
+            (Published::ClientSecret, Some(client_secret)),
+            (Published::ProjectId, project_id.as_ref()),
+            (Published::AuthorizeUrl, authorize_url.as_ref()),
+            (Published::TokenUrl, token_url.as_ref()),
+            (Published::Scopes, scopes.as_ref()),
         ];
-        all.into_iter().filter_map(|(field, key)| Some((field, key?.as_str())))
+        all.into_iter().filter_map(|(value, key)| Some((value.field(), key?.as_str())))
     }
 }
