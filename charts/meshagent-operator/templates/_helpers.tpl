@@ -29,6 +29,58 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: operator
 {{- end -}}
 
+{{- /* By which they find the webhook's. */ -}}
+{{- define "meshagent-operator.webhookSelectorLabels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: webhook
+{{- end -}}
+
+{{- define "meshagent-operator.webhookName" -}}
+{{- printf "%s-webhook" (include "meshagent-operator.fullname" .) -}}
+{{- end -}}
+
+{{- /* The Secret with the webhook's certificate, by whomever it is written. */ -}}
+{{- define "meshagent-operator.webhookSecretName" -}}
+{{- printf "%s-certificate" (include "meshagent-operator.webhookName" .) -}}
+{{- end -}}
+
+{{- /* Whether the operator that leads keeps the webhook's certificate; empty if not. */ -}}
+{{- define "meshagent-operator.keepsCertificate" -}}
+{{- if and .Values.injection.enabled (not .Values.injection.certManager) }}true{{ end -}}
+{{- end -}}
+
+{{- /* The pods that get a credential: labelled ones, but for those of this namespace and of the cluster's own. */ -}}
+{{- define "meshagent-operator.podSelectors" -}}
+objectSelector:
+  matchExpressions:
+    - {key: meshagent.com/oauth-client, operator: Exists}
+namespaceSelector:
+  matchExpressions:
+    - key: kubernetes.io/metadata.name
+      operator: NotIn
+      values: {{- list "kube-system" .Release.Namespace | toYaml | nindent 8 }}
+    {{- with .Values.watchNamespaces }}
+    - key: kubernetes.io/metadata.name
+      operator: In
+      values: {{- toYaml . | nindent 8 }}
+    {{- end }}
+{{- end -}}
+
+{{- define "meshagent-operator.podRules" -}}
+- apiGroups: [""]
+  apiVersions: [v1]
+  operations: [CREATE]
+  resources: [pods]
+  scope: Namespaced
+{{- end -}}
+
+{{- /* A mirror pod stands for one that its node runs already, and cannot be changed. */ -}}
+{{- define "meshagent-operator.podConditions" -}}
+- name: is-no-mirror-pod
+  expression: "!has(object.metadata.annotations) || !('kubernetes.io/config.mirror' in object.metadata.annotations)"
+{{- end -}}
+
 {{- define "meshagent-operator.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 app.kubernetes.io/name: {{ .Chart.Name }}
@@ -77,6 +129,20 @@ limits: {memory: {{ index $row 2 }}}
 {{- with .Values.defaultProject.secretName }}
 - --default-project-secret={{ . }}/{{ $.Values.defaultProject.secretKey }}
 {{- end }}
+{{- if include "meshagent-operator.keepsCertificate" . }}
+- --webhook={{ include "meshagent-operator.clusterName" . }}/{{ include "meshagent-operator.webhookSecretName" . }}
+{{- end }}
+{{- end -}}
+
+{{- define "meshagent-operator.webhookArgs" -}}
+- webhook
+- --log-format={{ .Values.log.format }}
+- --log-level={{ .Values.log.level }}
+- --https-address=0.0.0.0:{{ .Values.injection.port }}
+- --inject-as={{ .Values.injection.form }}
+{{- with .Values.injection.skipContainers }}
+- --skip-containers={{ join "," . }}
+{{- end }}
 {{- end -}}
 
 {{- define "meshagent-operator.env" -}}
@@ -95,19 +161,15 @@ limits: {memory: {{ index $row 2 }}}
 {{- end }}
 {{- end -}}
 
-{{- /* The operator's pod, before `pod` is merged into it. */ -}}
-{{- define "meshagent-operator.podSpec" -}}
-serviceAccountName: {{ include "meshagent-operator.serviceAccountName" . }}
-automountServiceAccountToken: true
-{{- with .Values.image.pullSecrets | default (.Values.global).imagePullSecrets }}
+{{- /* What the pods of both Deployments have in common. Takes the root and the labels that select its pods. */ -}}
+{{- define "meshagent-operator.commonPodSpec" -}}
+{{- with .root.Values.image.pullSecrets | default (.root.Values.global).imagePullSecrets }}
 imagePullSecrets:
   {{- range . }}
   - name: {{ kindIs "string" . | ternary . (get (kindIs "map" . | ternary . dict) "name") }}
   {{- end }}
 {{- end }}
 nodeSelector: {kubernetes.io/os: linux}
-# Above the 20 seconds that work under way has to end.
-terminationGracePeriodSeconds: 30
 securityContext:
   runAsNonRoot: true
   runAsUser: 65532
@@ -120,31 +182,75 @@ topologySpreadConstraints:
     whenUnsatisfiable: ScheduleAnyway
     matchLabelKeys: [pod-template-hash]
     labelSelector:
-      matchLabels: {{- include "meshagent-operator.selectorLabels" $ | nindent 8 }}
+      matchLabels: {{- $.selected | nindent 8 }}
   {{- end }}
+{{- end -}}
+
+{{- /* What their containers have in common. */ -}}
+{{- define "meshagent-operator.commonContainer" -}}
+image: {{ include "meshagent-operator.image" . | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+livenessProbe:
+  httpGet: {path: /healthz, port: http}
+  timeoutSeconds: 5
+readinessProbe:
+  httpGet: {path: /readyz, port: http}
+  timeoutSeconds: 5
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  runAsNonRoot: true
+  capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{- /* The operator's pod, before `pod` is merged into it. */ -}}
+{{- define "meshagent-operator.podSpec" -}}
+serviceAccountName: {{ include "meshagent-operator.serviceAccountName" . }}
+automountServiceAccountToken: true
+# Above the 20 seconds that work under way has to end.
+terminationGracePeriodSeconds: 30
+{{ include "meshagent-operator.commonPodSpec" (dict "root" . "selected" (include "meshagent-operator.selectorLabels" .)) }}
 containers:
   - name: operator
-    image: {{ include "meshagent-operator.image" . | quote }}
-    imagePullPolicy: {{ .Values.image.pullPolicy }}
     args: {{- include "meshagent-operator.args" . | nindent 6 }}
     env: {{- include "meshagent-operator.env" . | nindent 6 }}
     ports:
       - {name: http, containerPort: 8080, protocol: TCP}
-    livenessProbe:
-      httpGet: {path: /healthz, port: http}
-      timeoutSeconds: 5
-    readinessProbe:
-      httpGet: {path: /readyz, port: http}
-      timeoutSeconds: 5
     resources: {{- include "meshagent-operator.resources" . | nindent 6 }}
-    securityContext:
-      allowPrivilegeEscalation: false
-      readOnlyRootFilesystem: true
-      runAsNonRoot: true
-      capabilities: {drop: [ALL]}
+    {{- include "meshagent-operator.commonContainer" . | nindent 4 }}
 {{- end -}}
 
-{{- /* A pod's spec with a value merged into it. Takes `base`, `more` and the name of the container that is ours. */ -}}
+{{- /* The webhook's pod, before `pod` is merged into it: without a token, since it talks to nobody. */ -}}
+{{- define "meshagent-operator.webhookPodSpec" -}}
+serviceAccountName: {{ ternary (include "meshagent-operator.webhookName" .) "default" .Values.serviceAccount.create }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+# Above the 10 seconds for which it serves on.
+terminationGracePeriodSeconds: 20
+{{ include "meshagent-operator.commonPodSpec" (dict "root" . "selected" (include "meshagent-operator.webhookSelectorLabels" .)) }}
+containers:
+  - name: webhook
+    args: {{- include "meshagent-operator.webhookArgs" . | nindent 6 }}
+    ports:
+      - {name: https, containerPort: {{ .Values.injection.port }}, protocol: TCP}
+      - {name: http, containerPort: 8080, protocol: TCP}
+    resources:
+      {{- if .Values.injection.resources }}
+      {{- toYaml .Values.injection.resources | nindent 6 }}
+      {{- else }}
+      requests: {cpu: 20m, memory: 32Mi}
+      limits: {memory: 128Mi}
+      {{- end }}
+    volumeMounts:
+      - {name: certificates, mountPath: /certificates, readOnly: true}
+    {{- include "meshagent-operator.commonContainer" . | nindent 4 }}
+volumes:
+  # Never by subPath: a new certificate would not arrive.
+  - name: certificates
+    secret: {secretName: {{ include "meshagent-operator.webhookSecretName" . }}}
+{{- end -}}
+
+{{- /* A pod's spec, `base`, with a value merged into it, `more`; its containers for the other Deployment are left out. */ -}}
 {{- define "meshagent-operator.mergedPodSpec" -}}
 {{- $merged := mustMergeOverwrite (deepCopy .base) (omit .more "containers" | deepCopy) -}}
 {{- $ours := first .base.containers -}}
@@ -159,7 +265,7 @@ containers:
 {{- $_ := set $lists $field (concat (index $lists $field) $values) -}}
 {{- end -}}
 {{- $ours = mustMergeOverwrite (deepCopy $ours) (deepCopy .) $lists -}}
-{{- else -}}
+{{- else if not (has .name (list "operator" "webhook")) -}}
 {{- $others = append $others . -}}
 {{- end -}}
 {{- end -}}
@@ -180,6 +286,9 @@ containers:
 {{- if and (or (eq $.which "all") (eq $cluster (eq $.which "cluster"))) (not (and $forId $.Values.clusterId)) -}}
 {{- $rules = append $rules . -}}
 {{- end -}}
+{{- end -}}
+{{- if and .webhook (ne .which "namespaced") -}}
+{{- $rules = append $rules (dict "apiGroups" (list "admissionregistration.k8s.io") "resources" (list "mutatingwebhookconfigurations") "resourceNames" (list .webhook) "verbs" (list "get" "list" "watch" "patch")) -}}
 {{- end -}}
 {{- if and .Values.defaultProject.secretName (ne .which "namespaced") -}}
 {{- $rules = append $rules (dict "apiGroups" (list "meshagent.com") "resources" (list "clustermeshagentprojects") "resourceNames" (list "default") "verbs" (list "create")) -}}

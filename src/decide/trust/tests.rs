@@ -8,13 +8,15 @@ type Authority = u8;
 /// The most certificates that are issued in an exploration.
 const MOST_ISSUED: Authority = 4;
 
-/// The most versions of the Secret in an exploration: it is written, and deleted, as often as they allow.
+/// The most versions of either object in an exploration: they are written, deleted and wiped as often as that allows.
 const MOST_VERSIONS: u8 = 5;
 
 /// The world: what is stored and trusted, what two replicas serve, and how far two leaders have come.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct World {
     trusted: Vec<Authority>,
+    /// The version of what is trusted, which a write must name.
+    trust_version: u8,
     /// The stored certificate, the authorities beside it, and whether it is due; `None` if the Secret was deleted.
     secret: Option<(Authority, Vec<Authority>, bool)>,
     /// The Secret's version, which a write must name.
@@ -30,7 +32,7 @@ struct World {
 enum Leader {
     Idle,
     /// Has looked, and will trust a new authority.
-    Looked { seen: SeenState, version: u8 },
+    Looked { seen: SeenState, trust_version: u8, version: u8 },
     /// The new authority is trusted; its certificate is not stored yet.
     Trusted { new: Authority, bundle: Vec<Authority>, version: u8 },
 }
@@ -50,7 +52,7 @@ impl World {
     fn new() -> Self {
         let leaders = [Leader::Idle, Leader::Idle];
         let secret = Some((1, vec![1], false));
-        Self { trusted: vec![1], secret, version: 1, replicas: [1, 1], leaders, issued: 1, wiped: false }
+        Self { trusted: vec![1], trust_version: 1, secret, version: 1, replicas: [1, 1], leaders, issued: 1, wiped: false }
     }
 
     /// Everything that may happen next.
@@ -71,7 +73,10 @@ impl World {
             Some(_) | None => {}
         });
         happens(&|world| (world.secret, world.version) = (None, world.version + 1));
-        happens(&|world| (world.trusted, world.wiped) = (vec![], true));
+        happens(&|world| {
+            world.trust(vec![]);
+            world.wiped = true;
+        });
         for replica in 0..2 {
             happens(&|world| {
                 if let Some((leaf, ..)) = &world.secret {
@@ -93,24 +98,24 @@ impl World {
                 match seen.next() {
                     Step::Rest => Leader::Idle,
                     Step::Trust(bundle) => {
-                        self.trusted = bundle;
+                        self.trust(bundle);
                         Leader::Idle
                     }
                     Step::Issue if self.issued == MOST_ISSUED => Leader::Idle,
                     Step::Issue => Leader::Looked {
                         seen: (seen.stored, seen.bundle, seen.trusted),
+                        trust_version: self.trust_version,
                         version: self.version,
                     },
                 }
             }
-            Leader::Looked { seen: (stored, bundle, trusted), version } => {
-                // What is trusted is written under the version that was read.
-                if trusted != self.trusted {
+            Leader::Looked { seen: (stored, bundle, trusted), trust_version, version } => {
+                if trust_version != self.trust_version {
                     Leader::Idle
                 } else {
                     self.issued += 1;
                     let new = self.issued;
-                    self.trusted = Seen { stored, bundle, trusted }.trusting(new);
+                    self.trust(Seen { stored, bundle, trusted }.trusting(new));
                     Leader::Trusted { new, bundle: self.trusted.clone(), version }
                 }
             }
@@ -122,6 +127,10 @@ impl World {
                 Leader::Idle
             }
         };
+    }
+
+    fn trust(&mut self, authorities: Vec<Authority>) {
+        (self.trusted, self.trust_version) = (authorities, self.trust_version + 1);
     }
 
     fn trusts_all(&self) -> bool {
@@ -136,7 +145,8 @@ fn whatever_happens_between_two_writes_every_replica_is_trusted() {
     let (mut known, mut open) = (HashSet::from([World::new()]), VecDeque::from([World::new()]));
     while let Some(world) = open.pop_front() {
         assert!(world.wiped || world.trusts_all(), "{world:?}");
-        let next = world.successors().into_iter().filter(|next| next.version < MOST_VERSIONS);
+        let is_within = |next: &World| next.version < MOST_VERSIONS && next.trust_version < MOST_VERSIONS;
+        let next = world.successors().into_iter().filter(is_within);
         open.extend(next.filter(|next| known.insert(next.clone())));
     }
     println!("{} states", known.len());

@@ -7,30 +7,31 @@ use proptest::sample::select;
 
 use super::*;
 
-fn entry() -> impl Strategy<Value = Value> {
+fn entry() -> impl Strategy<Value = Value> + Clone {
     let name = select([&ALL[..], &["HOME", "CLIENT"]].concat());
-    let value = prop_oneof![
-        Just(json!("mine")),
-        Just(Value::Null),
-    ];
-    (name, value).prop_map(|(name, value)| match value {
-        Value::Null => json!({ "name": name, "valueFrom": { "secretKeyRef": { "name": "web-oauth", "key": "K" } } }),
-        value => json!({ "name": name, "value": value }),
+    (name, any::<bool>()).prop_map(|(name, is_ours)| {
+        let of_the_secret = json!({ "secretKeyRef": { "name": "web-oauth", "key": "K" } });
+        if is_ours { json!({ "name": name, "valueFrom": of_the_secret }) } else { json!({ "name": name, "value": "mine" }) }
     })
 }
 
-fn container(names: &'static [&'static str]) -> impl Strategy<Value = Value> {
+fn container(names: &'static [&'static str]) -> impl Strategy<Value = Value> + Clone {
     let mount = select(vec!["/var/run/secrets/meshagent.com/oauth", "/var/run/secrets/meshagent.com/oauth/", "/data"]);
     let mount = mount.prop_map(|path| json!({ "name": "data", "mountPath": path }));
-    (select(names), of(vec(entry(), 0..500)), of(vec(mount, 0..3))).prop_map(|(name, env, mounts)| {
+    (select(names), of(few_or_many(entry(), 500)), of(vec(mount, 0..3))).prop_map(|(name, env, mounts)| {
         let mut container = json!({ "name": name, "image": "example.com/image", "volumeMounts": mounts, "env": env });
         container.as_object_mut().unwrap().retain(|_, value| !value.is_null());
         container
     })
 }
 
-fn containers(names: &'static [&'static str], most: usize) -> impl Strategy<Value = Vec<Value>> {
-    vec(container(names), 0..most).prop_map(|mut containers| {
+/// A few of them usually, and now and then many.
+fn few_or_many<S: Strategy<Value = Value> + Clone>(one: S, many: usize) -> impl Strategy<Value = Vec<Value>> + Clone {
+    prop_oneof![9 => vec(one.clone(), 0..4), 1 => vec(one, many - 1..=many)]
+}
+
+fn containers(names: &'static [&'static str], many: usize) -> impl Strategy<Value = Vec<Value>> {
+    few_or_many(container(names), many).prop_map(|mut containers| {
         for (index, container) in containers.iter_mut().enumerate().skip(1) {
             container["name"] = json!(format!("{}-{index}", container["name"].as_str().unwrap()));
         }
