@@ -18,6 +18,7 @@ mod forms;
 mod gitops;
 mod howto;
 mod image;
+mod injection;
 mod leader;
 mod lost_credential;
 mod misbehaving;

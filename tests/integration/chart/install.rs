@@ -24,22 +24,6 @@ fn web(namespace: &str, project: Option<&str>) -> Value {
 }
 
 impl Cluster {
-    async fn install(&self, release: &str, namespace: &str, more: &[&str]) {
-        let install = ["install", release, "{chart}", "-n", namespace, "--wait", "--timeout=90s"];
-        self.helm.run(&[&install, more].concat()).await;
-    }
-
-    /// Tells the default project where the simulator is, as a person would.
-    async fn point_at_simulator(&self) {
-        let here = json!({ "spec": { "apiUrl": self.simulator.api() } }).to_string();
-        eventually(LONG, "the default project is there", async || {
-            let patch = ["patch", "cmaproj", "default", "--type=merge", "--field-manager=person", "-p", &here];
-            self.kubectl.run(&patch).await.map_err(|error| format!("{error:?}"))
-        })
-        .await
-        .unwrap();
-    }
-
     async fn stop(&self, operator: Operator) {
         let status = operator.process().terminate(LONG).await.unwrap();
         assert!(status.success(), "{status}: {}", operator.process().log_tail());

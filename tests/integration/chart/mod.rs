@@ -18,8 +18,8 @@ fn chart() -> PathBuf {
 }
 
 /// Helm, with folders of its own and, perhaps, a cluster.
-struct Helm {
-    home: Workdir,
+pub(crate) struct Helm {
+    pub(crate) home: Workdir,
     kubeconfig: Option<PathBuf>,
 }
 
@@ -33,7 +33,7 @@ impl Helm {
     }
 
     /// Runs Helm, whether or not it succeeds. `{chart}` among the arguments is the chart's folder.
-    async fn try_run(&self, args: &[&str]) -> Output {
+    pub(crate) async fn try_run(&self, args: &[&str]) -> Output {
         let mut command = Command::new(tool("helm").unwrap());
         for arg in args {
             command.arg(if *arg == "{chart}" { chart().into_os_string() } else { arg.into() });
@@ -48,7 +48,7 @@ impl Helm {
         harness::run(command, "").await.unwrap()
     }
 
-    async fn run(&self, args: &[&str]) -> String {
+    pub(crate) async fn run(&self, args: &[&str]) -> String {
         let output = self.try_run(args).await;
         assert!(output.status.success(), "helm {}: {}{}", args.join(" "), output.stdout, output.stderr);
         output.stdout

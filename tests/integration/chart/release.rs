@@ -19,14 +19,14 @@ use super::Helm;
 use crate::fixture::LONG;
 
 /// The namespace that the documents install into.
-pub(super) const SYSTEM: &str = "meshagent-operator";
+pub(crate) const SYSTEM: &str = "meshagent-operator";
 
-pub(super) struct Cluster {
-    pub(super) helm: Helm,
-    pub(super) kubectl: Kubectl,
-    pub(super) simulator: Simulator,
+pub(crate) struct Cluster {
+    pub(crate) helm: Helm,
+    pub(crate) kubectl: Kubectl,
+    pub(crate) simulator: Simulator,
     kubelet: JoinHandle<()>,
-    pub(super) plane: ControlPlane,
+    pub(crate) plane: ControlPlane,
 }
 
 impl Drop for Cluster {
@@ -37,7 +37,7 @@ impl Drop for Cluster {
 
 impl Cluster {
     /// A cluster, empty but for the namespace of the release and the Secret with the key of the simulated project.
-    pub(super) async fn start(options: Options) -> Self {
+    pub(crate) async fn start(options: Options) -> Self {
         let plane = ControlPlane::start(options).await.unwrap();
         let simulator = Simulator::start(SimulatorOptions {
             binary: Some(built_binary("meshagent-simulator").unwrap()),
@@ -57,7 +57,7 @@ impl Cluster {
     }
 
     /// Creates a namespace that enforces the restricted profile, as careful clusters do.
-    pub(super) async fn create_namespace(&self, name: &str) {
+    pub(crate) async fn create_namespace(&self, name: &str) {
         let profile = json!({ "pod-security.kubernetes.io/enforce": "restricted" });
         self.apply(&json!({
             "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "labels": profile },
@@ -65,7 +65,7 @@ impl Cluster {
         .await;
     }
 
-    pub(super) async fn put_key(&self, namespace: &str, name: &str) {
+    pub(crate) async fn put_key(&self, namespace: &str, name: &str) {
         self.apply(&json!({
             "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name, "namespace": namespace },
             "stringData": { "apiKey": self.simulator.projects()[0].api_key },
@@ -73,26 +73,42 @@ impl Cluster {
         .await;
     }
 
-    pub(super) async fn apply(&self, manifest: &Value) {
+    pub(crate) async fn apply(&self, manifest: &Value) {
         self.kubectl.run_with_input(&["apply", "-f", "-"], &manifest.to_string()).await.unwrap();
     }
 
-    pub(super) async fn get(&self, namespace: &str, kind: &str, name: &str) -> Value {
+    pub(crate) async fn get(&self, namespace: &str, kind: &str, name: &str) -> Value {
         let text = self.kubectl.run(&["get", "-n", namespace, kind, name, "-o", "json"]).await.unwrap();
         serde_json::from_str(&text).unwrap()
     }
 
-    pub(super) async fn wait(&self, args: &[&str]) {
+    pub(crate) async fn wait(&self, args: &[&str]) {
         self.kubectl.run(&[&["wait", "--timeout=60s"], args].concat()).await.unwrap();
     }
 
+    pub(crate) async fn install(&self, release: &str, namespace: &str, more: &[&str]) {
+        let install = ["install", release, "{chart}", "-n", namespace, "--wait", "--timeout=90s"];
+        self.helm.run(&[&install, more].concat()).await;
+    }
+
+    /// Tells the default project where the simulator is, as a person would.
+    pub(crate) async fn point_at_simulator(&self) {
+        let here = json!({ "spec": { "apiUrl": self.simulator.api() } }).to_string();
+        eventually(LONG, "the default project is there", async || {
+            let patch = ["patch", "cmaproj", "default", "--type=merge", "--field-manager=person", "-p", &here];
+            self.kubectl.run(&patch).await.map_err(|error| format!("{error:?}"))
+        })
+        .await
+        .unwrap();
+    }
+
     /// The operator as the release's Deployment would run it.
-    pub(super) async fn run_operator(&self, namespace: &str, deployment: &str) -> Operator {
+    pub(crate) async fn run_operator(&self, namespace: &str, deployment: &str) -> Operator {
         run_operator(&self.plane, namespace, deployment).await
     }
 
     /// The simulator's calls that changed something, by method.
-    pub(super) async fn changes(&self) -> Vec<String> {
+    pub(crate) async fn changes(&self) -> Vec<String> {
         let calls = self.simulator.calls().await.unwrap();
         let methods = calls.as_array().unwrap().iter().map(|call| text(&call["method"]));
         methods.filter(|method| method != "GET").collect()
@@ -149,7 +165,7 @@ pub(crate) async fn kubelet(plane: &ControlPlane) -> JoinHandle<()> {
     tokio::spawn(say_that_pods_are_ready(Api::all(plane.admin().await.unwrap())))
 }
 
-pub(super) fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
@@ -171,7 +187,7 @@ async fn say_that_pods_are_ready(pods: Api<Pod>) {
 }
 
 /// Waits until an object is Ready, and the spec of an OAuthClient is applied.
-pub(super) async fn until_ready(cluster: &Cluster, namespace: &str, kind: &str, name: &str) -> Value {
+pub(crate) async fn until_ready(cluster: &Cluster, namespace: &str, kind: &str, name: &str) -> Value {
     eventually(LONG, &format!("{kind}/{name} is Ready"), async || {
         let object = cluster.get(namespace, kind, name).await;
         let applied = object["status"]["appliedGeneration"] == object["metadata"]["generation"] || kind != "maoc";
