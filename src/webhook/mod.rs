@@ -22,7 +22,7 @@ use certificate::{Mounted, Served};
 use listener::Limits;
 
 pub use admission::PATH;
-pub use metrics::WebhookMetrics;
+pub use metrics::{Outcome, WebhookMetrics};
 
 /// How often the mounted files are read. The kubelet takes up to a minute to bring a new Secret anyway.
 const LOOK: Duration = Duration::from_secs(2);

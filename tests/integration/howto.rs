@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::chart::release::{kubelet, run_operator};
 use super::fixture::crds;
+use super::injection::replicas::Webhook;
 
 /// The operator's own namespace, as documents call it.
 const SYSTEM: &str = "meshagent-operator";
@@ -29,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// - `cluster-id=…`: operators that were started with that `--cluster-id`;
 /// - `operator=one`: an operator in the first cluster only;
 /// - `cluster=empty`: neither definitions nor namespace nor operator, but pods that become Ready; the operator is then
-///   started as the release's Deployment would, under the release's rights.
+///   started as the release's Deployment would, under the release's rights, and so is its webhook.
 const NEEDS: [&str; 6] = ["clusters", "project", "client", "cluster-id", "operator", "cluster"];
 
 struct Stage {
@@ -43,6 +44,7 @@ struct Stage {
 struct Cluster {
     name: &'static str,
     operator: Option<Operator>,
+    webhook: Option<Webhook>,
     args: Vec<String>,
     /// The stand-in for a kubelet, in a cluster that was empty.
     kubelet: Option<JoinHandle<()>>,
@@ -60,12 +62,12 @@ impl Cluster {
         let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": SYSTEM } });
         let manifests = format!("{}\n---\n{namespace}\n", crds());
         let plane = ControlPlane::start(Options { manifests, ..Options::default() }).await.unwrap();
-        Self { name, operator: None, args, kubelet: None, plane }
+        Self { name, operator: None, webhook: None, args, kubelet: None, plane }
     }
 
     async fn set_up_empty(name: &'static str) -> Self {
         let plane = ControlPlane::start(Options::default()).await.unwrap();
-        Self { name, operator: None, args: Vec::new(), kubelet: Some(kubelet(&plane).await), plane }
+        Self { name, operator: None, webhook: None, args: Vec::new(), kubelet: Some(kubelet(&plane).await), plane }
     }
 
     async fn start_operator(&mut self) {
@@ -157,12 +159,18 @@ impl Stage {
                 let told: Vec<&str> = words.split_whitespace().collect();
                 let name = told.get(2).copied().unwrap_or("old");
                 let cluster = self.clusters.iter_mut().find(|cluster| cluster.name == name).unwrap();
-                assert!(matches!(told[..], ["start" | "stop", "operator", ..]), "nobody knows how to {words}");
-                if told[0] == "start" {
-                    cluster.start_operator().await;
-                } else {
-                    let operator = cluster.operator.take().unwrap();
-                    operator.process().terminate(PATIENCE).await.unwrap();
+                match told[..] {
+                    ["start", "operator", ..] => cluster.start_operator().await,
+                    ["stop", "operator", ..] => {
+                        let operator = cluster.operator.take().unwrap();
+                        operator.process().terminate(PATIENCE).await.unwrap();
+                    }
+                    ["start", "webhook"] => {
+                        let webhook = Webhook::start(&cluster.plane).await;
+                        webhook.until_answering().await;
+                        cluster.webhook = Some(webhook);
+                    }
+                    _ => unreachable!("nobody knows how to {words}"),
                 }
             }
         }
@@ -265,6 +273,7 @@ tried! {
     first_client_is_as_written: "first-client",
     install_is_as_written: "install",
     move_between_clusters_is_as_written: "move-between-clusters",
+    pods_is_as_written: "pods",
     rotate_is_as_written: "rotate",
     troubleshoot_is_as_written: "troubleshoot",
     uninstall_is_as_written: "uninstall",

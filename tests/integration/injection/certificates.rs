@@ -112,8 +112,8 @@ async fn no_labelled_pod_is_refused_while_certificates_change_hands() {
         }
         until_renewed(cluster, &before).await;
         admissions.more(100).await;
-        injecting.crash_replica(round % 2);
-        injecting.until_answering().await;
+        injecting.webhook.crash(round % 2);
+        injecting.webhook.until_answering().await;
         admissions.more(100).await;
     }
     let refused = admissions.refused.lock().unwrap().clone();

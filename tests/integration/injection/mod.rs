@@ -2,7 +2,7 @@
 
 mod certificates;
 mod pods;
-mod replicas;
+pub(crate) mod replicas;
 mod reinvocation;
 
 use serde_json::{Value, json};

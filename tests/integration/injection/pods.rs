@@ -70,7 +70,7 @@ async fn a_label_on_a_pod_template_is_all_that_an_application_needs() {
         assert_eq!(secret["data"][key].is_string(), is_there, "{key}");
         assert!(is_there || reference["optional"] == true, "{key}");
     }
-    assert!(!injecting.logs().contains(&datum(&secret, "CLIENT_SECRET")));
+    assert!(!injecting.webhook.logs().contains(&datum(&secret, "CLIENT_SECRET")));
 
     cluster.helm.run(&["uninstall", "meshagent-operator", "-n", SYSTEM, "--wait"]).await;
     for kind in ["mutatingwebhookconfiguration", "validatingadmissionpolicy", "validatingadmissionpolicybinding"] {
@@ -93,7 +93,7 @@ async fn a_label_on_a_pod_template_is_all_that_an_application_needs() {
 async fn without_a_webhook_labelled_pods_are_refused_in_words_and_others_start() {
     let injecting = Injecting::start(&[]).await;
     let cluster = &injecting.cluster;
-    injecting.stop_replicas().await;
+    injecting.webhook.stop().await;
     let refused = created(cluster, &pod("bare", &json!({}))).await.unwrap_err();
     assert!(refused.contains("failed calling webhook \"inject.meshagent.com\""), "{refused}");
     let mut plain = pod("plain", &json!({}));
@@ -115,7 +115,7 @@ async fn without_a_webhook_labelled_pods_are_refused_in_words_and_others_start()
     })
     .await
     .unwrap();
-    injecting.restart_replicas().await;
+    injecting.webhook.restart().await;
     let pods = pods_of(cluster, "waiting").await;
     assert_eq!(pods[0]["metadata"]["annotations"]["meshagent.com/injected"], "env:app");
 

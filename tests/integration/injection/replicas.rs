@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use harness::{Operator, Options, Process, Program, Workdir, eventually, free_port};
+use harness::{ControlPlane, Operator, Options, Process, Program, Workdir, eventually, free_port};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -68,28 +68,24 @@ impl Replica {
     }
 }
 
-/// A release whose webhook answers.
-pub(super) struct Injecting {
-    pub(super) cluster: Cluster,
-    pub(super) operator: Operator,
+/// The webhook of an installed release.
+pub(crate) struct Webhook {
     replicas: Arc<Vec<Replica>>,
     _stand_ins: JoinSet<()>,
 }
 
-impl Injecting {
-    /// A cluster with an installed release, its operator, and as many replicas of the webhook.
-    pub(super) async fn start(values: &[&str]) -> Self {
-        let cluster = Cluster::start(Options::default()).await;
-        let with_project = ["--set", "defaultProject.secretName=meshagent-api-key"];
-        cluster.install("meshagent-operator", SYSTEM, &[&with_project, values].concat()).await;
+impl Webhook {
+    /// Starts as many replicas as the release's Deployment has, as it would start them, and lets the API server find them:
+    /// no Service leads from here to a process of this machine.
+    pub(crate) async fn start(plane: &ControlPlane) -> Self {
+        let kubectl = plane.kubectl().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}/inject", listener.local_addr().unwrap());
-        // No Service leads from here to a process of this machine.
         let here = json!([{ "op": "replace", "path": "/webhooks/0/clientConfig", "value": { "url": url } }]);
         let patch = ["patch", "mutatingwebhookconfiguration", CONFIGURATION, "--type=json", "-p", &here.to_string()];
-        cluster.kubectl.run(&patch).await.unwrap();
-        let operator = cluster.run_operator(SYSTEM, "meshagent-operator").await;
-        let deployment = cluster.get(SYSTEM, "deployment", "meshagent-operator-webhook").await;
+        kubectl.run(&patch).await.unwrap();
+        let get = ["get", "deployment", "meshagent-operator-webhook", "-n", SYSTEM, "-o", "json"];
+        let deployment: Value = serde_json::from_str(&kubectl.run(&get).await.unwrap()).unwrap();
         let pod = &deployment["spec"]["template"]["spec"];
         assert_eq!(pod["automountServiceAccountToken"], false);
         assert_eq!(pod["volumes"][0]["secret"]["secretName"], CERTIFICATE);
@@ -97,18 +93,13 @@ impl Injecting {
         let replicas = deployment["spec"]["replicas"].as_u64().unwrap();
         let replicas = Arc::new((0..replicas).map(|_| Replica::start(&args)).collect::<Vec<_>>());
         let mut stand_ins = JoinSet::new();
-        stand_ins.spawn(mount(Api::namespaced(cluster.plane.admin().await.unwrap(), SYSTEM), Arc::clone(&replicas)));
+        stand_ins.spawn(mount(Api::namespaced(plane.admin().await.unwrap(), SYSTEM), Arc::clone(&replicas)));
         stand_ins.spawn(connect(listener, Arc::clone(&replicas)));
-        let injecting = Self { cluster, operator, replicas, _stand_ins: stand_ins };
-        injecting.until_answering().await;
-        injecting.cluster.point_at_simulator().await;
-        until_ready(&injecting.cluster, SYSTEM, "cmaproj", "default").await;
-        injecting.cluster.create_open_namespace("shop").await;
-        injecting
+        Self { replicas, _stand_ins: stand_ins }
     }
 
-    /// Waits until every replica is ready, and the policy of the chart is in force.
-    pub(super) async fn until_answering(&self) {
+    /// Waits until every replica is ready.
+    pub(crate) async fn until_answering(&self) {
         for replica in self.replicas.iter() {
             let ready = async || if replica.is_ready().await { Ok(()) } else { Err("not ready") };
             replica.process.eventually(LONG, "the webhook is ready", ready).await.unwrap();
@@ -116,27 +107,49 @@ impl Injecting {
     }
 
     /// Ends all replicas, as a Deployment at zero does.
-    pub(super) async fn stop_replicas(&self) {
+    pub(super) async fn stop(&self) {
         let ended = join_all(self.replicas.iter().map(|replica| replica.process.terminate(LONG))).await;
         for (status, replica) in ended.into_iter().zip(self.replicas.iter()) {
             assert!(status.unwrap().success(), "{}", replica.process.log_tail());
         }
     }
 
-    pub(super) async fn restart_replicas(&self) {
+    pub(super) async fn restart(&self) {
         for replica in self.replicas.iter() {
             replica.process.restart().unwrap();
         }
         self.until_answering().await;
     }
 
-    /// Restarts one replica with SIGKILL, while others may be asked.
-    pub(super) fn crash_replica(&self, index: usize) {
+    /// Kills a replica, and starts it again.
+    pub(super) fn crash(&self, index: usize) {
         self.replicas[index].process.restart().unwrap();
     }
 
     pub(super) fn logs(&self) -> String {
         self.replicas.iter().map(|replica| replica.process.log()).collect()
+    }
+}
+
+/// A cluster with an installed release, its operator and its webhook.
+pub(super) struct Injecting {
+    pub(super) cluster: Cluster,
+    pub(super) operator: Operator,
+    pub(super) webhook: Webhook,
+}
+
+impl Injecting {
+    pub(super) async fn start(values: &[&str]) -> Self {
+        let cluster = Cluster::start(Options::default()).await;
+        let with_project = ["--set", "defaultProject.secretName=meshagent-api-key"];
+        cluster.install("meshagent-operator", SYSTEM, &[&with_project, values].concat()).await;
+        let operator = cluster.run_operator(SYSTEM, "meshagent-operator").await;
+        let webhook = Webhook::start(&cluster.plane).await;
+        webhook.until_answering().await;
+        cluster.point_at_simulator().await;
+        until_ready(&cluster, SYSTEM, "cmaproj", "default").await;
+        cluster.create_open_namespace("shop").await;
+        Self { cluster, operator, webhook }
     }
 }
 

@@ -13,6 +13,7 @@ use meshagent_operator::cli::Cli;
 use meshagent_operator::decide::time::MOST_TRIES_PER_HOUR;
 use meshagent_operator::meshagent::{CallObservation, Route};
 use meshagent_operator::metrics::{ClientState, Metrics, Outcome};
+use meshagent_operator::webhook::{Outcome as AdmissionOutcome, WebhookMetrics};
 
 use crate::fields::{self, Field};
 use crate::markdown::{code, table};
@@ -178,7 +179,9 @@ fn flag(argument: &clap::Arg) -> [String; 4] {
 }
 
 pub(crate) fn metrics() -> Result<String, fmt::Error> {
-    let text = exemplary().text()?;
+    let webhook = WebhookMetrics::new();
+    webhook.observe(AdmissionOutcome::Injected, Duration::ZERO);
+    let text = exemplary().text()? + &webhook.text()?;
     let mut rows: Vec<[String; 4]> = Vec::new();
     for line in text.lines() {
         if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' ')) {
@@ -219,6 +222,7 @@ fn exemplary() -> Metrics {
     metrics.set_clients_gone("project", 0);
     metrics.set_unreadable(|| vec![["OAuthClient", "namespace/name"].map(str::to_owned)]);
     metrics.credentials_held(0);
+    metrics.webhook_reachable("configuration", true);
     metrics.resynced("project", Timestamp::UNIX_EPOCH);
     metrics
 }
