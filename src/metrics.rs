@@ -127,6 +127,8 @@ pub struct ClientState<'a> {
     pub name: &'a str,
     /// Status and reason of its Ready condition; `None` if the operator has not looked at it yet.
     pub ready: Option<(&'a str, &'a str)>,
+    /// How many former clients of it live on after their overlap, for pods that hold their credential.
+    pub living_on: usize,
 }
 
 type ClientSource = dyn Fn(&mut dyn FnMut(ClientState<'_>)) + Send + Sync;
@@ -144,9 +146,10 @@ impl fmt::Debug for Clients {
 impl Collector for Clients {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let (numbers, not_ready) = (Family::<State, Gauge>::default(), Family::<NotReady, Gauge>::default());
-        let mut named = BTreeSet::new();
+        let (mut named, living_on) = (BTreeSet::new(), Gauge::<i64>::default());
         let Some(source) = self.0.get() else { return Ok(()) };
-        source(&mut |ClientState { namespace, name, ready }| {
+        source(&mut |ClientState { namespace, name, ready, living_on: more }| {
+            living_on.inc_by(i64::try_from(more).unwrap_or(i64::MAX));
             let (ready, reason) = ready.unwrap_or(("Unknown", "Pending"));
             let state = State { ready: ready.to_owned(), reason: reason.to_owned() };
             numbers.get_or_create(&state).inc();
@@ -158,6 +161,8 @@ impl Collector for Clients {
         for (oauthclient, reason) in named.into_iter().take(MOST_NOT_READY) {
             not_ready.get_or_create(&NotReady { oauthclient, reason }).set(1);
         }
+        let help = "Former clients that live on after their overlap, for pods that hold their credential.";
+        living_on.encode(encoder.encode_descriptor("former_clients_in_use", help, None, living_on.metric_type())?)?;
         let help = "OAuthClients by status and reason of their Ready condition.";
         numbers.encode(encoder.encode_descriptor("clients", help, None, numbers.metric_type())?)?;
         let help = "1 for each OAuthClient that is not Ready; of more than five hundred, the first by name.";

@@ -15,12 +15,21 @@ pub enum EventReason {
     CredentialReplaced,
     /// A client was retained.
     Released,
+    /// A pod waits for its credential.
+    CredentialAwaited,
 }
 
 impl EventReason {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 6] =
-        [Self::Created, Self::Updated, Self::Deleted, Self::Rotated, Self::CredentialReplaced, Self::Released];
+    pub const ALL: [Self; 7] = [
+        Self::Created,
+        Self::Updated,
+        Self::Deleted,
+        Self::Rotated,
+        Self::CredentialReplaced,
+        Self::Released,
+        Self::CredentialAwaited,
+    ];
 
     /// The name in the Event.
     #[must_use]
@@ -32,6 +41,7 @@ impl EventReason {
             Self::Rotated => "Rotated",
             Self::CredentialReplaced => "CredentialReplaced",
             Self::Released => "Released",
+            Self::CredentialAwaited => "CredentialAwaited",
         }
     }
 
@@ -52,6 +62,9 @@ impl EventReason {
                  old one end with it."
             }
             Self::Released => "A client was retained in MeshAgent, with its Secret, and is no longer managed.",
+            Self::CredentialAwaited => {
+                "On a pod: it waits for the Secret with its credential; the text says for which OAuthClient, and why."
+            }
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::decide::client::observed::{self, Beginning, Object, Observed, Pending
 use crate::decide::client::report::{ReportInput, report};
 use crate::decide::client::secret::{Endpoints, Shape, view_metadata};
 use crate::decide::client::situation::{self, Declared, Located, Place};
+use crate::decide::client::holders::Holders;
 use crate::decide::failure::Failure;
 use crate::decide::id::{ClientId, ClusterId, Uid, Version};
 use crate::decide::marker::{Owner, Policy};
@@ -41,6 +42,8 @@ pub struct Start<'a> {
     pub default_policy: Policy,
     /// The tokens and credentials that this process has not published.
     pub pending: &'a PendingStore,
+    /// The pods that hold the object's credentials in their environment.
+    pub holders: &'a Holders,
     /// The state of the clock: whether anything may be deleted because of a time.
     pub clock: ClockState,
     /// The current time.
@@ -90,6 +93,7 @@ struct Surroundings<'a> {
     resolution: &'a Resolution,
     cluster: &'a ClusterId,
     default_policy: Policy,
+    holders: &'a Holders,
 }
 
 /// What an OAuthClient declares, in the types of `decide`.
@@ -187,9 +191,9 @@ fn name_of(place: Place, secret_name: &str, object: &OAuthClient) -> String {
 
 impl<'a> Pass<'a> {
     pub(super) fn begin(start: Start<'a>) -> Self {
-        let Start { object, secret, former, resolution, cluster, default_policy, pending, clock, now } = start;
-        let surroundings = Surroundings { resolution, cluster, default_policy };
-        let facts = object::facts(&object, now);
+        let Start { object, secret, former, resolution, cluster, default_policy, pending, holders, clock, now } = start;
+        let surroundings = Surroundings { resolution, cluster, default_policy, holders };
+        let facts = object::facts(&object, holders, now);
         let cooldown = pending.cooldown(&facts.uid, now);
         let pending = pending.pending(&facts.uid);
         let Reading { desired, shape, secret_name, managed_keys } = surroundings.read(&object);
@@ -257,7 +261,7 @@ impl<'a> Pass<'a> {
 
     /// The facts of the object as it stands.
     pub(super) fn facts(&self) -> Object {
-        object::facts(&self.object, self.now)
+        object::facts(&self.object, self.surroundings.holders, self.now)
     }
 
     /// The clients of the project that matter to this object, as last listed.
@@ -282,6 +286,7 @@ impl<'a> Pass<'a> {
             secret_matches: situation::secret_matches(&self.observed),
             replaced: recorded.is_some() && published.is_some() && recorded != published,
             clock: self.observed.clock,
+            holders: self.surroundings.holders,
             now: self.now,
         }
     }

@@ -19,6 +19,7 @@ use tokio::sync::{oneshot, watch};
 use super::circumstances::Circumstances;
 use super::filled::Filled;
 use super::memory::{CHECK_INTERVAL, Memory, Suppressed, Suppression};
+use super::pods::{Caches, Pods};
 use super::{task, tell_of_failed_watch};
 use crate::api::names::{GROUP, OAUTH_CLIENT_LABEL};
 use crate::api::{ConditionType, OAuthClient, condition};
@@ -51,6 +52,7 @@ pub(super) struct Shared {
     pub(super) crd: CrdReader,
     pub(super) memory: Memory,
     pub(super) slots: Slots,
+    pub(super) pods: Pods,
     pub(super) unreadable: UnreadableObjects,
     pub(super) events: Events,
     pub(super) clock: Clock,
@@ -83,6 +85,12 @@ impl Watches {
     /// The OAuthClients as cached.
     pub(super) fn objects(&self) -> Store<OAuthClient> {
         self.objects.clone()
+    }
+
+    /// The caches of this scope.
+    pub(super) fn caches(&self) -> Caches {
+        let (objects, secrets) = (self.objects.clone(), self.secrets.clone());
+        Caches { scope: self.namespace.clone(), objects, secrets }
     }
 
     /// Runs until shutdown; then passes under way end first. `requested` are objects that others enqueue.
@@ -252,6 +260,7 @@ impl Context {
             requests: &shared.requests,
         };
         let started = Instant::now();
+        let holders = shared.pods.holders(namespace, &object.name_any());
         let start = Start {
             object: (*object).clone(),
             secret: secret.as_ref().map(|secret| &secret.metadata),
@@ -260,6 +269,7 @@ impl Context {
             cluster: &shared.cluster,
             default_policy: shared.default_policy,
             pending: &shared.pending,
+            holders: &holders,
             clock: shared.clock.state(),
             now: shared.clock.now(),
         };
@@ -332,10 +342,12 @@ pub(super) fn show_states(stores: &[Store<OAuthClient>], show: &mut dyn FnMut(Cl
     for object in stores.iter().flat_map(Store::state) {
         let conditions = object.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
         let ready = condition::find(conditions, ConditionType::Ready);
+        let retiring = object.status.as_ref().and_then(|status| status.retiring.as_deref()).unwrap_or_default();
         show(ClientState {
             namespace: object.metadata.namespace.as_deref().unwrap_or_default(),
             name: object.metadata.name.as_deref().unwrap_or_default(),
             ready: ready.map(|ready| (ready.status.as_str(), ready.reason.as_str())),
+            living_on: retiring.iter().filter(|former| former.pods.is_some()).count(),
         });
     }
 }

@@ -9,6 +9,7 @@ mod filled;
 mod key_watch;
 mod memory;
 mod namespaces;
+mod pods;
 mod project;
 mod task;
 mod triggers;
@@ -49,6 +50,7 @@ use declared::DeclaredProjects;
 use key_watch::KeyWatches;
 use memory::Memory;
 use namespaces::{Audience, NamespaceWriter};
+use pods::{Caches, Pods};
 use triggers::{Scope, Triggers};
 
 /// How often what is known of objects that are gone is forgotten.
@@ -140,6 +142,7 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         metrics: metrics.clone(),
     });
     let (clients, triggers) = client_scopes(&watches, scopes, &unreadable);
+    let pods = Pods::default();
     let (events, queue) = events::queue();
     let writer = JoinSet::from_iter([queue.write(requests.clone())]);
     let shared = Arc::new(client::Shared {
@@ -154,6 +157,7 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         crd: CrdReader::new(requests.clone()),
         memory: Memory::default(),
         slots: Slots::new(config.max_concurrent),
+        pods: pods.clone(),
         unreadable: unreadable.clone(),
         clock: clock.clone(),
         metrics: metrics.clone(),
@@ -176,6 +180,7 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         clock: clock.clone(),
     });
     let mut tasks = JoinSet::new();
+    start_pods(&mut tasks, &pods, &clients, &watches, &shared, &triggers, &shutdown);
     start_attendants(&mut tasks, (watches, namespace_writer), &shared, &triggers, &shutdown);
     if let Some(default_project) = default_project {
         tasks.spawn(until_shutdown(default_project, shutdown.clone()));
@@ -235,6 +240,25 @@ fn start_attendants(
     tasks.spawn(until_shutdown(gone, shutdown.clone()));
     let clock = heed_clock(shared.clock.clone(), triggers.clone(), declared);
     tasks.spawn(until_shutdown(clock, shutdown.clone()));
+}
+
+/// Starts the watches of pods, and what tells pods why they wait.
+fn start_pods(
+    tasks: &mut JoinSet<()>,
+    pods: &Pods,
+    clients: &[(Watches, Queued)],
+    watches: &Client,
+    shared: &Arc<client::Shared>,
+    triggers: &Triggers,
+    shutdown: &watch::Receiver<bool>,
+) {
+    let caches: Vec<Caches> = clients.iter().map(|(watches, _)| watches.caches()).collect();
+    for Caches { scope, .. } in &caches {
+        let watching = pods.clone().watch(watches.clone(), scope.clone(), triggers.clone());
+        tasks.spawn(until_shutdown(watching, shutdown.clone()));
+    }
+    let telling = pods.clone().tell(caches, triggers.clone(), shared.events.clone(), shared.clock.clone());
+    tasks.spawn(until_shutdown(telling, shutdown.clone()));
 }
 
 /// The watched scopes: all namespaces at once, or each of some.

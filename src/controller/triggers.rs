@@ -49,6 +49,21 @@ impl Triggers {
         self.enqueue(|object| object.metadata.namespace.as_deref() == Some(namespace));
     }
 
+    /// Enqueues OAuthClients with former clients: the one of this namespace and name, or all.
+    pub(super) fn enqueue_retiring(&self, only: Option<(&str, &str)>) {
+        let is_retiring = |object: &OAuthClient| {
+            object.status.as_ref().is_some_and(|status| status.retiring.as_ref().is_some_and(|former| !former.is_empty()))
+        };
+        let Some((namespace, name)) = only else { return self.enqueue(is_retiring) };
+        let reference = ObjectRef::new(name).within(namespace);
+        for scope in &self.scopes {
+            if scope.objects.get(&reference).is_some_and(|object| is_retiring(&object)) {
+                // The receiver ends with the controller, at shutdown.
+                let _ = scope.queue.send(reference.clone());
+            }
+        }
+    }
+
     fn enqueue(&self, is_concerned: impl Fn(&OAuthClient) -> bool) {
         for scope in &self.scopes {
             for object in scope.objects.state().into_iter().filter(|object| is_concerned(object)) {

@@ -93,7 +93,7 @@ fn with_clients(states: &States) -> Metrics {
     let (metrics, states) = (Metrics::new(), Arc::clone(states));
     metrics.set_clients(move |show| {
         for (name, ready) in ('a'..).map(String::from).zip(states.lock().unwrap().iter().copied()) {
-            show(ClientState { namespace: "shop", name: &name, ready });
+            show(ClientState { namespace: "shop", name: &name, ready, living_on: 0 });
         }
     });
     metrics
@@ -132,7 +132,7 @@ fn in_whatever_order_the_same_are_named_and_all_are_counted() {
         let (metrics, names) = (Metrics::new(), order.map(|number| number.to_string()).collect::<Vec<_>>());
         metrics.set_clients(move |show| {
             for name in &names {
-                show(ClientState { namespace: "shop", name, ready: Some(("False", "InvalidSpec")) });
+                show(ClientState { namespace: "shop", name, ready: Some(("False", "InvalidSpec")), living_on: 2 });
             }
         });
         samples(&metrics)
@@ -141,6 +141,7 @@ fn in_whatever_order_the_same_are_named_and_all_are_counted() {
     let named = beginning_with("client_not_ready", &samples);
     assert_eq!((named.len(), &named), (MOST_NOT_READY, &beginning_with("client_not_ready", &backwards)));
     assert_eq!(samples[r#"clients{ready="False",reason="InvalidSpec"}"#], 3000.0);
+    assert_eq!(samples["former_clients_in_use"], 6000.0);
 }
 
 #[test]

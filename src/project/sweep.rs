@@ -17,6 +17,7 @@ use super::snapshot::Listing;
 use super::users::Users;
 use crate::api::project::Orphan;
 use crate::decide::client::change::Change;
+use crate::decide::client::holders::Holders;
 use crate::decide::client::object;
 use crate::decide::client::observed::RemoteClient;
 use crate::decide::id::ClientId;
@@ -96,7 +97,7 @@ impl Sweep<'_> {
     }
 
     fn is_to_be_judged(&self, client_id: &ClientId, marker: &Marker) -> bool {
-        let cached = self.users.find(&marker.owner).map(|object| object::facts(&object, self.now));
+        let cached = self.users.find(&marker.owner).map(|object| object::facts(&object, &Holders::Unseen, self.now));
         is_to_be_judged(self.scope, client_id, marker, cached.as_ref())
     }
 }

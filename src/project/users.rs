@@ -34,10 +34,16 @@ impl Users {
         self.filled.store(true, Ordering::Release);
     }
 
+    /// Whether all caches are filled.
+    #[must_use]
+    pub fn are_filled(&self) -> bool {
+        self.filled.load(Ordering::Acquire)
+    }
+
     /// The OAuthClients that use a project, as `<namespace>/<name>` in order; `None` while that is not known.
     #[must_use]
     pub fn names(&self, key: &ProjectKey) -> Option<Vec<String>> {
-        if !self.filled.load(Ordering::Acquire) {
+        if !self.are_filled() {
             return None;
         }
         let name =
@@ -54,7 +60,7 @@ impl Users {
     #[must_use]
     pub fn any(&self, key: &ProjectKey) -> Option<bool> {
         let may = || self.unreadable.of::<OAuthClient>().iter().any(|object| !self.is_cached(object));
-        self.filled.load(Ordering::Acquire).then(|| self.of(key).next().is_some() || may())
+        self.are_filled().then(|| self.of(key).next().is_some() || may())
     }
 
     /// How many OAuthClients use a project.

@@ -283,7 +283,8 @@ volumes:
 {{- range (.Files.Get "files/cluster-role.yaml" | fromYaml).rules -}}
 {{- $cluster := has (first .resources) $ofCluster -}}
 {{- $forId := has "kube-system" (.resourceNames | default list) -}}
-{{- if and (or (eq $.which "all") (eq $cluster (eq $.which "cluster"))) (not (and $forId $.Values.clusterId)) -}}
+{{- $left := or (and $forId $.Values.clusterId) (and (has "pods" .resources) (not $.Values.rbac.pods)) -}}
+{{- if and (or (eq $.which "all") (eq $cluster (eq $.which "cluster"))) (not $left) -}}
 {{- $rules = append $rules . -}}
 {{- end -}}
 {{- end -}}

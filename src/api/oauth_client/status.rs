@@ -84,6 +84,24 @@ pub struct OAuthClientStatus {
 pub struct Retiring {
     /// The former client's id in MeshAgent.
     pub client_id: String,
-    /// When it is deleted.
+    /// When its overlap ends. It is deleted then, or once no pod holds its credential any more, 7 days later at most.
     pub delete_after: Time,
+    /// When it was replaced. Pods that were created before may hold its credential.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaced_at: Option<Time>,
+    /// Up to five pods for which it lives on after its overlap: each was created before it was replaced, and holds its
+    /// credential in its environment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pods: Option<Vec<String>>,
+    /// How many more such pods there are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub more_pods: Option<i64>,
+}
+
+impl Retiring {
+    /// A former client for which no pod is known to live on.
+    #[must_use]
+    pub fn new(client_id: impl Into<String>, replaced_at: Option<Time>, delete_after: Time) -> Self {
+        Self { client_id: client_id.into(), delete_after, replaced_at, pods: None, more_pods: None }
+    }
 }

@@ -187,6 +187,7 @@ fn hour(failures: impl Iterator<Item = Failure>) -> Cost {
             secret_matches: false,
             replaced: false,
             clock: crate::decide::time::ClockState::Right,
+            holders: &crate::decide::client::holders::Holders::Unseen,
             now: jiff::Timestamp::from_second(1_000_000 + i64::from(second)).unwrap(),
         };
         let status = report(&input);

@@ -3,6 +3,7 @@
 
 pub mod change;
 pub mod desired;
+pub mod holders;
 pub mod next;
 pub mod object;
 pub mod observed;

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use super::desired::lifecycle::{DEFAULT_OVERLAP, overlap};
+use super::holders::Holders;
 use super::observed::{Object, Recorded, Replaced, Retiring};
 use crate::api::names;
 use crate::api::oauth_client::{OAuthClient, OAuthClientStatus};
@@ -18,7 +19,7 @@ const ORPHANING: &str = "orphan";
 
 /// The parts of the object that decide.
 #[must_use]
-pub fn facts(object: &OAuthClient, now: Timestamp) -> Object {
+pub fn facts(object: &OAuthClient, holders: &Holders, now: Timestamp) -> Object {
     let metadata = &object.metadata;
     let uid = Uid::new(metadata.uid.as_deref().unwrap_or_default());
     let status = object.status.as_ref();
@@ -33,7 +34,7 @@ pub fn facts(object: &OAuthClient, now: Timestamp) -> Object {
             .split_whitespace()
             .filter_map(|text| Token::read(text, &uid))
             .collect(),
-        recorded: status.map_or_else(Recorded::default, |status| recorded(status, now)),
+        recorded: status.map_or_else(Recorded::default, |status| recorded(status, holders, now)),
         rotation_asked: rotation_requested(object),
         replaced: last_replaced.map_or(Replaced::LongAgo, |at| replaced(at, overlap, now)),
         orphaning: has(object, ORPHANING),
@@ -124,7 +125,7 @@ pub fn is_forced(object: &OAuthClient) -> bool {
     !uid.is_empty() && annotation(&object.metadata, names::FORCE_RELEASE_ANNOTATION) == Some(uid)
 }
 
-fn recorded(status: &OAuthClientStatus, now: Timestamp) -> Recorded {
+fn recorded(status: &OAuthClientStatus, holders: &Holders, now: Timestamp) -> Recorded {
     Recorded {
         client_id: stated(&status.client_id).map(ClientId::new),
         secret_version: stated(&status.secret_resource_version).map(Version::new),
@@ -136,7 +137,7 @@ fn recorded(status: &OAuthClientStatus, now: Timestamp) -> Recorded {
             .filter(|retiring| !retiring.client_id.is_empty())
             .map(|retiring| Retiring {
                 client_id: ClientId::new(&retiring.client_id),
-                due: retiring.delete_after.0 <= now,
+                due: holders.let_go(retiring, now),
             })
             .collect(),
         managed_keys: status.managed_metadata_keys.iter().flatten().cloned().collect(),
@@ -211,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_new_object_says_nothing() {
-        assert_eq!(facts(&bare(), at(NOW)), nothing());
+        assert_eq!(facts(&bare(), &Holders::Unseen, at(NOW)), nothing());
     }
 
     #[test]
@@ -224,7 +225,7 @@ mod tests {
             ("meshagent.com/rotate-requested-at".into(), "now".into()),
         ]));
         let retiring =
-            |client_id: &str, second| RetiringStatus { client_id: client_id.into(), delete_after: Time(at(second)) };
+            |client_id: &str, second| RetiringStatus::new(client_id, None, Time(at(second)));
         object.status = Some(OAuthClientStatus {
             client_id: Some("c-3".into()),
             secret_resource_version: Some("5".into()),
@@ -260,7 +261,7 @@ mod tests {
             replaced: Replaced::WithinOverlap,
             ..nothing()
         };
-        assert_eq!(facts(&object, at(NOW)), wanted);
+        assert_eq!(facts(&object, &Holders::Unseen, at(NOW)), wanted);
     }
 
     #[test]
@@ -271,13 +272,13 @@ mod tests {
             ("meshagent.com/unknown-tokens".into(), "ffff.r2 0b5c.r1 nonsense".into()),
         ]));
         let wanted = Object { unknown: BTreeSet::from([token("r1")]), ..nothing() };
-        assert_eq!(facts(&object, at(NOW)), wanted);
+        assert_eq!(facts(&object, &Holders::Unseen, at(NOW)), wanted);
     }
 
     #[test]
     fn empty_texts_in_a_status_name_nothing() {
         let mut object = bare();
-        let nobody = RetiringStatus { client_id: String::new(), delete_after: Time(at(0)) };
+        let nobody = RetiringStatus::new("", None, Time(at(0)));
         object.status = Some(OAuthClientStatus {
             client_id: Some(String::new()),
             secret_resource_version: Some(String::new()),
@@ -285,7 +286,7 @@ mod tests {
             retiring: Some(vec![nobody]),
             ..OAuthClientStatus::default()
         });
-        assert_eq!(facts(&object, at(NOW)), nothing());
+        assert_eq!(facts(&object, &Holders::Unseen, at(NOW)), nothing());
     }
 
     #[test]
@@ -295,7 +296,7 @@ mod tests {
         assert_eq!(text, "0b5c.r1 0b5c.r2");
         let mut object = bare();
         object.metadata.annotations = Some(BTreeMap::from([("meshagent.com/unknown-tokens".into(), text)]));
-        assert_eq!(facts(&object, at(NOW)).unknown, tokens);
+        assert_eq!(facts(&object, &Holders::Unseen, at(NOW)).unknown, tokens);
         assert_eq!(unknown_tokens_text(&BTreeSet::new()), "");
     }
 

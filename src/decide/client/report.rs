@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use super::holders::Holders;
 use super::next::{Conclusion, Record};
 use super::object;
 use crate::api::condition::merge;
@@ -40,6 +41,8 @@ pub struct ReportInput<'a> {
     /// Whether this pass published a client in place of a former one.
     pub replaced: bool,
     pub now: Timestamp,
+    /// The pods that hold former credentials.
+    pub holders: &'a Holders,
     /// Whether former clients may be deleted on their day.
     pub clock: ClockState,
 }
@@ -60,7 +63,7 @@ pub fn report(input: &ReportInput<'_>) -> OAuthClientStatus {
         },
     };
     let findings = match &input.record.conclusion {
-        Conclusion::Converged => conditions::converged(&status),
+        Conclusion::Converged => conditions::converged(&status, &retiring),
         Conclusion::Blocked(failure) => conditions::halted(input, &status, failure),
     };
     // A blocked pass handles the request too, as in Flux: the request was acted on, and the conditions tell with what

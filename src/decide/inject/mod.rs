@@ -5,6 +5,7 @@
 
 mod patch;
 mod request;
+pub mod waiting;
 
 use std::collections::BTreeSet;
 
@@ -16,7 +17,7 @@ use crate::decide::problem::InvalidSpec;
 use patch::Target;
 use request::Request;
 
-pub use request::Form;
+pub use request::{Form, given};
 
 /// The most names that a warning lists.
 const MOST_NAMED: usize = 5;

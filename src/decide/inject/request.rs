@@ -78,7 +78,7 @@ impl<'a> Request<'a> {
             form,
             values,
             containers: annotations.list(CONTAINERS_ANNOTATION, &mut problems),
-            recorded: annotations.get(INJECTED_ANNOTATION).and_then(recorded),
+            recorded: annotations.get(INJECTED_ANNOTATION).and_then(given).map(|(_, containers)| containers),
             is_for_several: annotations.get(OAUTH_CLIENTS_ANNOTATION).is_some(),
         };
         problems.or(Some(request))
@@ -105,10 +105,11 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The containers of a record, if it is one.
-fn recorded(text: &str) -> Option<Vec<&str>> {
-    let (form, names) = text.split_once(':')?;
-    Form::of(form).map(|_| names.split(',').filter(|name| !name.is_empty()).collect())
+/// The form and the containers of the webhook's record on a pod, if it is one.
+#[must_use]
+pub fn given(record: &str) -> Option<(Form, Vec<&str>)> {
+    let (form, names) = record.split_once(':')?;
+    Some((Form::of(form)?, names.split(',').filter(|name| !name.is_empty()).collect()))
 }
 
 fn field(annotation: &str) -> String {

@@ -8,6 +8,7 @@ use kube::{Api, Client, ResourceExt};
 use crate::api::OAuthClient;
 use crate::api::names::{CLIENT_ID_ANNOTATION, OAUTH_CLIENT_LABEL, OWNER_UID_ANNOTATION, RETAINED_ANNOTATION};
 use crate::decide::client::desired::Essentials;
+use crate::decide::client::holders::Holders;
 use crate::decide::client::observed::{self, CrdState, Object};
 use crate::decide::client::{object, secret};
 use crate::decide::id::ClientId;
@@ -99,7 +100,7 @@ impl<'a> Witness<'a> {
             Err(error) if error.proves_absence_of::<Secret>(&name) => None,
             Err(error) => return Err(Unknown::of(&error)),
         };
-        let facts = object::facts(object, self.now);
+        let facts = object::facts(object, &Holders::Unseen, self.now);
         let secret = secret::view(stored.as_ref(), &facts.uid, &facts.recorded, None);
         let deleting = object.metadata.deletion_timestamp.is_some();
         Ok(Testimony::Present { object: Box::new(facts), secret, deleting })

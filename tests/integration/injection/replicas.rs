@@ -12,6 +12,8 @@ use futures::future::join_all;
 use harness::{ControlPlane, Operator, Options, Process, Program, Workdir, eventually, free_port};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
+use meshagent_operator::serving_certificate::{Bundle, Pair};
+use rustls::pki_types::{ServerName, UnixTime};
 use serde_json::{Value, json};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -92,8 +94,10 @@ impl Webhook {
         let args: Vec<String> = pod["containers"][0]["args"].as_array().unwrap().iter().map(text).collect();
         let replicas = deployment["spec"]["replicas"].as_u64().unwrap();
         let replicas = Arc::new((0..replicas).map(|_| Replica::start(&args)).collect::<Vec<_>>());
+        let secrets: Api<Secret> = Api::namespaced(plane.admin().await.unwrap(), SYSTEM);
+        until_named(&secrets).await;
         let mut stand_ins = JoinSet::new();
-        stand_ins.spawn(mount(Api::namespaced(plane.admin().await.unwrap(), SYSTEM), Arc::clone(&replicas)));
+        stand_ins.spawn(mount(secrets, Arc::clone(&replicas)));
         stand_ins.spawn(connect(listener, Arc::clone(&replicas)));
         Self { replicas, _stand_ins: stand_ins }
     }
@@ -163,6 +167,19 @@ impl Cluster {
         .await
         .unwrap();
     }
+}
+
+/// Waits until the operator has issued a certificate for this machine: it issued one for the Service before.
+async fn until_named(secrets: &Api<Secret>) {
+    eventually(LONG, "the certificate is one for this machine", async || {
+        let secret = secrets.get(CERTIFICATE).await.map_err(|error| error.to_string())?;
+        let field = |name: &str| secret.data.as_ref().unwrap()[name].0.clone();
+        let pair = Pair::parse(&field("tls.crt"), &field("tls.key")).map_err(|problem| problem.to_string())?;
+        let here = [ServerName::try_from("127.0.0.1").unwrap()];
+        pair.verify(&Bundle::parse(&field("ca.crt")), &here, UnixTime::now()).map_err(|problem| problem.to_string())
+    })
+    .await
+    .unwrap();
 }
 
 /// Mounts the Secret into each replica when it changes: into the second one seconds later.

@@ -216,7 +216,7 @@ fn exemplary() -> Metrics {
     metrics.reconciled("OAuthClient", Outcome::Converged, Duration::ZERO);
     metrics.observer()(CallObservation { route: Route::ListClients, status: Some(200), duration: Duration::ZERO });
     metrics.set_clients(|show| {
-        show(ClientState { namespace: "namespace", name: "name", ready: Some(("False", "InvalidSpec")) });
+        show(ClientState { namespace: "namespace", name: "name", ready: Some(("False", "InvalidSpec")), living_on: 0 });
     });
     metrics.set_orphans("project", 0);
     metrics.set_clients_gone("project", 0);

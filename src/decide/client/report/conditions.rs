@@ -19,7 +19,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::{ReportInput, addressed, generation};
 use crate::api::OAuthClient;
 use crate::api::condition::{ConditionStatus, ConditionType, Finding, Reason, bounded, find};
-use crate::api::oauth_client::OAuthClientStatus;
+use crate::api::oauth_client::{OAuthClientStatus, Retiring};
 use crate::decide::failure::{Disposition, Failure};
 use crate::decide::time::{PATIENCE, later, remaining};
 use crate::decide::words;
@@ -71,7 +71,7 @@ impl Kind {
 }
 
 /// What a successful pass says.
-pub(super) fn converged(status: &OAuthClientStatus) -> Vec<Finding> {
+pub(super) fn converged(status: &OAuthClientStatus, retiring: &[Retiring]) -> Vec<Finding> {
     let client = status.client_id.as_deref().unwrap_or_default();
     let holds = |type_, message| finding(type_, ConditionStatus::True, Reason::Ready, message);
     let as_declared = format!("client {client} is as declared");
@@ -79,11 +79,23 @@ pub(super) fn converged(status: &OAuthClientStatus) -> Vec<Finding> {
         let without = format!("{as_declared}; it was adopted without its credential, so there is no Secret");
         return vec![holds(ConditionType::Ready, without), holds(ConditionType::Synced, as_declared)];
     };
+    let ready = format!("{as_declared}; its credential is in Secret {secret}{}", living_on(retiring));
     vec![
-        holds(ConditionType::Ready, format!("{as_declared}; its credential is in Secret {secret}")),
+        holds(ConditionType::Ready, ready),
         holds(ConditionType::Synced, as_declared),
         secret_holds(client, secret),
     ]
+}
+
+/// Which former clients live on for pods, and what ends that; without names of pods, which come and go.
+fn living_on(retiring: &[Retiring]) -> String {
+    let living = retiring.iter().filter(|former| former.pods.is_some()).map(|former| former.client_id.as_str());
+    let living: Vec<&str> = living.collect();
+    if living.is_empty() {
+        return String::new();
+    }
+    let living = living.join(", ");
+    format!("; former client {living} lives on for pods that hold its credential, see status.retiring; restart them")
 }
 
 /// What a blocked pass says.

@@ -18,7 +18,7 @@ const LONGEST_PAUSE_BACKOFF: Duration = Duration::from_secs(60);
 #[must_use]
 pub fn requeue(input: &ReportInput<'_>, status: &OAuthClientStatus, backoff: Duration) -> Option<Duration> {
     let retiring = status.retiring.iter().flatten();
-    let overlaps = retiring.map(|retiring| remaining(retiring.delete_after.0, input.now));
+    let overlaps = retiring.map(|retiring| remaining(input.holders.look_again(retiring, input.now), input.now));
     match &input.record.conclusion {
         Conclusion::Converged => overlaps.min().map(|left| input.clock.wait(left)),
         Conclusion::Blocked(failure) => {

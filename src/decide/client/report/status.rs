@@ -30,8 +30,9 @@ pub(super) fn by_our_clock(present: OAuthClientStatus, now: Timestamp) -> OAuthC
     let earlier = |former: Retiring| {
         let end = former.delete_after.0;
         let by_that_clock = end >= replaced_at;
-        let delete_after = if by_that_clock { stamp(end.checked_sub(ahead).unwrap_or(end)) } else { stamp(end) };
-        Retiring { delete_after, ..former }
+        let earlier = |at: Timestamp| stamp(if by_that_clock { at.checked_sub(ahead).unwrap_or(at) } else { at });
+        let replaced_at = former.replaced_at.as_ref().map(|at| earlier(at.0));
+        Retiring { delete_after: earlier(end), replaced_at, ..former }
     };
     let retiring = present.retiring.map(|retiring| retiring.into_iter().map(earlier).collect());
     OAuthClientStatus { last_replaced_at: None, retiring, ..present }
@@ -90,15 +91,16 @@ fn told(text: impl ToString) -> Option<String> {
     Some(text.to_string())
 }
 
-/// Former clients keep the end of their overlap; the overlap of a new one begins now.
+/// Former clients keep the end of their overlap, and name the pods for which they live on; the overlap of a new one
+/// begins now.
 pub(super) fn retiring(input: &ReportInput<'_>, present: &[Retiring]) -> Vec<Retiring> {
     let ids = input.record.retiring.iter().map(|client_id| client_id.as_str());
     ids.map(|client_id| {
         let known = present.iter().find(|known| known.client_id == client_id);
-        known.cloned().unwrap_or_else(|| Retiring {
-            client_id: client_id.to_owned(),
-            delete_after: stamp(overlap_ends(input.object, input.now)),
-        })
+        let replaced_now =
+            || Retiring::new(client_id, Some(stamp(input.now)), stamp(overlap_ends(input.object, input.now)));
+        let former = known.cloned().unwrap_or_else(replaced_now);
+        input.holders.told(former, input.now)
     })
     .collect()
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::decide::client::holders::Holder;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -121,6 +122,7 @@ struct Pass {
     client_matches: bool,
     secret_matches: bool,
     replaced: bool,
+    holders: Holders,
     now: i64,
 }
 
@@ -142,6 +144,7 @@ impl Pass {
             client_matches: true,
             secret_matches: true,
             replaced: false,
+            holders: Holders::Unseen,
             now: NOW,
             object,
         }
@@ -175,6 +178,7 @@ impl Pass {
             secret_matches: self.secret_matches,
             replaced: self.replaced,
             clock: ClockState::Right,
+            holders: &self.holders,
             now: at(self.now),
         }
     }
@@ -255,7 +259,7 @@ fn a_rotation_that_waits_is_not_taken_for_handled_and_the_client_stays_in_use() 
 #[test]
 fn what_a_clock_wrote_that_was_a_year_ahead_is_put_back_once_by_as_much() {
     let year = 365 * 24 * 60 * MINUTE;
-    let retiring = |client_id: &str, second| Retiring { client_id: client_id.into(), delete_after: Time(at(second)) };
+    let retiring = |client_id: &str, second| Retiring::new(client_id, None, Time(at(second)));
     let mut object = converged();
     let status = object.status.as_mut().unwrap();
     status.last_replaced_at = Some(Time(at(NOW + year)));
@@ -612,7 +616,7 @@ fn a_blocked_pass_loses_nothing_that_was_recorded() {
 fn replacing(replaced: bool) -> Pass {
     let mut object = converged();
     object.status.as_mut().unwrap().retiring =
-        Some(vec![Retiring { client_id: "c-0".into(), delete_after: Time(at(NOW + 100)) }]);
+        Some(vec![Retiring::new("c-0", None, Time(at(NOW + 100)))]);
     let mut pass = Pass::ended(object, Conclusion::Converged);
     pass.record.published = Some(published("c-2", "6", Some("d-2")));
     pass.record.retiring = vec![ClientId::new("c-0"), ClientId::new("c-1")];
@@ -632,13 +636,34 @@ fn a_replaced_client_retires_for_its_overlap_and_the_others_keep_theirs() {
             credential_digest: Some("d-2".into()),
             last_replaced_at: Some(Time(at(NOW))),
             retiring: Some(vec![
-                Retiring { client_id: "c-0".into(), delete_after: Time(at(NOW + 100)) },
-                Retiring { client_id: "c-1".into(), delete_after: Time(at(NOW + 86_400)) },
+                Retiring::new("c-0", None, Time(at(NOW + 100))),
+                Retiring::new("c-1", Some(Time(at(NOW))), Time(at(NOW + 86_400))),
             ]),
             ..converged_status()
         };
         assert_eq!(after, wanted);
     }
+}
+
+/// Its overlap has ended, and a pod from before still runs: status and message say so, and the next pass is in days.
+#[test]
+fn a_former_client_lives_on_for_pods_and_says_so() {
+    let mut object = converged();
+    let former = Retiring::new("c-0", Some(Time(at(NOW - 200))), Time(at(NOW - 100)));
+    object.status.as_mut().unwrap().retiring = Some(vec![former.clone()]);
+    let mut pass = Pass::ended(object, Conclusion::Converged);
+    pass.holders = Holders::Seen(vec![Holder { pod: "web-0".into(), created: at(NOW - 300) }]);
+    let living_on = Retiring { pods: Some(vec!["web-0".into()]), ..former.clone() };
+    assert_eq!(pass.report().retiring, Some(vec![living_on]));
+    let ready = pass.conditions().into_iter().find(|condition| condition.type_ == "Ready").unwrap();
+    let said = "; former client c-0 lives on for pods that hold its credential, see status.retiring; restart them";
+    assert!(ready.status == "True" && ready.message.ends_with(said), "{}", ready.message);
+    assert_eq!(pass.requeue(), Some(Duration::from_secs(7 * 86_400 - 100)));
+    // The pod has ended, and another one came since.
+    let mut pass = pass.again(1);
+    pass.holders = Holders::Seen(vec![Holder { pod: "web-1".into(), created: at(NOW) }]);
+    assert_eq!(pass.report().retiring, Some(vec![former]));
+    assert_eq!(pass.requeue(), Some(Duration::ZERO));
 }
 
 #[test]

@@ -1,0 +1,248 @@
+//! The pods that were given a credential, by their metadata alone: who still holds a former one, and who waits for one.
+
+use std::collections::{BTreeMap, HashMap};
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher::{self, Event as Change};
+use kube::runtime::{WatchStreamExt as _, watcher as watch_objects};
+use kube::{Api, Client, Resource as _};
+
+use super::triggers::Triggers;
+use crate::api::event::EventReason;
+use crate::api::names::OAUTH_CLIENT_LABEL;
+use crate::api::oauth_client::OAuthClient;
+use crate::decide::client::holders::{Holder, Holders, holder};
+use crate::decide::inject::waiting::{Promise, promise, why};
+use crate::decide::words;
+use crate::kubernetes::clock::Clock;
+use crate::kubernetes::events::{Event, EventType, Events};
+use crate::kubernetes::readable::Readable;
+use crate::kubernetes::scoped;
+use crate::kubernetes::watch_backoff::WatchBackoff;
+
+/// Pods that run, or will: those that have ended hold nothing.
+const RUNNING: &str = "status.phase!=Succeeded,status.phase!=Failed";
+/// How often it is asked which pods wait.
+const WAITING_INTERVAL: Duration = Duration::from_secs(5);
+/// How old a pod is at least that is told why it waits: Secret and pod often come together.
+const SETTLED: Duration = Duration::from_secs(5);
+
+/// A watched scope: all namespaces, or one.
+type Scope = Option<String>;
+
+/// The labelled pods of all scopes; clones share them.
+#[derive(Clone, Default)]
+pub(super) struct Pods(Arc<Mutex<HashMap<Scope, Seen>>>);
+
+/// The pods of one scope.
+#[derive(Default)]
+struct Seen {
+    state: State,
+    /// By namespace and OAuthClient, and by name.
+    holders: HashMap<(String, String), BTreeMap<String, Holder>>,
+    /// Pods whose Secret was not there when it was asked last, by namespace and name.
+    waiting: BTreeMap<(String, String), Waiting>,
+}
+
+/// Whether the pods of a scope are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Unknown,
+    /// The operator has no right to see them.
+    Unseen,
+    Seen,
+}
+
+struct Waiting {
+    pod: PartialObjectMeta<Pod>,
+    promise: Promise,
+    /// What the pod was told last, without what changes from one text to the next.
+    told: Option<String>,
+}
+
+/// The caches of one scope that say what a pod waits for.
+pub(super) struct Caches {
+    pub(super) scope: Scope,
+    pub(super) objects: Store<OAuthClient>,
+    pub(super) secrets: Store<PartialObjectMeta<Secret>>,
+}
+
+impl Pods {
+    /// The pods that hold credentials of an OAuthClient.
+    pub(super) fn holders(&self, namespace: &str, name: &str) -> Holders {
+        let scopes = self.open();
+        let seen = scopes.get(&None).or_else(|| scopes.get(&Some(namespace.to_owned())));
+        match seen.map(|seen| (seen.state, &seen.holders)) {
+            None | Some((State::Unknown, _)) => Holders::Unknown,
+            Some((State::Unseen, _)) => Holders::Unseen,
+            Some((State::Seen, holders)) => {
+                let key = (namespace.to_owned(), name.to_owned());
+                Holders::Seen(holders.get(&key).into_iter().flat_map(BTreeMap::values).cloned().collect())
+            }
+        }
+    }
+
+    /// Watches the pods of a scope for ever. A pod that is gone enqueues its OAuthClient, if a former client retires there.
+    pub(super) async fn watch(self, watches: Client, scope: Scope, triggers: Triggers) {
+        self.open().entry(scope.clone()).or_default();
+        let pods: Api<Readable<PartialObjectMeta<Pod>>> = scoped(watches, scope.as_deref());
+        let running = watcher::Config::default().labels(OAUTH_CLIENT_LABEL).fields(RUNNING);
+        let mut changes = watch_objects(pods, running).backoff(WatchBackoff::default()).boxed();
+        let mut listed = Seen::default();
+        while let Some(change) = changes.next().await {
+            match change {
+                Ok(Change::Init) => listed = Seen { state: State::Seen, ..Seen::default() },
+                Ok(Change::InitApply(pod)) => listed.add(pod.meta()),
+                Ok(Change::InitDone) => {
+                    self.with(&scope, |seen| {
+                        for (key, waiting) in &mut listed.waiting {
+                            waiting.told = seen.waiting.remove(key).and_then(|before| before.told);
+                        }
+                        *seen = mem::take(&mut listed);
+                    });
+                    triggers.enqueue_retiring(None);
+                }
+                Ok(Change::Apply(pod)) => self.with(&scope, |seen| seen.add(pod.meta())),
+                Ok(Change::Delete(pod)) => {
+                    self.with(&scope, |seen| seen.remove(pod.meta()));
+                    if let Some((client, _)) = holder(pod.meta()) {
+                        let namespace = pod.meta().namespace.clone().unwrap_or_default();
+                        triggers.enqueue_retiring(Some((&namespace, client)));
+                    }
+                }
+                Err(error) => self.failed(&scope, &error, &triggers),
+            }
+        }
+    }
+
+    /// Notes that pods cannot be watched. Without the right to it, overlaps alone count, so somebody may be due.
+    fn failed(&self, scope: &Scope, error: &watcher::Error, triggers: &Triggers) {
+        let mut was = State::Unknown;
+        let forbidden = is_forbidden(error);
+        self.with(scope, |seen| {
+            was = seen.state;
+            if forbidden {
+                *seen = Seen { state: State::Unseen, ..Seen::default() };
+            }
+        });
+        if forbidden && was != State::Unseen {
+            tracing::warn!("pods may not be watched, so former clients end with their overlap, whoever holds them");
+            triggers.enqueue_retiring(None);
+        } else if !forbidden {
+            tracing::warn!(%error, "pods cannot be watched; it is tried again");
+        }
+    }
+
+    /// Tells pods why they wait, now and then, for ever.
+    pub(super) async fn tell(self, caches: Vec<Caches>, triggers: Triggers, events: Events, clock: Clock) {
+        loop {
+            tokio::time::sleep(WAITING_INTERVAL).await;
+            if !triggers.users().are_filled() {
+                continue;
+            }
+            for Caches { scope, objects, secrets } in &caches {
+                self.with(scope, |seen| seen.tell(objects, secrets, &events, clock.now()));
+            }
+        }
+    }
+
+    fn with(&self, scope: &Scope, change: impl FnOnce(&mut Seen)) {
+        if let Some(seen) = self.open().get_mut(scope) {
+            change(seen);
+        }
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<Scope, Seen>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    fn add(&mut self, metadata: &ObjectMeta) {
+        let (namespace, name) = address(metadata);
+        if let Some((client, holder)) = holder(metadata) {
+            let key = (namespace.clone(), client.to_owned());
+            let is_new = self.holders.entry(key).or_default().insert(name.clone(), holder).is_none();
+            if !is_new {
+                return;
+            }
+        }
+        let Some(promise) = promise(metadata) else { return };
+        let pod = PartialObjectMeta {
+            metadata: ObjectMeta {
+                name: Some(name.clone()),
+                namespace: Some(namespace.clone()),
+                uid: metadata.uid.clone(),
+                creation_timestamp: metadata.creation_timestamp.clone(),
+                ..ObjectMeta::default()
+            },
+            ..PartialObjectMeta::default()
+        };
+        self.waiting.entry((namespace, name)).or_insert(Waiting { pod, promise, told: None });
+    }
+
+    fn remove(&mut self, metadata: &ObjectMeta) {
+        let (namespace, name) = address(metadata);
+        if let Some((client, _)) = holder(metadata) {
+            let key = (namespace.clone(), client.to_owned());
+            if let Some(holders) = self.holders.get_mut(&key) {
+                holders.remove(&name);
+                if holders.is_empty() {
+                    self.holders.remove(&key);
+                }
+            }
+        }
+        self.waiting.remove(&(namespace, name));
+    }
+
+    /// Tells each pod that waits why, if that is news; forgets those whose Secret is there.
+    fn tell(
+        &mut self,
+        objects: &Store<OAuthClient>,
+        secrets: &Store<PartialObjectMeta<Secret>>,
+        events: &Events,
+        now: Timestamp,
+    ) {
+        let in_namespace = |namespace: &str, name: &str| ObjectRef::new(name).within(namespace);
+        self.waiting.retain(|(namespace, _), waiting| {
+            secrets.get(&in_namespace(namespace, &waiting.promise.secret)).is_none()
+        });
+        for ((namespace, _), Waiting { pod, promise, told }) in &mut self.waiting {
+            let created = pod.metadata.creation_timestamp.as_ref().map(|at| at.0);
+            let age = created.and_then(|created| Duration::try_from(now.duration_since(created)).ok());
+            if age.is_none_or(|age| age < SETTLED) {
+                continue;
+            }
+            let client = objects.get(&ObjectRef::new(&promise.client).within(namespace));
+            let Some(text) = why(promise, namespace, client.as_deref()) else { continue };
+            let essence = words::essence(&text);
+            if told.as_ref() != Some(&essence) {
+                let reason = EventReason::CredentialAwaited.as_str().to_owned();
+                events.publish(pod, vec![Event { type_: EventType::Warning, reason, text }]);
+                *told = Some(essence);
+            }
+        }
+    }
+}
+
+fn address(metadata: &ObjectMeta) -> (String, String) {
+    (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
+}
+
+fn is_forbidden(error: &watcher::Error) -> bool {
+    if let watcher::Error::WatchError(status) = error {
+        return status.code == 403;
+    }
+    // Only an answer of the API server, among many errors of kube's, says so.
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<kube::Error>());
+    matches!(source, Some(kube::Error::Api(status)) if status.code == 403)
+}

@@ -1,0 +1,180 @@
+//! Which pods still hold a former credential in their environment: by the metadata of pods alone, which tell what the
+//! webhook gave them and when they were created.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::api::names::{INJECTED_ANNOTATION, OAUTH_CLIENT_LABEL};
+use crate::api::oauth_client::Retiring;
+use crate::decide::inject::{Form, given};
+use crate::decide::time::later;
+
+/// How long a former client lives on at most for pods that hold its credential, after its overlap has ended.
+pub const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// The most pods that a status names.
+const MOST_NAMED: usize = 5;
+
+/// A pod that got a credential as variables when it was created.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Holder {
+    pub pod: String,
+    pub created: Timestamp,
+}
+
+/// The pods of one OAuthClient that run, as far as they are seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Holders {
+    /// The operator may not see pods: the overlap alone counts.
+    #[default]
+    Unseen,
+    /// Pods are not seen yet: nothing is concluded.
+    Unknown,
+    Seen(Vec<Holder>),
+}
+
+/// The OAuthClient whose credential a pod holds in its environment, by the webhook's record, and the pod as a holder.
+#[must_use]
+pub fn holder(metadata: &ObjectMeta) -> Option<(&str, Holder)> {
+    let client = metadata.labels.as_ref()?.get(OAUTH_CLIENT_LABEL)?;
+    let (form, containers) = given(metadata.annotations.as_ref()?.get(INJECTED_ANNOTATION)?)?;
+    if form != Form::Env || containers.is_empty() {
+        return None;
+    }
+    let created = metadata.creation_timestamp.as_ref()?.0;
+    Some((client, Holder { pod: metadata.name.clone()?, created }))
+}
+
+impl Holders {
+    /// The pods that may hold the credential of a former client: those that were created before it was replaced. In a
+    /// status that does not say when that was, any pod from before the end of its overlap may.
+    fn of<'a>(&'a self, former: &Retiring) -> Vec<&'a Holder> {
+        let replaced = former.replaced_at.as_ref().unwrap_or(&former.delete_after).0;
+        let Self::Seen(holders) = self else { return Vec::new() };
+        holders.iter().filter(|holder| holder.created <= replaced).collect()
+    }
+
+    /// Whether a former client may be deleted: its overlap has ended, and no pod holds its credential any more, or its
+    /// longest time is over.
+    #[must_use]
+    pub fn let_go(&self, former: &Retiring, now: Timestamp) -> bool {
+        let ended = former.delete_after.0 <= now;
+        ended && (now >= longest(former) || (*self != Self::Unknown && self.of(former).is_empty()))
+    }
+
+    /// When a former client is to be looked at again, unless a pod ends before.
+    #[must_use]
+    pub fn look_again(&self, former: &Retiring, now: Timestamp) -> Timestamp {
+        if former.delete_after.0 <= now && !self.let_go(former, now) { longest(former) } else { former.delete_after.0 }
+    }
+
+    /// The former client with the pods for which it lives on after its overlap.
+    #[must_use]
+    pub fn told(&self, former: Retiring, now: Timestamp) -> Retiring {
+        let lives_on = former.delete_after.0 <= now && !self.let_go(&former, now);
+        let mut pods: Vec<String> = self.of(&former).into_iter().map(|holder| holder.pod.clone()).collect();
+        pods.sort();
+        if !lives_on || pods.is_empty() {
+            return Retiring { pods: None, more_pods: None, ..former };
+        }
+        let more = pods.len().saturating_sub(MOST_NAMED);
+        pods.truncate(MOST_NAMED);
+        let more_pods = (more > 0).then(|| i64::try_from(more).unwrap_or(i64::MAX));
+        Retiring { pods: Some(pods), more_pods, ..former }
+    }
+}
+
+fn longest(former: &Retiring) -> Timestamp {
+    later(former.delete_after.0, LONGEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    use super::*;
+    use crate::decide::time::stamp;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    /// A client that was replaced at second 100, and whose overlap ends at second 160.
+    fn former() -> Retiring {
+        Retiring::new("c-1", Some(stamp(at(100))), stamp(at(160)))
+    }
+
+    fn seen(created: &[i64]) -> Holders {
+        let pods = created.iter().enumerate();
+        Holders::Seen(pods.map(|(index, second)| Holder { pod: format!("web-{index}"), created: at(*second) }).collect())
+    }
+
+    #[test]
+    fn a_former_client_lives_at_least_for_its_overlap() {
+        for holders in [Holders::Unseen, Holders::Unknown, seen(&[]), seen(&[50])] {
+            assert!(!holders.let_go(&former(), at(159)));
+            assert_eq!(holders.look_again(&former(), at(159)), at(160));
+        }
+    }
+
+    #[test]
+    fn a_former_client_lives_on_while_a_pod_from_before_runs_seven_days_at_most() {
+        let end = at(160 + 7 * 24 * 60 * 60);
+        for (holders, lives_on) in [
+            (Holders::Unseen, false),
+            (Holders::Unknown, true),
+            (seen(&[]), false),
+            (seen(&[101]), false),
+            (seen(&[101, 100]), true),
+        ] {
+            assert_eq!(!holders.let_go(&former(), at(160)), lives_on, "{holders:?}");
+            assert!(holders.let_go(&former(), end), "{holders:?}");
+            assert_eq!(holders.look_again(&former(), at(160)), if lives_on { end } else { at(160) }, "{holders:?}");
+        }
+    }
+
+    #[test]
+    fn without_the_time_of_its_replacement_every_pod_from_before_its_end_counts() {
+        let former = Retiring { replaced_at: None, ..former() };
+        assert!(!seen(&[160]).let_go(&former, at(200)));
+        assert!(seen(&[161]).let_go(&former, at(200)));
+    }
+
+    #[test]
+    fn the_status_names_five_pods_once_the_overlap_has_ended_and_none_before_or_after() {
+        let holders = seen(&[1, 2, 3, 4, 5, 6, 7, 150]);
+        let told = holders.told(former(), at(160));
+        assert_eq!(told.pods.unwrap(), ["web-0", "web-1", "web-2", "web-3", "web-4"]);
+        assert_eq!(told.more_pods, Some(2));
+        let before = Retiring { pods: Some(vec!["web-9".to_owned()]), more_pods: Some(3), ..former() };
+        assert_eq!(holders.told(before.clone(), at(159)), former());
+        assert_eq!(seen(&[150]).told(before.clone(), at(160)), former());
+        assert_eq!(seen(&[1]).told(before, at(160)).more_pods, None);
+    }
+
+    #[test]
+    fn a_pod_holds_what_the_webhook_gave_it_as_variables() {
+        let pod = |label: Option<&str>, record: Option<&str>| ObjectMeta {
+            name: Some("web-0".to_owned()),
+            labels: label.map(|name| BTreeMap::from([("meshagent.com/oauth-client".to_owned(), name.to_owned())])),
+            annotations: record.map(|text| BTreeMap::from([("meshagent.com/injected".to_owned(), text.to_owned())])),
+            creation_timestamp: Some(Time(at(7))),
+            ..ObjectMeta::default()
+        };
+        let wanted = Holder { pod: "web-0".to_owned(), created: at(7) };
+        assert_eq!(holder(&pod(Some("web"), Some("env:app"))), Some(("web", wanted)));
+        for (label, record) in [
+            (None, Some("env:app")),
+            (Some("web"), None),
+            (Some("web"), Some("file:app")),
+            (Some("web"), Some("env:")),
+            (Some("web"), Some("anything")),
+        ] {
+            assert_eq!(holder(&pod(label, record)), None, "{record:?}");
+        }
+    }
+}
