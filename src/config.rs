@@ -271,12 +271,7 @@ fn read_namespace(flag: &'static str, name: &str) -> Result<String, ConfigError>
 }
 
 /// Reads a DNS label (RFC 1123).
-fn read_label(
-    flag: &'static str,
-    name: &str,
-    problem: &str,
-    fix: &'static str,
-) -> Result<String, ConfigError> {
+fn read_label(flag: &'static str, name: &str, problem: &str, fix: &'static str) -> Result<String, ConfigError> {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let sound =
         (1..=63).contains(&name.len()) && name.bytes().all(inner) && !name.starts_with('-') && !name.ends_with('-');
@@ -296,12 +291,7 @@ fn read_max_concurrent(text: &str) -> Result<u16, ConfigError> {
 
 fn read_address(flag: &'static str, text: &str) -> Result<SocketAddr, ConfigError> {
     text.trim().parse().map_err(|_| {
-        wrong(
-            flag,
-            text,
-            "is not an IP address with a port",
-            "write it like 0.0.0.0:8080, 127.0.0.1:0 or [::]:8080",
-        )
+        wrong(flag, text, "is not an IP address with a port", "write it like 0.0.0.0:8080, 127.0.0.1:0 or [::]:8080")
     })
 }
 

@@ -24,7 +24,8 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::api::names::MANAGER;
+use crate::api::names::{MANAGED_BY_LABEL, MANAGER};
+use crate::decide::time::ClockState;
 use crate::decide::trust::{Seen, Step, Stored};
 use crate::kubernetes::clock::Clock;
 use crate::kubernetes::watch_backoff::WatchBackoff;
@@ -97,7 +98,7 @@ impl Registration {
         let mut changes = pin!(self.changes());
         let probe = pin!(self.probe());
         let keep = async {
-            let (mut wait, mut told) = (RETRY.0, None);
+            let (mut wait, mut told, mut clock) = (RETRY.0, None, ClockState::Right);
             loop {
                 let pause = match self.pass().await {
                     Ok(()) => {
@@ -117,6 +118,7 @@ impl Registration {
                 };
                 tokio::select! {
                     _ = changes.next() => {}
+                    changed = self.clock.changed(clock) => clock = changed,
                     () = tokio::time::sleep(pause) => {}
                 }
             }
@@ -174,7 +176,7 @@ impl Registration {
         let Ok(pair) = Pair::parse(field(secret, data::CERTIFICATE), field(secret, data::KEY)) else {
             return Stored::Unusable;
         };
-        let verifies = |at: SystemTime| pair.verify(bundle, &names.verified(), unix(at)).is_ok();
+        let verifies = |at: SystemTime| pair.verify(bundle, names.verified(), unix(at)).is_ok();
         let now = SystemTime::from(self.clock.now());
         match (verifies(now), verifies(now + RENEWED_BEFORE)) {
             (true, true) => Stored::Good,
@@ -211,11 +213,10 @@ impl Registration {
             let path = path(&["webhooks", &index.to_string(), "clientConfig", "caBundle"]);
             PatchOperation::Add(AddOperation { path, value: value.clone() })
         });
-        let patch = JsonPatch([PatchOperation::Test(test)].into_iter().chain(webhooks).collect());
-        let (params, patch) = (PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() }, patch);
-        let patch = Patch::<Value>::Json(patch);
-        let written = self.configurations();
-        let written = written.patch_metadata(&self.configuration, &params, &patch);
+        let operations = [PatchOperation::Test(test)].into_iter().chain(webhooks).collect();
+        let (configurations, patch) = (self.configurations(), Patch::<Value>::Json(JsonPatch(operations)));
+        let params = managed();
+        let written = configurations.patch_metadata(&self.configuration, &params, &patch);
         within("write what the API server trusts", written).await?;
         Ok(())
     }
@@ -228,10 +229,8 @@ impl Registration {
         }});
         if let Some(secret) = &found.secret {
             content["metadata"] = json!({ "resourceVersion": secret.metadata.resource_version });
-            let (params, patch) = (PatchParams::default(), Patch::Merge(content));
-            let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..params };
-            let secrets = self.secrets();
-            within("store the webhook's certificate", secrets.patch_metadata(&self.secret, &params, &patch)).await?;
+            let (secrets, patch) = (self.secrets(), Patch::Merge(content));
+            within("store the webhook's certificate", secrets.patch_metadata(&self.secret, &managed(), &patch)).await?;
             return Ok(());
         }
         // The Secret goes with the configuration, and so with the release that has it.
@@ -240,7 +239,7 @@ impl Registration {
         content["metadata"] = json!({
             "name": self.secret,
             "namespace": self.namespace,
-            "labels": { crate::api::names::MANAGED_BY_LABEL: MANAGER },
+            "labels": { MANAGED_BY_LABEL: MANAGER },
             "ownerReferences": owner.into_iter().collect::<Vec<_>>(),
         });
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
@@ -272,6 +271,10 @@ impl Registration {
     }
 }
 
+fn managed() -> PatchParams {
+    PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() }
+}
+
 /// A signal for each change of the one object of this name.
 fn changes_of<K>(objects: Api<K>, name: &str) -> impl Stream<Item = ()> + use<K>
 where
@@ -288,9 +291,10 @@ fn field<'a>(secret: &'a Secret, key: &str) -> &'a [u8] {
 
 /// The authorities that every webhook of a configuration trusts: one that lacks some is as one that lacks all.
 fn trusted(configuration: &MutatingWebhookConfiguration) -> Bundle {
-    let of_each = configuration.webhooks.iter().flatten().map(|webhook| {
-        Bundle::parse(webhook.client_config.ca_bundle.as_ref().map_or(&[], |bytes| bytes.0.as_slice()))
-    });
+    let of_each =
+        configuration.webhooks.iter().flatten().map(|webhook| {
+            Bundle::parse(webhook.client_config.ca_bundle.as_ref().map_or(&[], |bytes| bytes.0.as_slice()))
+        });
     let mut all: Vec<Bundle> = of_each.collect();
     let Some(first) = all.pop() else { return Bundle::default() };
     let is_everywhere = |one: &&CertificateDer<'static>| all.iter().all(|other| other.certificates().contains(one));

@@ -63,7 +63,10 @@ fn each_flag_is_read() {
         default_deletion_policy: Policy::Retain,
         watch_namespaces: vec!["billing".to_owned(), "shop".to_owned()],
         default_project_secret: Some(KeySecret { name: "meshagent-api-key".to_owned(), key: "apiKey".to_owned() }),
-        webhook: Some(WebhookNames { configuration: "meshagent-operator".to_owned(), secret: "certificate".to_owned() }),
+        webhook: Some(WebhookNames {
+            configuration: "meshagent-operator".to_owned(),
+            secret: "certificate".to_owned(),
+        }),
         allowed_api_hosts: "http://127.0.0.1:8080,https://api.example.com:8443".parse().unwrap(),
         max_concurrent: 1,
         namespace: Some("meshagent".to_owned()),
@@ -136,7 +139,8 @@ fn an_error_names_flag_and_variable_and_value_and_fix() {
 
 #[test]
 fn each_flag_is_also_the_environment_variable_of_its_name() {
-    let (run, webhook) = (Flags::augment_args(Command::new("run")), WebhookFlags::augment_args(Command::new("webhook")));
+    let (run, webhook) =
+        (Flags::augment_args(Command::new("run")), WebhookFlags::augment_args(Command::new("webhook")));
     let pairs: Vec<_> = run
         .get_arguments()
         .chain(webhook.get_arguments())

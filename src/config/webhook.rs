@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use tracing_subscriber::filter::Targets;
 
-use super::{ConfigError, LogFormat, given, read_address, read_log_format, read_label, read_log_level, wrong};
+use super::{ConfigError, LogFormat, given, read_address, read_label, read_log_format, read_log_level, wrong};
 use crate::decide::inject::{Defaults, Form};
 
 /// The flags as they were typed. The comments are what `--help` prints.

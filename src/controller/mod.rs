@@ -31,7 +31,7 @@ use tokio::task::JoinSet;
 
 use crate::api::{ClusterMeshAgentProject, MeshAgentProject, OAuthClient};
 use crate::client::pending::PendingStore;
-use crate::config::Config;
+use crate::config::{Config, WebhookNames};
 use crate::decide::id::ClusterId;
 use crate::decide::project::access;
 use crate::decide::project::reference::ProjectKey;
@@ -50,7 +50,7 @@ use declared::DeclaredProjects;
 use key_watch::KeyWatches;
 use memory::Memory;
 use namespaces::{Audience, NamespaceWriter};
-use pods::{Caches, Pods};
+use pods::Pods;
 use triggers::{Scope, Triggers};
 
 /// How often what is known of objects that are gone is forgotten.
@@ -123,6 +123,8 @@ pub struct RunError(#[source] tokio::task::JoinError);
 /// # Errors
 /// Returns an error if one of them panics.
 pub async fn run(inputs: Inputs) -> Result<(), RunError> {
+    let mut tasks = JoinSet::new();
+    start_keeping_objects(&mut tasks, &inputs);
     let Inputs { requests, watches, cluster, namespace, config, metrics, leadership, clock, health, shutdown } = inputs;
     let scopes = scopes(&config.watch_namespaces);
     let unreadable = UnreadableObjects::default();
@@ -131,18 +133,7 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
     let cluster_projects = ProjectScopes::<ClusterMeshAgentProject>::new([None]);
     let own_projects = ProjectScopes::<MeshAgentProject>::new(scopes.clone());
     let declared = declared_projects(&cluster_projects, &own_projects, &unreadable);
-    let default_project = config.default_project_secret.map(|secret| default_project::apply(requests.clone(), secret));
-    let registration = config.webhook.map(|names| Registration {
-        requests: requests.clone(),
-        watches: watches.clone(),
-        clock: clock.clone(),
-        namespace: namespace.clone(),
-        configuration: names.configuration,
-        secret: names.secret,
-        metrics: metrics.clone(),
-    });
     let (clients, triggers) = client_scopes(&watches, scopes, &unreadable);
-    let pods = Pods::default();
     let (events, queue) = events::queue();
     let writer = JoinSet::from_iter([queue.write(requests.clone())]);
     let shared = Arc::new(client::Shared {
@@ -157,7 +148,7 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         crd: CrdReader::new(requests.clone()),
         memory: Memory::default(),
         slots: Slots::new(config.max_concurrent),
-        pods: pods.clone(),
+        pods: Pods::default(),
         unreadable: unreadable.clone(),
         clock: clock.clone(),
         metrics: metrics.clone(),
@@ -179,24 +170,38 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         leadership,
         clock: clock.clone(),
     });
-    let mut tasks = JoinSet::new();
-    start_pods(&mut tasks, &pods, &clients, &watches, &shared, &triggers, &shutdown);
+    let caches = clients.iter().map(|(watches, _)| watches.caches()).collect();
+    let of_pods = shared.pods.tasks(&watches, caches, &triggers, (&shared.events, &clock));
+    of_pods.into_iter().for_each(|task| drop(tasks.spawn(until_shutdown(task, shutdown.clone()))));
     start_attendants(&mut tasks, (watches, namespace_writer), &shared, &triggers, &shutdown);
-    if let Some(default_project) = default_project {
-        tasks.spawn(until_shutdown(default_project, shutdown.clone()));
-    }
-    if let Some(registration) = registration {
-        tasks.spawn(until_shutdown(registration.keep(), shutdown.clone()));
-    }
-    let mut filling = Filling::default();
-    filling.projects.extend(start_projects(&mut tasks, cluster_projects, &project_shared, &shutdown));
-    filling.projects.extend(start_projects(&mut tasks, own_projects, &project_shared, &shutdown));
-    filling.clients.extend(start_clients(&mut tasks, clients, &shared, &shutdown));
+    let mut projects = start_projects(&mut tasks, cluster_projects, &project_shared, &shutdown);
+    projects.extend(start_projects(&mut tasks, own_projects, &project_shared, &shutdown));
+    let filling = Filling { projects, clients: start_clients(&mut tasks, clients, &shared, &shutdown) };
     tasks.spawn(until_shutdown(announce_readiness(filling, triggers, declared, health), shutdown));
     joined(tasks).await?;
     // The passes have ended; their Events are still on their way.
     drop((shared, project_shared));
     joined(writer).await
+}
+
+/// Starts what the leader keeps besides: the default project, and the webhook's certificate.
+fn start_keeping_objects(tasks: &mut JoinSet<()>, inputs: &Inputs) {
+    let Inputs { requests, config, shutdown, .. } = inputs;
+    if let Some(secret) = config.default_project_secret.clone() {
+        tasks.spawn(until_shutdown(default_project::apply(requests.clone(), secret), shutdown.clone()));
+    }
+    if let Some(WebhookNames { configuration, secret }) = config.webhook.clone() {
+        let registration = Registration {
+            requests: requests.clone(),
+            watches: inputs.watches.clone(),
+            clock: inputs.clock.clone(),
+            namespace: inputs.namespace.clone(),
+            configuration,
+            secret,
+            metrics: inputs.metrics.clone(),
+        };
+        tasks.spawn(until_shutdown(registration.keep(), shutdown.clone()));
+    }
 }
 
 async fn joined(mut tasks: JoinSet<()>) -> Result<(), RunError> {
@@ -240,25 +245,6 @@ fn start_attendants(
     tasks.spawn(until_shutdown(gone, shutdown.clone()));
     let clock = heed_clock(shared.clock.clone(), triggers.clone(), declared);
     tasks.spawn(until_shutdown(clock, shutdown.clone()));
-}
-
-/// Starts the watches of pods, and what tells pods why they wait.
-fn start_pods(
-    tasks: &mut JoinSet<()>,
-    pods: &Pods,
-    clients: &[(Watches, Queued)],
-    watches: &Client,
-    shared: &Arc<client::Shared>,
-    triggers: &Triggers,
-    shutdown: &watch::Receiver<bool>,
-) {
-    let caches: Vec<Caches> = clients.iter().map(|(watches, _)| watches.caches()).collect();
-    for Caches { scope, .. } in &caches {
-        let watching = pods.clone().watch(watches.clone(), scope.clone(), triggers.clone());
-        tasks.spawn(until_shutdown(watching, shutdown.clone()));
-    }
-    let telling = pods.clone().tell(caches, triggers.clone(), shared.events.clone(), shared.clock.clone());
-    tasks.spawn(until_shutdown(telling, shutdown.clone()));
 }
 
 /// The watched scopes: all namespaces at once, or each of some.
@@ -391,7 +377,6 @@ fn enqueue_where_numbers_changed<K>(
 }
 
 /// The caches that are to be filled before anything is concluded from what they lack.
-#[derive(Default)]
 struct Filling {
     projects: Vec<oneshot::Receiver<()>>,
     clients: Vec<oneshot::Receiver<()>>,

@@ -5,7 +5,8 @@ use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -91,8 +92,23 @@ impl Pods {
         }
     }
 
+    /// What goes on for ever: the watch of each scope, and telling pods why they wait.
+    pub(super) fn tasks(
+        &self,
+        watches: &Client,
+        caches: Vec<Caches>,
+        triggers: &Triggers,
+        (events, clock): (&Events, &Clock),
+    ) -> Vec<BoxFuture<'static, ()>> {
+        let watched = caches.iter().map(|caches| caches.scope.clone());
+        let watch = |scope| self.clone().watch(watches.clone(), scope, triggers.clone()).boxed();
+        let mut tasks: Vec<_> = watched.map(watch).collect();
+        tasks.push(self.clone().tell(caches, triggers.clone(), events.clone(), clock.clone()).boxed());
+        tasks
+    }
+
     /// Watches the pods of a scope for ever. A pod that is gone enqueues its OAuthClient, if a former client retires there.
-    pub(super) async fn watch(self, watches: Client, scope: Scope, triggers: Triggers) {
+    async fn watch(self, watches: Client, scope: Scope, triggers: Triggers) {
         self.open().entry(scope.clone()).or_default();
         let pods: Api<Readable<PartialObjectMeta<Pod>>> = scoped(watches, scope.as_deref());
         let running = watcher::Config::default().labels(OAUTH_CLIENT_LABEL).fields(RUNNING);
@@ -143,7 +159,7 @@ impl Pods {
     }
 
     /// Tells pods why they wait, now and then, for ever.
-    pub(super) async fn tell(self, caches: Vec<Caches>, triggers: Triggers, events: Events, clock: Clock) {
+    async fn tell(self, caches: Vec<Caches>, triggers: Triggers, events: Events, clock: Clock) {
         loop {
             tokio::time::sleep(WAITING_INTERVAL).await;
             if !triggers.users().are_filled() {
@@ -213,9 +229,8 @@ impl Seen {
         now: Timestamp,
     ) {
         let in_namespace = |namespace: &str, name: &str| ObjectRef::new(name).within(namespace);
-        self.waiting.retain(|(namespace, _), waiting| {
-            secrets.get(&in_namespace(namespace, &waiting.promise.secret)).is_none()
-        });
+        self.waiting
+            .retain(|(namespace, _), waiting| secrets.get(&in_namespace(namespace, &waiting.promise.secret)).is_none());
         for ((namespace, _), Waiting { pod, promise, told }) in &mut self.waiting {
             let created = pod.metadata.creation_timestamp.as_ref().map(|at| at.0);
             let age = created.and_then(|created| Duration::try_from(now.duration_since(created)).ok());

@@ -52,7 +52,10 @@ impl Triggers {
     /// Enqueues OAuthClients with former clients: the one of this namespace and name, or all.
     pub(super) fn enqueue_retiring(&self, only: Option<(&str, &str)>) {
         let is_retiring = |object: &OAuthClient| {
-            object.status.as_ref().is_some_and(|status| status.retiring.as_ref().is_some_and(|former| !former.is_empty()))
+            object
+                .status
+                .as_ref()
+                .is_some_and(|status| status.retiring.as_ref().is_some_and(|former| !former.is_empty()))
         };
         let Some((namespace, name)) = only else { return self.enqueue(is_retiring) };
         let reference = ObjectRef::new(name).within(namespace);

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::metrics::{Outcome, WebhookMetrics};
-use crate::decide::inject::{Injection, Defaults, inject};
+use crate::decide::inject::{Defaults, Injection, inject};
 
 /// Where the API server sends reviews.
 pub const PATH: &str = "/inject";

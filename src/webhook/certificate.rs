@@ -91,9 +91,9 @@ impl Mounted {
 
     fn read(&self, file: &str) -> Result<Vec<u8>, String> {
         let path = self.folder.join(file);
-        fs::read(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => format!("{} is not there yet", path.display()),
-            _ => format!("{} cannot be read: {error}", path.display()),
+        fs::read(&path).map_err(|error| {
+            let what = if error.kind() == io::ErrorKind::NotFound { "is not there yet" } else { "cannot be read" };
+            format!("{} {what} ({error})", path.display())
         })
     }
 }

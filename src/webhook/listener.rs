@@ -42,7 +42,8 @@ pub(super) async fn serve(
     routes: Router,
     draining: watch::Receiver<bool>,
 ) -> Infallible {
-    let (acceptor, routes) = (TlsAcceptor::from(tls), routes.layer(middleware::map_response_with_state(draining, last)));
+    let (acceptor, routes) =
+        (TlsAcceptor::from(tls), routes.layer(middleware::map_response_with_state(draining, last)));
     // The connections are dropped together with this future, which ends them.
     let mut connections = JoinSet::new();
     loop {
@@ -62,12 +63,7 @@ pub(super) async fn serve(
     }
 }
 
-async fn converse(
-    limits: Limits,
-    stream: TcpStream,
-    acceptor: TlsAcceptor,
-    routes: Router,
-) {
+async fn converse(limits: Limits, stream: TcpStream, acceptor: TlsAcceptor, routes: Router) {
     // Answers are small, and each is waited for.
     let _ = stream.set_nodelay(true);
     let stream = match tokio::time::timeout(limits.handshake, acceptor.accept(stream)).await {

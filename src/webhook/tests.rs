@@ -47,7 +47,14 @@ async fn serving(issued: &Issued) -> Server {
     let defaults = Defaults { form: Form::Env, skip_containers: BTreeSet::new() };
     let certificates = folder.path().to_owned();
     let mut server = JoinSet::new();
-    server.spawn(serve(Inputs { listener, certificates, defaults, metrics: metrics.clone(), health: health.clone(), draining }));
+    server.spawn(serve(Inputs {
+        listener,
+        certificates,
+        defaults,
+        metrics: metrics.clone(),
+        health: health.clone(),
+        draining,
+    }));
     Server { address, folder, health, metrics, drain, _server: server }
 }
 

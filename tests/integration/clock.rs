@@ -14,9 +14,11 @@ use axum::http::header::DATE;
 use axum::response::Response;
 use harness::{Options, eventually, free_port};
 use kube::Client;
+use meshagent_operator::serving_certificate::{Bundle, Pair};
+use rustls::pki_types::UnixTime;
 use serde_json::{Value, json};
 
-use super::fixture::{Fixture, LONG, OPERATOR, OPERATOR_GROUPS, condition, message, start_operator_at};
+use super::fixture::{Fixture, LONG, OPERATOR, OPERATOR_GROUPS, SYSTEM, condition, datum, message, start_operator_at};
 use super::rotation::{ask_to_rotate, client_id, ready};
 
 const HOUR: i64 = 3600;
@@ -114,4 +116,56 @@ async fn by_a_clock_an_hour_off_nothing_is_deleted_until_it_is_set_right() {
     })
     .await
     .unwrap();
+}
+
+/// The certificate of the webhook that is stored, and the version of its Secret.
+async fn stored(fixture: &Fixture) -> Option<(Pair, Bundle, String)> {
+    let get = ["get", "secret", "certificate", "-n", SYSTEM, "--ignore-not-found", "-o", "json"];
+    let secret: Value = serde_json::from_str(&fixture.kubectl.run(&get).await.unwrap()).ok()?;
+    let field = |name: &str| datum(&secret, name).into_bytes();
+    let pair = Pair::parse(&field("tls.crt"), &field("tls.key")).unwrap();
+    Some((pair, Bundle::parse(&field("ca.crt")), secret["metadata"]["resourceVersion"].to_string()))
+}
+
+/// W3. The API server's clock counts, which is what the certificate has to please; when the clocks agree again, it is
+/// renewed once.
+#[tokio::test]
+async fn by_a_clock_a_year_off_the_webhooks_certificate_pleases_the_api_server_all_the_same() {
+    const YEAR: i64 = 365 * 24 * HOUR;
+    let mut fixture = Fixture::own_with("clock", &[], Options::default(), &json!({})).await;
+    fixture.stop_operator().await;
+    fixture
+        .apply(&json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
+            "metadata": { "name": "webhook" },
+            "webhooks": [{
+                "name": "inject.meshagent.com", "admissionReviewVersions": ["v1"], "sideEffects": "None",
+                "clientConfig": { "url": "https://127.0.0.1:9/inject" },
+            }],
+        }))
+        .await;
+    let apiserver = fixture.control_plane.get().admin().await.unwrap();
+    let shifted = Shifted { apiserver, behind: Arc::new(AtomicI64::new(YEAR)) };
+    let (file, http) = (kubeconfig(shifted.serve().await), format!("127.0.0.1:{}", free_port().unwrap()));
+    let args = ["--http-address", &http, "--webhook", "webhook/certificate", "--leader-elect", "false"];
+    fixture.operator = Some(start_operator_at(file.path().to_owned(), &args));
+    let verifies = async |seconds_ago: i64| {
+        let (pair, bundle, version) = stored(&fixture).await?;
+        let at = UnixTime::now().as_secs() - seconds_ago.unsigned_abs();
+        let at = UnixTime::since_unix_epoch(Duration::from_secs(at));
+        pair.verify(&bundle, &[], at).is_ok().then_some(version)
+    };
+    let until_verified = async |seconds_ago: i64| {
+        eventually(LONG, "the certificate verifies", async || verifies(seconds_ago).await.ok_or("it does not"))
+            .await
+            .unwrap()
+    };
+    until_verified(YEAR).await;
+    assert_eq!(verifies(0).await, None, "it is dated by the operator's own clock");
+    shifted.behind.store(0, Ordering::Relaxed);
+    // Whatever is read next tells the operator the time.
+    fixture.apply(&fixture.client("web", &json!({}))).await;
+    let version = until_verified(0).await;
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    assert_eq!(verifies(0).await, Some(version), "it is renewed once");
 }

@@ -110,7 +110,9 @@ mod tests {
 
     fn seen(created: &[i64]) -> Holders {
         let pods = created.iter().enumerate();
-        Holders::Seen(pods.map(|(index, second)| Holder { pod: format!("web-{index}"), created: at(*second) }).collect())
+        Holders::Seen(
+            pods.map(|(index, second)| Holder { pod: format!("web-{index}"), created: at(*second) }).collect(),
+        )
     }
 
     #[test]

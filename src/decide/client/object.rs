@@ -224,8 +224,7 @@ mod tests {
             ("meshagent.com/unknown-tokens".into(), "0b5c.r2 0b5c.r1".into()),
             ("meshagent.com/rotate-requested-at".into(), "now".into()),
         ]));
-        let retiring =
-            |client_id: &str, second| RetiringStatus::new(client_id, None, Time(at(second)));
+        let retiring = |client_id: &str, second| RetiringStatus::new(client_id, None, Time(at(second)));
         object.status = Some(OAuthClientStatus {
             client_id: Some("c-3".into()),
             secret_resource_version: Some("5".into()),

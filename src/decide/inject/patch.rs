@@ -63,8 +63,8 @@ impl<'a> Target<'a> {
 
     /// The warning for a container that keeps variables of its own in place of the credential.
     pub(super) fn keeps_its_own(&self, request: &Request<'_>) -> Option<String> {
-        let pair = Published::ALL.into_iter().filter(|value| value.is_credential());
-        let own = pair.filter(|value| self.sets(value.variable()) && !self.has(*value, request)).next()?;
+        let mut pair = Published::ALL.into_iter().filter(|value| value.is_credential());
+        let own = pair.find(|value| self.sets(value.variable()) && !self.has(*value, request))?;
         let name = self.name();
         Some(format!("container {name} sets {} itself, and so gets no client id and secret", own.variable()))
     }
@@ -87,9 +87,8 @@ pub(super) fn variables(pod: &Pod, request: &Request<'_>, targets: &[Target<'_>]
     let mut operations = Vec::new();
     for target in targets {
         let brings_its_own = target.brings_its_own();
-        let wanted = request.values.iter().filter(|(value, _)| {
-            !target.sets(value.variable()) && !(brings_its_own && value.is_credential())
-        });
+        let is_withheld = |value: Published| brings_its_own && value.is_credential();
+        let wanted = request.values.iter().filter(|(value, _)| !target.sets(value.variable()) && !is_withheld(*value));
         let entries: Vec<Value> = wanted.map(|(value, key)| variable(*value, key, &request.secret)).collect();
         let path = target.pointer("env");
         if target.container.env.is_some() {

@@ -6,8 +6,8 @@ use std::fmt;
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::api::names::{
-    CONTAINERS_ANNOTATION, INJECT_AS_ANNOTATION, INJECT_KEYS_ANNOTATION, INJECTED_ANNOTATION,
-    OAUTH_CLIENT_LABEL, OAUTH_CLIENTS_ANNOTATION, SECRET_KEYS_ANNOTATION, SECRET_NAME_ANNOTATION,
+    CONTAINERS_ANNOTATION, INJECT_AS_ANNOTATION, INJECT_KEYS_ANNOTATION, INJECTED_ANNOTATION, OAUTH_CLIENT_LABEL,
+    OAUTH_CLIENTS_ANNOTATION, SECRET_KEYS_ANNOTATION, SECRET_NAME_ANNOTATION,
 };
 use crate::decide::problem::{InvalidSpec, Problems};
 use crate::decide::published::{Published, secret_name};
@@ -196,7 +196,8 @@ impl<'a> Annotations<'a> {
 
     /// The words of an annotation, if it is there.
     fn list(&self, annotation: &str, problems: &mut Problems) -> Option<Vec<&'a str>> {
-        let words: Vec<&str> = self.get(annotation)?.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
+        let words: Vec<&str> =
+            self.get(annotation)?.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
         if words.is_empty() {
             let fault = Fault { problem: "names nothing", fix: "name something, or remove the annotation" };
             problems.check(&field(annotation), Err(fault));

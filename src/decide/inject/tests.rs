@@ -76,7 +76,10 @@ fn a_container_gets_six_variables_before_its_own_and_only_the_pair_is_waited_for
 #[test]
 fn a_variable_that_the_container_sets_stays_and_one_of_the_pair_keeps_the_whole_pair_out() {
     let own = |name: &str| json!({ "name": "app", "env": [{ "name": name, "value": "mine" }] });
-    let pod = labelled(json!({}), json!({ "containers": [own("MESHAGENT_OAUTH_SCOPES"), own("MESHAGENT_OAUTH_CLIENT_SECRET")] }));
+    let pod = labelled(
+        json!({}),
+        json!({ "containers": [own("MESHAGENT_OAUTH_SCOPES"), own("MESHAGENT_OAUTH_CLIENT_SECRET")] }),
+    );
     let result = injected(&pod);
     let [scopes, secret] = [0, 1].map(|index| variables(&result["spec"]["containers"][index]));
     assert_eq!(scopes, [ALL[0], ALL[1], ALL[2], ALL[3], ALL[5], ALL[4]]);
@@ -88,9 +91,13 @@ fn a_variable_that_the_container_sets_stays_and_one_of_the_pair_keeps_the_whole_
 #[test]
 fn a_mount_holds_the_whole_secret_and_none_is_made_twice() {
     let files = json!({ "meshagent.com/inject-as": "file" });
-    let pod = labelled(files, json!({ "containers": [{ "name": "app", "volumeMounts": [] }, { "name": "worker" }], "volumes": [{ "name": "tmp", "emptyDir": {} }] }));
+    let pod = labelled(
+        files,
+        json!({ "containers": [{ "name": "app", "volumeMounts": [] }, { "name": "worker" }], "volumes": [{ "name": "tmp", "emptyDir": {} }] }),
+    );
     let injected = injected(&pod);
-    let mount = json!([{ "name": "meshagent-oauth", "mountPath": "/var/run/secrets/meshagent.com/oauth", "readOnly": true }]);
+    let mount =
+        json!([{ "name": "meshagent-oauth", "mountPath": "/var/run/secrets/meshagent.com/oauth", "readOnly": true }]);
     for container in injected["spec"]["containers"].as_array().unwrap() {
         assert_eq!(container["volumeMounts"], mount);
         assert_eq!(container["env"], Value::Null);
@@ -141,7 +148,9 @@ fn regular_containers_are_chosen_without_those_to_skip_and_others_only_by_name()
         "containers": [{ "name": "app" }, { "name": "istio-proxy" }],
         "ephemeralContainers": [{ "name": "debug" }],
     });
-    let chosen = |annotations: Value| injected(&labelled(annotations, spec.clone()))["metadata"]["annotations"]["meshagent.com/injected"].clone();
+    let chosen = |annotations: Value| {
+        injected(&labelled(annotations, spec.clone()))["metadata"]["annotations"]["meshagent.com/injected"].clone()
+    };
     assert_eq!(chosen(json!({})), "env:app");
     let named = |names: &str| chosen(json!({ "meshagent.com/containers": names }));
     assert_eq!(named("istio-proxy,sidecar,migrate"), "env:migrate,sidecar,istio-proxy");
@@ -173,9 +182,18 @@ fn a_choice_that_was_made_is_not_widened_but_for_containers_that_the_pod_names()
 #[test]
 fn annotations_that_contradict_each_other_are_refused_by_their_names() {
     for (annotations, named) in [
-        (json!({ "meshagent.com/inject-as": "file", "meshagent.com/inject-keys": "clientId" }), ["inject-as", "inject-keys"]),
-        (json!({ "meshagent.com/inject-as": "file", "meshagent.com/secret-keys": "clientId=id" }), ["inject-as", "secret-keys"]),
-        (json!({ "meshagent.com/inject-keys": "clientId,scopes", "meshagent.com/secret-keys": "scopes=" }), ["inject-keys", "secret-keys"]),
+        (
+            json!({ "meshagent.com/inject-as": "file", "meshagent.com/inject-keys": "clientId" }),
+            ["inject-as", "inject-keys"],
+        ),
+        (
+            json!({ "meshagent.com/inject-as": "file", "meshagent.com/secret-keys": "clientId=id" }),
+            ["inject-as", "secret-keys"],
+        ),
+        (
+            json!({ "meshagent.com/inject-keys": "clientId,scopes", "meshagent.com/secret-keys": "scopes=" }),
+            ["inject-keys", "secret-keys"],
+        ),
     ] {
         let said = refused(annotations);
         assert!(named.iter().all(|name| said.contains(&format!("meshagent.com/{name}"))), "{said}");
@@ -187,7 +205,11 @@ fn what_cannot_be_read_is_refused_with_its_annotation_and_what_to_write() {
     for (annotation, value, said) in [
         ("inject-as", "environment", "is not a word that is known here; use one of env, file"),
         ("inject-keys", "clientID", "use one of clientId, clientSecret, authorizeUrl, tokenUrl, scopes, projectId"),
-        ("inject-keys", "clientSecret", "names clientSecret without clientId: a container never gets half a credential; add clientId"),
+        (
+            "inject-keys",
+            "clientSecret",
+            "names clientSecret without clientId: a container never gets half a credential; add clientId",
+        ),
         ("inject-keys", " , ", "names nothing; name something, or remove the annotation"),
         ("containers", "", "names nothing"),
         ("secret-name", "My Secret", "is not the name of a Kubernetes object"),
@@ -199,14 +221,18 @@ fn what_cannot_be_read_is_refused_with_its_annotation_and_what_to_write() {
     ] {
         let annotation = format!("meshagent.com/{annotation}");
         let refused = refused(json!({ annotation.as_str(): value }));
-        assert!(refused.starts_with(&format!("metadata.annotations[{annotation}]")) && refused.contains(said), "{refused}");
+        assert!(
+            refused.starts_with(&format!("metadata.annotations[{annotation}]")) && refused.contains(said),
+            "{refused}"
+        );
     }
 }
 
 #[test]
 fn a_label_that_is_no_name_is_refused() {
     for name in ["", "Web", "-web", "we_b"] {
-        let pod = json!({ "metadata": { "labels": { "meshagent.com/oauth-client": name } }, "spec": { "containers": [] } });
+        let pod =
+            json!({ "metadata": { "labels": { "meshagent.com/oauth-client": name } }, "spec": { "containers": [] } });
         let said = inject(&read(&pod), &defaults()).unwrap_err().to_string();
         assert!(said.starts_with("metadata.labels[meshagent.com/oauth-client] is not the name"), "{name}: {said}");
     }

@@ -76,7 +76,9 @@ mod tests {
 
     #[test]
     fn a_pod_that_the_webhook_gave_nothing_was_promised_nothing() {
-        for annotations in [json!({}), json!({ "meshagent.com/injected": "env:" }), json!({ "meshagent.com/injected": "a" })] {
+        for annotations in
+            [json!({}), json!({ "meshagent.com/injected": "env:" }), json!({ "meshagent.com/injected": "a" })]
+        {
             assert_eq!(promised(annotations), None);
         }
         let promise = promised(json!({ "meshagent.com/injected": "file:app" })).unwrap();

@@ -32,9 +32,17 @@ struct World {
 enum Leader {
     Idle,
     /// Has looked, and will trust a new authority.
-    Looked { seen: SeenState, trust_version: u8, version: u8 },
+    Looked {
+        seen: SeenState,
+        trust_version: u8,
+        version: u8,
+    },
     /// The new authority is trusted; its certificate is not stored yet.
-    Trusted { new: Authority, bundle: Vec<Authority>, version: u8 },
+    Trusted {
+        new: Authority,
+        bundle: Vec<Authority>,
+        version: u8,
+    },
 }
 
 type SeenState = (Stored, Vec<Authority>, Vec<Authority>);
@@ -52,7 +60,16 @@ impl World {
     fn new() -> Self {
         let leaders = [Leader::Idle, Leader::Idle];
         let secret = Some((1, vec![1], false));
-        Self { trusted: vec![1], trust_version: 1, secret, version: 1, replicas: [1, 1], leaders, issued: 1, wiped: false }
+        Self {
+            trusted: vec![1],
+            trust_version: 1,
+            secret,
+            version: 1,
+            replicas: [1, 1],
+            leaders,
+            issued: 1,
+            wiped: false,
+        }
     }
 
     /// Everything that may happen next.

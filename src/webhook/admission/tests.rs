@@ -44,7 +44,10 @@ async fn answered(body: &str) -> (Outcome, StatusCode, Value) {
 
 async fn response(change: &Value) -> (Outcome, Value) {
     let (outcome, status, review) = answered(&asked(change).to_string()).await;
-    assert_eq!((status, &review["kind"], &review["apiVersion"]), (StatusCode::OK, &json!("AdmissionReview"), &json!("admission.k8s.io/v1")));
+    assert_eq!(
+        (status, &review["kind"], &review["apiVersion"]),
+        (StatusCode::OK, &json!("AdmissionReview"), &json!("admission.k8s.io/v1"))
+    );
     assert_eq!(review["response"]["uid"], "705ab4f5-6393-11e8-b7cc-42010a800002");
     (outcome, review["response"].clone())
 }
@@ -59,7 +62,10 @@ fn patch(response: &Value) -> Value {
 async fn a_pod_that_is_created_gets_its_patch_dry_run_or_not() {
     for dry_run in [false, true] {
         let (outcome, response) = response(&json!({ "dryRun": dry_run })).await;
-        assert_eq!((outcome, &response["allowed"], &response["patchType"]), (Outcome::Injected, &json!(true), &json!("JSONPatch")));
+        assert_eq!(
+            (outcome, &response["allowed"], &response["patchType"]),
+            (Outcome::Injected, &json!(true), &json!("JSONPatch"))
+        );
         let mut pod = pod();
         let patch: json_patch::Patch = serde_json::from_value(patch(&response)).unwrap();
         json_patch::patch(&mut pod, &patch).unwrap();
@@ -80,7 +86,11 @@ async fn whatever_is_not_the_creation_of_a_pod_is_let_through_as_it_is() {
         json!({ "object": { "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "plain" }, "spec": { "containers": [] } } }),
     ] {
         let (outcome, response) = response(&change).await;
-        assert_eq!((outcome, &response["allowed"], &response["patch"]), (Outcome::Unchanged, &json!(true), &Value::Null), "{change}");
+        assert_eq!(
+            (outcome, &response["allowed"], &response["patch"]),
+            (Outcome::Unchanged, &json!(true), &Value::Null),
+            "{change}"
+        );
     }
 }
 

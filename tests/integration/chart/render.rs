@@ -65,7 +65,10 @@ const CASES: &[&[&str]] = &[
         "--set-json",
         r#"pod={"containers":[{"name":"operator","env":[{"name":"MESHAGENT_OPERATOR_MAX_CONCURRENT","value":"8"}]},{"name":"sidecar","image":"example.com/sidecar"}]}"#,
     ],
-    &["--set-json", r#"pod={"containers":[{"name":"webhook","env":[{"name":"MESHAGENT_OPERATOR_LOG_LEVEL","value":"debug"}]}]}"#],
+    &[
+        "--set-json",
+        r#"pod={"containers":[{"name":"webhook","env":[{"name":"MESHAGENT_OPERATOR_LOG_LEVEL","value":"debug"}]}]}"#,
+    ],
     &["--set", "podDisruptionBudget.enabled=false"],
     &["--set", "networkPolicy.enabled=true"],
     &["--set", "networkPolicy.enabled=true", "--set-json", r#"networkPolicy.metricsFrom=[{"namespaceSelector":{}}]"#],

@@ -30,7 +30,8 @@ impl Admissions {
         let pods: Api<Pod> = Api::namespaced(cluster.plane.admin().await.unwrap(), "shop");
         let (asked, refused, paused) = (Arc::<AtomicUsize>::default(), Arc::default(), Arc::<AtomicBool>::default());
         let task = tokio::spawn({
-            let (asked, refused, paused) = (Arc::clone(&asked), Arc::<std::sync::Mutex<Vec<String>>>::clone(&refused), Arc::clone(&paused));
+            let (asked, refused, paused) =
+                (Arc::clone(&asked), Arc::<std::sync::Mutex<Vec<String>>>::clone(&refused), Arc::clone(&paused));
             async move {
                 let params = PostParams { dry_run: true, ..PostParams::default() };
                 let wanted: Pod = serde_json::from_value(pod("dry", &json!({}))).unwrap();
@@ -118,7 +119,8 @@ async fn no_labelled_pod_is_refused_while_certificates_change_hands() {
     }
     let refused = admissions.refused.lock().unwrap().clone();
     // A replica that was killed in the middle of an answer cannot give it; the API server says so by name.
-    let refused: Vec<_> = refused.iter().filter(|answer| !answer.contains("EOF") && !answer.contains("reset")).collect();
+    let refused: Vec<_> =
+        refused.iter().filter(|answer| !answer.contains("EOF") && !answer.contains("reset")).collect();
     assert!(refused.is_empty(), "{} of {}: {:?}", refused.len(), admissions.asked(), refused.first());
     drop(beside);
 }
@@ -131,7 +133,11 @@ async fn what_the_api_server_trusts_is_put_back_within_ten_seconds() {
     let before = bundle(cluster).await;
     let wipe = json!([{ "op": "remove", "path": "/webhooks/0/clientConfig/caBundle" }]).to_string();
     let stored = certificate(cluster).await;
-    cluster.kubectl.run(&["patch", "mutatingwebhookconfiguration", CONFIGURATION, "--type=json", "-p", &wipe]).await.unwrap();
+    cluster
+        .kubectl
+        .run(&["patch", "mutatingwebhookconfiguration", CONFIGURATION, "--type=json", "-p", &wipe])
+        .await
+        .unwrap();
     let wiped = Instant::now();
     eventually(Duration::from_secs(10), "it is put back", async || {
         if bundle(cluster).await == before { Ok(()) } else { Err("not yet") }

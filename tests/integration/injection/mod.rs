@@ -1,9 +1,10 @@
 //! Pods that get their credential, by the real API server, which calls the webhook as the chart registers it.
 
 mod certificates;
+mod former;
 mod pods;
-pub(crate) mod replicas;
 mod reinvocation;
+pub(crate) mod replicas;
 
 use serde_json::{Value, json};
 

@@ -87,7 +87,9 @@ async fn a_container_that_another_webhook_adds_gets_nothing_unless_it_is_chosen(
         created(cluster, &pod(name, &annotations)).await.unwrap();
         let made = cluster.get("shop", "pod", name).await;
         let containers = made["spec"]["containers"].as_array().unwrap().clone();
-        let given = containers.iter().filter(|container| variables(container).contains(&"MESHAGENT_OAUTH_CLIENT_SECRET".to_owned()));
+        let given = containers
+            .iter()
+            .filter(|container| variables(container).contains(&"MESHAGENT_OAUTH_CLIENT_SECRET".to_owned()));
         let given: Vec<String> = given.map(|container| container["name"].as_str().unwrap().to_owned()).collect();
         assert_eq!(containers.len(), 3, "{name}: the other webhook was not asked");
         (given, made["metadata"]["annotations"]["meshagent.com/injected"].as_str().unwrap().to_owned())
@@ -119,7 +121,8 @@ async fn until_asked(injecting: &Injecting, name: &str) {
     harness::eventually(crate::fixture::LONG, "the other webhook is asked", async || {
         let ask = ["create", "--dry-run=server", "-o", "json", "-f", "-"];
         let output = injecting.cluster.kubectl.try_run(&ask, &plain.to_string()).await.unwrap();
-        let count = serde_json::from_str::<Value>(&output.stdout).map(|pod| pod["spec"]["containers"].as_array().map_or(0, Vec::len));
+        let count = serde_json::from_str::<Value>(&output.stdout)
+            .map(|pod| pod["spec"]["containers"].as_array().map_or(0, Vec::len));
         if count.is_ok_and(|count| count == 3) { Ok(()) } else { Err(output.stderr) }
     })
     .await

@@ -159,10 +159,13 @@ impl Injecting {
 
 impl Cluster {
     /// Creates a namespace whose pods may be admitted at once.
-    async fn create_open_namespace(&self, name: &str) {
+    pub(super) async fn create_open_namespace(&self, name: &str) {
         self.kubectl.run(&["create", "namespace", name]).await.unwrap();
         eventually(LONG, "the namespace has a service account", async || {
-            self.kubectl.run(&["get", "serviceaccount", "default", "-n", name]).await.map_err(|error| format!("{error:?}"))
+            self.kubectl
+                .run(&["get", "serviceaccount", "default", "-n", name])
+                .await
+                .map_err(|error| format!("{error:?}"))
         })
         .await
         .unwrap();

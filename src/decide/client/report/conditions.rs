@@ -80,11 +80,7 @@ pub(super) fn converged(status: &OAuthClientStatus, retiring: &[Retiring]) -> Ve
         return vec![holds(ConditionType::Ready, without), holds(ConditionType::Synced, as_declared)];
     };
     let ready = format!("{as_declared}; its credential is in Secret {secret}{}", living_on(retiring));
-    vec![
-        holds(ConditionType::Ready, ready),
-        holds(ConditionType::Synced, as_declared),
-        secret_holds(client, secret),
-    ]
+    vec![holds(ConditionType::Ready, ready), holds(ConditionType::Synced, as_declared), secret_holds(client, secret)]
 }
 
 /// Which former clients live on for pods, and what ends that; without names of pods, which come and go.

@@ -615,8 +615,7 @@ fn a_blocked_pass_loses_nothing_that_was_recorded() {
 
 fn replacing(replaced: bool) -> Pass {
     let mut object = converged();
-    object.status.as_mut().unwrap().retiring =
-        Some(vec![Retiring::new("c-0", None, Time(at(NOW + 100)))]);
+    object.status.as_mut().unwrap().retiring = Some(vec![Retiring::new("c-0", None, Time(at(NOW + 100)))]);
     let mut pass = Pass::ended(object, Conclusion::Converged);
     pass.record.published = Some(published("c-2", "6", Some("d-2")));
     pass.record.retiring = vec![ClientId::new("c-0"), ClientId::new("c-1")];

@@ -11,7 +11,11 @@ fn entry() -> impl Strategy<Value = Value> + Clone {
     let name = select([&ALL[..], &["HOME", "CLIENT"]].concat());
     (name, any::<bool>()).prop_map(|(name, is_ours)| {
         let of_the_secret = json!({ "secretKeyRef": { "name": "web-oauth", "key": "K" } });
-        if is_ours { json!({ "name": name, "valueFrom": of_the_secret }) } else { json!({ "name": name, "value": "mine" }) }
+        if is_ours {
+            json!({ "name": name, "valueFrom": of_the_secret })
+        } else {
+            json!({ "name": name, "value": "mine" })
+        }
     })
 }
 
@@ -51,7 +55,9 @@ fn annotations() -> impl Strategy<Value = Option<Value>> {
         ("example.com/note", "theirs"),
     ]);
     of(vec(annotation, 0..4)).prop_map(|chosen| {
-        chosen.map(|chosen| Value::Object(chosen.into_iter().map(|(key, value)| (key.to_owned(), json!(value))).collect()))
+        chosen.map(|chosen| {
+            Value::Object(chosen.into_iter().map(|(key, value)| (key.to_owned(), json!(value))).collect())
+        })
     })
 }
 
@@ -62,10 +68,9 @@ fn pod() -> impl Strategy<Value = Value> {
         let mut pod = labelled(Value::Null, json!({ "containers": containers, "initContainers": init }));
         pod["metadata"]["generateName"] = json!("web-");
         pod["metadata"].as_object_mut().unwrap().remove("annotations");
-        for (parent, field, value) in [
-            ("metadata", "annotations", annotations),
-            ("spec", "volumes", volumes.map(Value::from)),
-        ] {
+        for (parent, field, value) in
+            [("metadata", "annotations", annotations), ("spec", "volumes", volumes.map(Value::from))]
+        {
             if let Some(value) = value {
                 pod[parent][field] = value;
             }

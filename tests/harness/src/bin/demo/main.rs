@@ -3,15 +3,14 @@
 //! changes the operator and starts it anew.
 
 mod stage;
+mod webhook;
 
 use std::{env, path::Path, time::Duration};
 
 use harness::{Error, Result, eventually};
 use serde_json::Value;
-use stage::{ACCOUNT, NAMESPACE, Stage, explain};
+use stage::{NAMESPACE, Stage, explain};
 
-/// The folder that declares the operator's rights.
-const RIGHTS: &str = "charts/meshagent-operator/files";
 const REDIRECT_URI: &str = "https://shop.example.com/oauth/callback";
 const ANOTHER_REDIRECT_URI: &str = "https://www.example.com/oauth/callback";
 
@@ -25,15 +24,20 @@ async fn main() -> Result<()> {
     env::set_current_dir(&top).map_err(|source| Error::Io { doing: format!("entering {}", top.display()), source })?;
     let mut stage = Stage::set_up().await?;
     install(&stage).await?;
+    let place = webhook::Place::choose()?;
     if env::args().nth(1).as_deref() == Some("dev") {
         connect(&stage).await?;
         stage.print_how_to_develop()?;
         return until_interrupted().await;
     }
+    place.register(&stage).await?;
     stage.start_operator()?;
+    let webhook = place.start(&stage).await?;
     connect(&stage).await?;
     declare(&stage).await?;
     use_the_secret(&stage).await?;
+    inject(&stage).await?;
+    webhook.check_running()?;
     change(&stage).await?;
     if env::var_os("KEEP").is_some_and(|keep| !keep.is_empty() && keep != "0") {
         stage.print_how_to_look_around();
@@ -49,17 +53,8 @@ async fn until_interrupted() -> Result<()> {
 }
 
 async fn install(stage: &Stage) -> Result<()> {
-    let crds = "meshagent-operator crds | kubectl apply --server-side -f -";
-    stage.run("Teach the cluster the new types.", crds).await?;
-    let namespace = format!("kubectl create namespace {NAMESPACE}");
-    stage.run("A namespace that only administrators read.", &namespace).await?;
-    let rights = format!(
-        "kubectl apply -f {RIGHTS}/cluster-role.yaml -f {RIGHTS}/aggregate-roles.yaml && \
-         kubectl apply -n {NAMESPACE} -f {RIGHTS}/role.yaml && \
-         kubectl create clusterrolebinding {ACCOUNT} --clusterrole={ACCOUNT} --serviceaccount={NAMESPACE}:{ACCOUNT} && \
-         kubectl create rolebinding {ACCOUNT} -n {NAMESPACE} --role={ACCOUNT} --serviceaccount={NAMESPACE}:{ACCOUNT}"
-    );
-    stage.run("What the operator may do there and elsewhere, and what users may.", &rights).await
+    let install = "kubectl apply --server-side -k deploy";
+    stage.run("Everything that the Helm chart installs, as plain manifests.", install).await
 }
 
 /// Gives the operator the simulated project, as the cluster project `default`.
@@ -88,6 +83,18 @@ async fn use_the_secret(stage: &Stage) -> Result<()> {
     let sign_in =
         format!("kubectl get secret web-oauth -n shop -o json | signin --secret --redirect-url {REDIRECT_URI}");
     stage.run("A sign-in with it: authorization code with PKCE, by a well-kept OAuth library.", &sign_in).await
+}
+
+/// Creates a pod with the label, once its namespace has a service account; nothing here would run it.
+async fn inject(stage: &Stage) -> Result<()> {
+    eventually(Duration::from_secs(30), "the namespace has a service account", async || {
+        stage.ask("kubectl get serviceaccount default -n shop").await.map_err(|error| format!("{error:?}"))
+    })
+    .await?;
+    let pod = "kubectl run app -n shop --image=example.com/app --labels=meshagent.com/oauth-client=web";
+    stage.run("A pod with the label.", pod).await?;
+    let names = "kubectl get pod app -n shop -o jsonpath='{range .spec.containers[0].env[*]}{.name}{\"\\n\"}{end}'";
+    stage.run("What the webhook has put into its container: references to the Secret.", names).await
 }
 
 async fn change(stage: &Stage) -> Result<()> {
@@ -122,7 +129,7 @@ fn the_put(calls: &Value) -> Option<String> {
 }
 
 async fn delete(stage: &Stage) -> Result<()> {
-    stage.run("The application goes.", "kubectl delete maoc web -n shop").await?;
+    stage.run("The application goes.", "kubectl delete pod/app maoc/web -n shop").await?;
     eventually(EMPTIED, "the Secret is gone", async || {
         let left = stage.ask("kubectl get secret -n shop -o name").await.map_err(|error| format!("{error:?}"))?;
         if left.is_empty() { Ok(()) } else { Err(left) }

@@ -9,11 +9,13 @@ use std::{
 use harness::{ControlPlane, Error, Operator, OperatorOptions, Options, Result, Simulator, SimulatorOptions};
 use tokio::process::Command;
 
+use crate::webhook::operators_flag;
+
 /// The namespace of the operator and of the projects' keys.
 pub(crate) const NAMESPACE: &str = "meshagent-operator";
 
 /// The operator's service account.
-pub(crate) const ACCOUNT: &str = "meshagent-operator";
+const ACCOUNT: &str = "meshagent-operator";
 
 /// The running programs, and the environment of the commands shown.
 pub(crate) struct Stage {
@@ -42,11 +44,11 @@ impl Stage {
     /// Starts the operator with its own rights and no flag that is not needed.
     pub(crate) fn start_operator(&mut self) -> Result<()> {
         explain("Starting the operator. In a cluster, the Helm chart does this.");
-        println!("$ meshagent-operator run &");
+        println!("$ meshagent-operator run {} &", operators_flag());
         self.operator = Some(Operator::start(OperatorOptions {
             binary: harness::built_binary("meshagent-operator")?,
             kubeconfig: self.operators_kubeconfig()?,
-            args: vec![],
+            args: vec![operators_flag()],
             env: vec![("MESHAGENT_OPERATOR_NAMESPACE".to_owned(), NAMESPACE.to_owned())],
         })?);
         Ok(())
