@@ -8,6 +8,7 @@ mod probe;
 
 use std::fmt::Debug;
 use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use futures::stream::select;
@@ -19,7 +20,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt as _, watcher};
-use kube::{Api, Client, Resource as _};
+use kube::{Api, Client};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -63,6 +64,24 @@ pub struct Registration {
     /// The name of the Secret.
     pub secret: String,
     pub metrics: Metrics,
+    /// A certificate whose authority is trusted, and that could not be stored yet: none is issued before it is.
+    pub unstored: Unstored,
+}
+
+/// A certificate that waits to be stored, and the names in it.
+#[derive(Default)]
+pub struct Unstored(Mutex<Option<(Vec<String>, Issued)>>);
+
+impl Unstored {
+    /// Takes the certificate for these names, if its authority is trusted.
+    fn take(&self, names: &[String], trusted: &[CertificateDer<'static>]) -> Option<Issued> {
+        let (for_names, issued) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        (for_names == names && trusted.contains(&issued.authority)).then_some(issued)
+    }
+
+    fn put(&self, names: &[String], issued: Issued) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((names.to_vec(), issued));
+    }
 }
 
 /// What was read, and what it is worth.
@@ -100,26 +119,22 @@ impl Registration {
         let keep = async {
             let (mut wait, mut told, mut clock) = (RETRY.0, None, ClockState::Right);
             loop {
-                let pause = match self.pass().await {
-                    Ok(()) => {
-                        (wait, told) = (RETRY.0, None);
-                        DUE_INTERVAL
+                if let Err(problem) = self.pass().await {
+                    let problem = problem.to_string();
+                    if told.as_ref() != Some(&problem) {
+                        tracing::warn!(problem, "the webhook's certificate cannot be kept yet; trying again");
+                        told = Some(problem);
                     }
-                    Err(problem) => {
-                        let problem = problem.to_string();
-                        if told.as_ref() != Some(&problem) {
-                            tracing::warn!(problem, "the webhook's certificate cannot be kept yet; trying again");
-                            told = Some(problem);
-                        }
-                        let pause = wait;
-                        wait = (wait * 2).min(RETRY.1);
-                        pause
-                    }
-                };
+                    // Whatever changes meanwhile may be the pass's own work.
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(RETRY.1);
+                    continue;
+                }
+                (wait, told) = (RETRY.0, None);
                 tokio::select! {
                     _ = changes.next() => {}
                     changed = self.clock.changed(clock) => clock = changed,
-                    () = tokio::time::sleep(pause) => {}
+                    () = tokio::time::sleep(DUE_INTERVAL) => {}
                 }
             }
         };
@@ -186,9 +201,15 @@ impl Registration {
     }
 
     async fn renew(&self, found: &Found) -> Result<(), Problem> {
-        let issued = issue(found.names.in_certificate(), SystemTime::from(self.clock.now()))?;
+        let names = found.names.in_certificate();
+        let issued = match self.unstored.take(names, &found.seen.trusted) {
+            Some(issued) => issued,
+            None => issue(names, SystemTime::from(self.clock.now()))?,
+        };
         let bundle = found.seen.trusting(issued.authority.clone());
-        self.trust(found, &bundle).await?;
+        if bundle != found.seen.trusted {
+            self.trust(found, &bundle).await?;
+        }
         let read_back = trusted(&self.configuration().await?);
         if !bundle.iter().all(|one| read_back.certificates().contains(one)) {
             return Err(Problem::Overtaken);
@@ -196,7 +217,10 @@ impl Registration {
         if found.secret.is_some() {
             tokio::time::sleep(TRUST_PAUSE).await;
         }
-        self.store(found, &issued, &bundle.into_iter().collect()).await?;
+        if let Err(problem) = self.store(found, &issued, &bundle.into_iter().collect()).await {
+            self.unstored.put(names, issued);
+            return Err(problem);
+        }
         let days = LIFETIME.as_secs() / (24 * 60 * 60);
         tracing::info!(secret = self.secret, days, "the webhook has a new certificate");
         Ok(())
@@ -233,14 +257,13 @@ impl Registration {
             within("store the webhook's certificate", secrets.patch_metadata(&self.secret, &managed(), &patch)).await?;
             return Ok(());
         }
-        // The Secret goes with the configuration, and so with the release that has it.
-        let owner = found.configuration.owner_ref(&());
+        // Nobody owns the Secret: with a configuration that is deleted and made anew it would go, while replicas still serve
+        // its certificate.
         content["type"] = json!(SECRET_TYPE);
         content["metadata"] = json!({
             "name": self.secret,
             "namespace": self.namespace,
             "labels": { MANAGED_BY_LABEL: MANAGER },
-            "ownerReferences": owner.into_iter().collect::<Vec<_>>(),
         });
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
         let secret: Secret = serde_json::from_value(content).map_err(|source| KubernetesError::Call {

@@ -1,5 +1,6 @@
 //! One pass over one OAuthClient: what the pass knows, beside the object that this is known from.
 
+use std::fmt;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use jiff::Timestamp;
@@ -25,6 +26,21 @@ use crate::decide::time::ClockState;
 use crate::kubernetes::patch::difference;
 use crate::project::{ProjectClient, Resolution};
 
+/// A clock that is asked in the middle of a pass.
+pub struct Time(pub Box<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Time {
+    fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Time")
+    }
+}
+
 /// What a pass starts from.
 #[derive(Debug)]
 pub struct Start<'a> {
@@ -48,6 +64,8 @@ pub struct Start<'a> {
     pub clock: ClockState,
     /// The current time.
     pub now: Timestamp,
+    /// The time whenever it is asked for.
+    pub time: &'a Time,
 }
 
 /// The versions that a pass knows to be no longer the latest, because it read or wrote later ones.
@@ -94,6 +112,7 @@ struct Surroundings<'a> {
     cluster: &'a ClusterId,
     default_policy: Policy,
     holders: &'a Holders,
+    time: &'a Time,
 }
 
 /// What an OAuthClient declares, in the types of `decide`.
@@ -191,8 +210,8 @@ fn name_of(place: Place, secret_name: &str, object: &OAuthClient) -> String {
 
 impl<'a> Pass<'a> {
     pub(super) fn begin(start: Start<'a>) -> Self {
-        let Start { object, secret, former, resolution, cluster, default_policy, pending, holders, clock, now } = start;
-        let surroundings = Surroundings { resolution, cluster, default_policy, holders };
+        let Start { object, secret, former, resolution, cluster, default_policy, pending, holders, clock, now, time } = start;
+        let surroundings = Surroundings { resolution, cluster, default_policy, holders, time };
         let facts = object::facts(&object, holders, now);
         let cooldown = pending.cooldown(&facts.uid, now);
         let pending = pending.pending(&facts.uid);
@@ -288,6 +307,7 @@ impl<'a> Pass<'a> {
             clock: self.observed.clock,
             holders: self.surroundings.holders,
             now: self.now,
+            recorded_at: self.surroundings.time.now(),
         }
     }
 

@@ -44,7 +44,7 @@ use crate::kubernetes::readable::UnreadableObjects;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::project::{Checks, ProjectObject, Projects, Register, Resolution, Slots};
-use crate::registration::Registration;
+use crate::registration::{Registration, Unstored};
 use client::Watches;
 use declared::DeclaredProjects;
 use key_watch::KeyWatches;
@@ -199,6 +199,7 @@ fn start_keeping_objects(tasks: &mut JoinSet<()>, inputs: &Inputs) {
             configuration,
             secret,
             metrics: inputs.metrics.clone(),
+            unstored: Unstored::default(),
         };
         tasks.spawn(until_shutdown(registration.keep(), shutdown.clone()));
     }

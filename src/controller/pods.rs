@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
@@ -36,6 +36,10 @@ const WAITING_INTERVAL: Duration = Duration::from_secs(5);
 /// How old a pod is at least that is told why it waits: Secret and pod often come together.
 const SETTLED: Duration = Duration::from_secs(5);
 
+/// How long the API server refuses to show pods before overlaps alone count: if it has never shown any, and if it has.
+const REFUSED_AT_FIRST: Duration = Duration::from_secs(20);
+const REFUSED_LATER: Duration = Duration::from_secs(10 * 60);
+
 /// A watched scope: all namespaces, or one.
 type Scope = Option<String>;
 
@@ -47,9 +51,14 @@ pub(super) struct Pods(Arc<Mutex<HashMap<Scope, Seen>>>);
 #[derive(Default)]
 struct Seen {
     state: State,
+    /// Since when the API server has refused to show the pods, if it has ever since.
+    refused: Option<Instant>,
+    /// The OAuthClient that each pod was given the credential of, by namespace and name, as it was first seen: what becomes
+    /// of its label later changes nothing of what it holds.
+    clients: HashMap<(String, String), String>,
     /// By namespace and OAuthClient, and by name.
     holders: HashMap<(String, String), BTreeMap<String, Holder>>,
-    /// Pods whose Secret was not there when it was asked last, by namespace and name.
+    /// Pods whose Secret was not there when that was looked for last, by namespace and name.
     waiting: BTreeMap<(String, String), Waiting>,
 }
 
@@ -129,10 +138,10 @@ impl Pods {
                 }
                 Ok(Change::Apply(pod)) => self.with(&scope, |seen| seen.add(pod.meta())),
                 Ok(Change::Delete(pod)) => {
-                    self.with(&scope, |seen| seen.remove(pod.meta()));
-                    if let Some((client, _)) = holder(pod.meta()) {
-                        let namespace = pod.meta().namespace.clone().unwrap_or_default();
-                        triggers.enqueue_retiring(Some((&namespace, client)));
+                    let mut client = None;
+                    self.with(&scope, |seen| client = seen.remove(pod.meta()));
+                    if let Some((namespace, client)) = client {
+                        triggers.enqueue_retiring(Some((&namespace, &client)));
                     }
                 }
                 Err(error) => self.failed(&scope, &error, &triggers),
@@ -140,21 +149,28 @@ impl Pods {
         }
     }
 
-    /// Notes that pods cannot be watched. Without the right to it, overlaps alone count, so somebody may be due.
+    /// Notes that pods cannot be watched. Who has no right to it for long goes by overlaps alone; a refusal may also come
+    /// of roles that are just made anew, and a client that is deleted does not come back.
     fn failed(&self, scope: &Scope, error: &watcher::Error, triggers: &Triggers) {
-        let mut was = State::Unknown;
-        let forbidden = is_forbidden(error);
+        if !is_forbidden(error) {
+            return tracing::warn!(%error, "pods cannot be watched; it is tried again");
+        }
+        let mut given_up = false;
         self.with(scope, |seen| {
-            was = seen.state;
-            if forbidden {
+            let refused = *seen.refused.get_or_insert_with(Instant::now);
+            let patience = match seen.state {
+                State::Unknown => REFUSED_AT_FIRST,
+                State::Seen => REFUSED_LATER,
+                State::Unseen => return,
+            };
+            given_up = refused.elapsed() >= patience;
+            if given_up {
                 *seen = Seen { state: State::Unseen, ..Seen::default() };
             }
         });
-        if forbidden && was != State::Unseen {
+        if given_up {
             tracing::warn!("pods may not be watched, so former clients end with their overlap, whoever holds them");
             triggers.enqueue_retiring(None);
-        } else if !forbidden {
-            tracing::warn!(%error, "pods cannot be watched; it is tried again");
         }
     }
 
@@ -184,40 +200,42 @@ impl Pods {
 
 impl Seen {
     fn add(&mut self, metadata: &ObjectMeta) {
-        let (namespace, name) = address(metadata);
-        if let Some((client, holder)) = holder(metadata) {
-            let key = (namespace.clone(), client.to_owned());
-            let is_new = self.holders.entry(key).or_default().insert(name.clone(), holder).is_none();
-            if !is_new {
-                return;
-            }
-        }
         let Some(promise) = promise(metadata) else { return };
+        let (namespace, name) = address(metadata);
+        let key = (namespace.clone(), name.clone());
+        if self.clients.contains_key(&key) {
+            return;
+        }
+        self.clients.insert(key.clone(), promise.client.clone());
+        if let Some((client, holder)) = holder(metadata) {
+            self.holders.entry((namespace.clone(), client.to_owned())).or_default().insert(name.clone(), holder);
+        }
         let pod = PartialObjectMeta {
             metadata: ObjectMeta {
-                name: Some(name.clone()),
-                namespace: Some(namespace.clone()),
+                name: Some(name),
+                namespace: Some(namespace),
                 uid: metadata.uid.clone(),
                 creation_timestamp: metadata.creation_timestamp.clone(),
                 ..ObjectMeta::default()
             },
             ..PartialObjectMeta::default()
         };
-        self.waiting.entry((namespace, name)).or_insert(Waiting { pod, promise, told: None });
+        self.waiting.insert(key, Waiting { pod, promise, told: None });
     }
 
-    fn remove(&mut self, metadata: &ObjectMeta) {
+    /// Forgets a pod, and returns namespace and name of its OAuthClient.
+    fn remove(&mut self, metadata: &ObjectMeta) -> Option<(String, String)> {
         let (namespace, name) = address(metadata);
-        if let Some((client, _)) = holder(metadata) {
-            let key = (namespace.clone(), client.to_owned());
-            if let Some(holders) = self.holders.get_mut(&key) {
-                holders.remove(&name);
-                if holders.is_empty() {
-                    self.holders.remove(&key);
-                }
+        let key = (namespace.clone(), name.clone());
+        self.waiting.remove(&key);
+        let client = (namespace, self.clients.remove(&key)?);
+        if let Some(holders) = self.holders.get_mut(&client) {
+            holders.remove(&name);
+            if holders.is_empty() {
+                self.holders.remove(&client);
             }
         }
-        self.waiting.remove(&(namespace, name));
+        Some(client)
     }
 
     /// Tells each pod that waits why, if that is news; forgets those whose Secret is there.
@@ -228,6 +246,10 @@ impl Seen {
         events: &Events,
         now: Timestamp,
     ) {
+        // A cache that is not filled lacks Secrets that are there.
+        if secrets.wait_until_ready().now_or_never().is_none() {
+            return;
+        }
         let in_namespace = |namespace: &str, name: &str| ObjectRef::new(name).within(namespace);
         self.waiting
             .retain(|(namespace, _), waiting| secrets.get(&in_namespace(namespace, &waiting.promise.secret)).is_none());
@@ -242,8 +264,9 @@ impl Seen {
             let essence = words::essence(&text);
             if told.as_ref() != Some(&essence) {
                 let reason = EventReason::CredentialAwaited.as_str().to_owned();
-                events.publish(pod, vec![Event { type_: EventType::Warning, reason, text }]);
-                *told = Some(essence);
+                if events.publish(pod, vec![Event { type_: EventType::Warning, reason, text }]) {
+                    *told = Some(essence);
+                }
             }
         }
     }

@@ -67,15 +67,19 @@ pub fn queue() -> (Events, Queue) {
 
 impl Events {
     /// Hands Events in that are to be written beside the object.
-    pub fn publish<K: Resource<DynamicType = ()>>(&self, object: &K, events: Vec<Event>) {
+    ///
+    /// Returns whether they will be written; too many may be waiting already.
+    pub fn publish<K: Resource<DynamicType = ()>>(&self, object: &K, events: Vec<Event>) -> bool {
         if events.is_empty() {
-            return;
+            return true;
         }
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
         let told = Told { regarding: object.object_ref(&()), events, at: jiff::Timestamp::now() };
-        if self.0.try_send(told).is_err() {
+        let is_taken = self.0.try_send(told).is_ok();
+        if !is_taken {
             tracing::warn!(namespace, name, "Events are lost: too many are waiting to be written");
         }
+        is_taken
     }
 }
 
@@ -95,8 +99,7 @@ async fn write(client: &Client, Told { regarding, events, at }: Told) {
     for event in events {
         let written = KubernetesEvent {
             metadata: ObjectMeta {
-                // Names are at most 253 bytes; an OAuthClient's is at most 63.
-                name: Some(format!("{name}.{}", uuid::Uuid::new_v4().simple())),
+                name: Some(format!("{}.{}", beginning(&name), uuid::Uuid::new_v4().simple())),
                 namespace: Some(namespace.clone()),
                 ..ObjectMeta::default()
             },
@@ -121,6 +124,11 @@ async fn write(client: &Client, Told { regarding, events, at }: Told) {
             tracing::warn!(namespace, name, reason = event.reason, "an Event is lost: {why}; it said: {}", event.text);
         }
     }
+}
+
+/// The beginning of an object's name, as an Event's name has room for it: names are at most 253 bytes, and ASCII.
+fn beginning(name: &str) -> &str {
+    name.get(..220).map_or(name, |cut| cut.trim_end_matches(['.', '-']))
 }
 
 /// The text, cut to what the API server accepts, between two characters.

@@ -5,16 +5,16 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{self, Bytes};
-use axum::extract::{Request, State};
+use axum::extract::{Request as HttpRequest, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
-use kube::core::DynamicObject;
-use kube::core::admission::{AdmissionRequest, AdmissionReview, META_API_VERSION_V1, META_KIND, Operation};
-use serde::Deserialize as _;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -26,10 +26,44 @@ pub const PATH: &str = "/inject";
 
 /// The longest body in bytes: an object has 1.5 MiB at most in etcd, and a review quotes it once or twice.
 const LONGEST_BODY: usize = 3 * 1024 * 1024;
-/// The bytes of bodies that are in memory at a time, whoever sent them; a pod is a few thousand bytes long.
-const BODIES: usize = 4 * LONGEST_BODY;
+/// The bytes of bodies that are in memory at a time, whoever sent them: the longest alone, or hundreds of usual ones. What
+/// is read of them takes several times as much.
+const BODIES: usize = LONGEST_BODY;
 /// The longest time for a body to come, the wait for its room included.
 const BODY: Duration = Duration::from_secs(5);
+
+/// A review, as far as it counts: <https://kubernetes.io/docs/reference/config-api/apiserver-admission.v1/>. kube's own type
+/// holds the whole object twice while it is read.
+#[derive(Deserialize)]
+struct Review<'a> {
+    #[serde(borrow)]
+    request: Option<Request<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Request<'a> {
+    uid: String,
+    operation: String,
+    resource: Resource,
+    sub_resource: Option<String>,
+    namespace: Option<String>,
+    #[serde(borrow)]
+    object: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Resource {
+    group: String,
+    resource: String,
+}
+
+/// A pod, as far as its metadata and its spec go.
+#[derive(Deserialize)]
+struct PodParts {
+    metadata: ObjectMeta,
+    spec: Option<PodSpec>,
+}
 
 struct Shared {
     defaults: Defaults,
@@ -42,7 +76,7 @@ pub(super) fn routes(defaults: Defaults, metrics: WebhookMetrics) -> Router {
     Router::new().route(PATH, post(answer)).with_state(Arc::new(shared))
 }
 
-async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+async fn answer(State(shared): State<Arc<Shared>>, request: HttpRequest) -> Response {
     let started = Instant::now();
     let (outcome, response) = match tokio::time::timeout(BODY, read(&shared, request)).await {
         Ok(Ok(reviewed)) => reviewed,
@@ -54,7 +88,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
 }
 
 /// Reads a body within its share of memory, and reviews it.
-async fn read(shared: &Shared, request: Request) -> Result<(Outcome, Response), (StatusCode, &'static str)> {
+async fn read(shared: &Shared, request: HttpRequest) -> Result<(Outcome, Response), (StatusCode, &'static str)> {
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let length = announced.unwrap_or(LONGEST_BODY);
     if length > LONGEST_BODY {
@@ -71,35 +105,33 @@ const TOO_LONG: (StatusCode, &str) = (StatusCode::PAYLOAD_TOO_LARGE, "the body i
 
 /// The answer to a review.
 fn review(bytes: &Bytes, defaults: &Defaults) -> (Outcome, Response) {
-    let review = serde_json::from_slice::<AdmissionReview<DynamicObject>>(bytes);
-    let request = review.ok().and_then(|review| review.try_into().ok());
-    let Some(request): Option<AdmissionRequest<DynamicObject>> = request else {
+    let review = serde_json::from_slice::<Review<'_>>(bytes).ok();
+    let Some(request) = review.and_then(|review| review.request) else {
         let said = "the body is not an AdmissionReview with a request\n";
         return (Outcome::Malformed, (StatusCode::BAD_REQUEST, said).into_response());
     };
     let (outcome, response) = admit(&request, defaults);
-    // kube's own response shows the patch as a list of numbers; the API's form is base64.
-    let review = json!({ "apiVersion": META_API_VERSION_V1, "kind": META_KIND, "response": response });
+    let review = json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response });
     (outcome, ([(header::CONTENT_TYPE, "application/json")], review.to_string()).into_response())
 }
 
 /// Whether a request creates a pod. All else is let through as it is: the webhook is not registered for it.
-fn creates_a_pod(request: &AdmissionRequest<DynamicObject>) -> bool {
-    request.operation == Operation::Create
+fn creates_a_pod(request: &Request<'_>) -> bool {
+    request.operation == "CREATE"
         && request.resource.group.is_empty()
         && request.resource.resource == "pods"
         && request.sub_resource.is_none()
 }
 
 /// The response to a request: <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#response>.
-fn admit(request: &AdmissionRequest<DynamicObject>, defaults: &Defaults) -> (Outcome, Value) {
+fn admit(request: &Request<'_>, defaults: &Defaults) -> (Outcome, Value) {
     let mut response = json!({ "uid": request.uid, "allowed": true });
-    let Some(object) = request.object.as_ref().filter(|_| creates_a_pod(request)) else {
+    let Some(object) = request.object.filter(|_| creates_a_pod(request)) else {
         return (Outcome::Unchanged, response);
     };
-    let namespace = request.namespace.as_deref().unwrap_or_default();
-    let name = object.metadata.name.as_ref().or(object.metadata.generate_name.as_ref()).cloned().unwrap_or_default();
     let pod = pod(object).map_err(|error| format!("the pod cannot be read: {error}"));
+    let named = pod.as_ref().ok().and_then(|pod| pod.metadata.name.clone().or(pod.metadata.generate_name.clone()));
+    let (namespace, name) = (request.namespace.as_deref().unwrap_or_default(), named.unwrap_or_default());
     match pod.and_then(|pod| inject(&pod, defaults).map_err(|invalid| invalid.to_string())) {
         Ok(None) => (Outcome::Unchanged, response),
         Ok(Some(Injection { patch, warnings })) => {
@@ -123,10 +155,9 @@ fn admit(request: &AdmissionRequest<DynamicObject>, defaults: &Defaults) -> (Out
     }
 }
 
-/// The pod of a request, as far as its metadata and its spec go.
-fn pod(object: &DynamicObject) -> Result<Pod, serde_json::Error> {
-    let spec = object.data.get("spec").map(PodSpec::deserialize).transpose()?;
-    Ok(Pod { metadata: object.metadata.clone(), spec, status: None })
+fn pod(object: &RawValue) -> Result<Pod, serde_json::Error> {
+    let PodParts { metadata, spec } = serde_json::from_str(object.get())?;
+    Ok(Pod { metadata, spec, status: None })
 }
 
 #[cfg(test)]

@@ -29,9 +29,10 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// An API server keeps a few connections open; there are three API servers, say.
+    /// An API server keeps a few connections open, and closes idle ones itself after 90 seconds: one that the server closed
+    /// might just be taking a review.
     pub(super) const USUAL: Self =
-        Self { handshake: Duration::from_secs(5), head: Duration::from_secs(30), connections: 512 };
+        Self { handshake: Duration::from_secs(5), head: Duration::from_secs(120), connections: 512 };
 }
 
 /// Serves until it is dropped. While the process is about to end, each connection ends with its next answer.

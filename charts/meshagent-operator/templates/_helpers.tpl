@@ -273,6 +273,7 @@ volumes:
 {{- if not (index $ours $field) }}{{ $_ := unset $ours $field }}{{ end -}}
 {{- end -}}
 {{- $_ := set $merged "containers" (prepend $others $ours) -}}
+{{- with concat (.base.volumes | default list) (.more.volumes | default list) }}{{ $_ := set $merged "volumes" . }}{{ end -}}
 {{- toYaml $merged -}}
 {{- end -}}
 

@@ -188,6 +188,7 @@ fn hour(failures: impl Iterator<Item = Failure>) -> Cost {
             replaced: false,
             clock: crate::decide::time::ClockState::Right,
             holders: &crate::decide::client::holders::Holders::Unseen,
+            recorded_at: jiff::Timestamp::UNIX_EPOCH,
             now: jiff::Timestamp::from_second(1_000_000 + i64::from(second)).unwrap(),
         };
         let status = report(&input);

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::api::names::{INJECTED_ANNOTATION, OAUTH_CLIENT_LABEL};
 use crate::api::oauth_client::Retiring;
-use crate::decide::inject::{Form, given};
+use crate::decide::inject::{Form, read_record};
 use crate::decide::time::later;
 
 /// How long a former client lives on at most for pods that hold its credential, after its overlap has ended.
@@ -39,7 +39,7 @@ pub enum Holders {
 #[must_use]
 pub fn holder(metadata: &ObjectMeta) -> Option<(&str, Holder)> {
     let client = metadata.labels.as_ref()?.get(OAUTH_CLIENT_LABEL)?;
-    let (form, containers) = given(metadata.annotations.as_ref()?.get(INJECTED_ANNOTATION)?)?;
+    let (form, containers) = read_record(metadata.annotations.as_ref()?.get(INJECTED_ANNOTATION)?)?;
     if form != Form::Env || containers.is_empty() {
         return None;
     }
@@ -48,18 +48,18 @@ pub fn holder(metadata: &ObjectMeta) -> Option<(&str, Holder)> {
 }
 
 impl Holders {
-    /// The pods that may hold the credential of a former client: those that were created before it was replaced. In a
-    /// status that does not say when that was, any pod from before the end of its overlap may.
+    /// The pods that may hold the credential of a former client: those that were created before it was replaced; all, if
+    /// the status does not say when that was.
     fn of<'a>(&'a self, former: &Retiring) -> Vec<&'a Holder> {
-        let replaced = former.replaced_at.as_ref().unwrap_or(&former.delete_after).0;
+        let replaced = former.replaced_at.as_ref().map(|at| at.0);
         let Self::Seen(holders) = self else { return Vec::new() };
-        holders.iter().filter(|holder| holder.created <= replaced).collect()
+        holders.iter().filter(|holder| replaced.is_none_or(|replaced| holder.created <= replaced)).collect()
     }
 
     /// Whether a former client may be deleted: its overlap has ended, and no pod holds its credential any more, or its
     /// longest time is over.
     #[must_use]
-    pub fn let_go(&self, former: &Retiring, now: Timestamp) -> bool {
+    pub fn may_be_deleted(&self, former: &Retiring, now: Timestamp) -> bool {
         let ended = former.delete_after.0 <= now;
         ended && (now >= longest(former) || (*self != Self::Unknown && self.of(former).is_empty()))
     }
@@ -67,13 +67,13 @@ impl Holders {
     /// When a former client is to be looked at again, unless a pod ends before.
     #[must_use]
     pub fn look_again(&self, former: &Retiring, now: Timestamp) -> Timestamp {
-        if former.delete_after.0 <= now && !self.let_go(former, now) { longest(former) } else { former.delete_after.0 }
+        if former.delete_after.0 <= now && !self.may_be_deleted(former, now) { longest(former) } else { former.delete_after.0 }
     }
 
     /// The former client with the pods for which it lives on after its overlap.
     #[must_use]
-    pub fn told(&self, former: Retiring, now: Timestamp) -> Retiring {
-        let lives_on = former.delete_after.0 <= now && !self.let_go(&former, now);
+    pub fn with_pods(&self, former: Retiring, now: Timestamp) -> Retiring {
+        let lives_on = former.delete_after.0 <= now && !self.may_be_deleted(&former, now);
         let mut pods: Vec<String> = self.of(&former).into_iter().map(|holder| holder.pod.clone()).collect();
         pods.sort();
         if !lives_on || pods.is_empty() {
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn a_former_client_lives_at_least_for_its_overlap() {
         for holders in [Holders::Unseen, Holders::Unknown, seen(&[]), seen(&[50])] {
-            assert!(!holders.let_go(&former(), at(159)));
+            assert!(!holders.may_be_deleted(&former(), at(159)));
             assert_eq!(holders.look_again(&former(), at(159)), at(160));
         }
     }
@@ -133,29 +133,29 @@ mod tests {
             (seen(&[101]), false),
             (seen(&[101, 100]), true),
         ] {
-            assert_eq!(!holders.let_go(&former(), at(160)), lives_on, "{holders:?}");
-            assert!(holders.let_go(&former(), end), "{holders:?}");
+            assert_eq!(!holders.may_be_deleted(&former(), at(160)), lives_on, "{holders:?}");
+            assert!(holders.may_be_deleted(&former(), end), "{holders:?}");
             assert_eq!(holders.look_again(&former(), at(160)), if lives_on { end } else { at(160) }, "{holders:?}");
         }
     }
 
     #[test]
-    fn without_the_time_of_its_replacement_every_pod_from_before_its_end_counts() {
+    fn without_the_time_of_its_replacement_every_pod_counts() {
         let former = Retiring { replaced_at: None, ..former() };
-        assert!(!seen(&[160]).let_go(&former, at(200)));
-        assert!(seen(&[161]).let_go(&former, at(200)));
+        assert!(!seen(&[199]).may_be_deleted(&former, at(200)));
+        assert!(seen(&[]).may_be_deleted(&former, at(200)));
     }
 
     #[test]
     fn the_status_names_five_pods_once_the_overlap_has_ended_and_none_before_or_after() {
         let holders = seen(&[1, 2, 3, 4, 5, 6, 7, 150]);
-        let told = holders.told(former(), at(160));
+        let told = holders.with_pods(former(), at(160));
         assert_eq!(told.pods.unwrap(), ["web-0", "web-1", "web-2", "web-3", "web-4"]);
         assert_eq!(told.more_pods, Some(2));
         let before = Retiring { pods: Some(vec!["web-9".to_owned()]), more_pods: Some(3), ..former() };
-        assert_eq!(holders.told(before.clone(), at(159)), former());
-        assert_eq!(seen(&[150]).told(before.clone(), at(160)), former());
-        assert_eq!(seen(&[1]).told(before, at(160)).more_pods, None);
+        assert_eq!(holders.with_pods(before.clone(), at(159)), former());
+        assert_eq!(seen(&[150]).with_pods(before.clone(), at(160)), former());
+        assert_eq!(seen(&[1]).with_pods(before, at(160)).more_pods, None);
     }
 
     #[test]

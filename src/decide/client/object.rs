@@ -137,7 +137,7 @@ fn recorded(status: &OAuthClientStatus, holders: &Holders, now: Timestamp) -> Re
             .filter(|retiring| !retiring.client_id.is_empty())
             .map(|retiring| Retiring {
                 client_id: ClientId::new(&retiring.client_id),
-                due: holders.let_go(retiring, now),
+                due: holders.may_be_deleted(retiring, now),
             })
             .collect(),
         managed_keys: status.managed_metadata_keys.iter().flatten().cloned().collect(),

@@ -41,6 +41,8 @@ pub struct ReportInput<'a> {
     /// Whether this pass published a client in place of a former one.
     pub replaced: bool,
     pub now: Timestamp,
+    /// The time of the record: `now` is that of the pass's beginning, and the Secret may have been written since.
+    pub recorded_at: Timestamp,
     /// The pods that hold former credentials.
     pub holders: &'a Holders,
     /// Whether former clients may be deleted on their day.

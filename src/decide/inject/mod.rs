@@ -17,7 +17,7 @@ use crate::decide::problem::InvalidSpec;
 use patch::Target;
 use request::Request;
 
-pub use request::{Form, given};
+pub use request::{Form, read_record};
 
 /// The most names that a warning lists.
 const MOST_NAMED: usize = 5;
@@ -55,16 +55,18 @@ pub fn inject(pod: &Pod, defaults: &Defaults) -> Result<Option<Injection>, Inval
     if targets.is_empty() {
         warnings.push("no container of this pod gets the credential".to_owned());
     }
+    // A container that keeps something of its own in place of the credential is not on the record: it holds nothing.
+    let own: Vec<Option<String>> = targets.iter().map(|target| target.keeps_its_own(&request)).collect();
+    let given = || targets.iter().zip(&own).filter(|(_, own)| own.is_none()).map(|(target, _)| target.name());
+    let record = request.record(given());
     let patch = match request.form {
         Form::File => {
             request.check_volume(pod)?;
-            patch::files(pod, &request, &targets)
+            patch::files(pod, &request, &targets, record)
         }
-        Form::Env => {
-            warnings.extend(targets.iter().filter_map(|target| target.keeps_its_own(&request)));
-            patch::variables(pod, &request, &targets)
-        }
+        Form::Env => patch::variables(pod, &request, &targets, record),
     };
+    warnings.extend(own.into_iter().flatten());
     Ok(Some(Injection { patch, warnings }))
 }
 

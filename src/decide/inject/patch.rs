@@ -5,7 +5,7 @@ use json_patch::{AddOperation, Patch, PatchOperation};
 use k8s_openapi::api::core::v1::{Container, Pod};
 use serde_json::{Value, json};
 
-use super::request::{Request, VOLUME};
+use super::request::{Form, Request, VOLUME};
 use crate::api::names::INJECTED_ANNOTATION;
 use crate::decide::published::Published;
 
@@ -61,12 +61,31 @@ impl<'a> Target<'a> {
         Published::ALL.into_iter().any(|value| value.is_credential() && self.sets(value.variable()))
     }
 
-    /// The warning for a container that keeps variables of its own in place of the credential.
+    /// The warning for a container that keeps something of its own in place of the credential.
     pub(super) fn keeps_its_own(&self, request: &Request<'_>) -> Option<String> {
+        match request.form {
+            Form::Env => self.keeps_its_variable(request),
+            Form::File => self.keeps_its_mount(),
+        }
+    }
+
+    fn keeps_its_variable(&self, request: &Request<'_>) -> Option<String> {
         let mut pair = Published::ALL.into_iter().filter(|value| value.is_credential());
         let own = pair.find(|value| self.sets(value.variable()) && !self.has(*value, request))?;
         let name = self.name();
         Some(format!("container {name} sets {} itself, and so gets no client id and secret", own.variable()))
+    }
+
+    /// The volume that the container mounts where the files are to be.
+    fn mount_of_folder(&self) -> Option<&'a str> {
+        let mut mounts = self.container.volume_mounts.iter().flatten();
+        let mount = mounts.find(|mount| mount.mount_path.trim_end_matches('/') == FOLDER)?;
+        Some(&mount.name)
+    }
+
+    fn keeps_its_mount(&self) -> Option<String> {
+        let volume = self.mount_of_folder().filter(|volume| *volume != VOLUME)?;
+        Some(format!("container {} mounts the volume {volume} at {FOLDER}, and so gets no files", self.name()))
     }
 
     fn pointer(&self, field: &str) -> PointerBuf {
@@ -83,7 +102,7 @@ fn add(path: PointerBuf, value: Value) -> PatchOperation {
 }
 
 /// Gives variables to containers, before their own: a container renames one by `value: $(MESHAGENT_OAUTH_CLIENT_ID)`.
-pub(super) fn variables(pod: &Pod, request: &Request<'_>, targets: &[Target<'_>]) -> Patch {
+pub(super) fn variables(pod: &Pod, request: &Request<'_>, targets: &[Target<'_>], record: String) -> Patch {
     let mut operations = Vec::new();
     for target in targets {
         let brings_its_own = target.brings_its_own();
@@ -98,7 +117,7 @@ pub(super) fn variables(pod: &Pod, request: &Request<'_>, targets: &[Target<'_>]
             operations.push(add(path, Value::Array(entries)));
         }
     }
-    operations.extend(record(pod, request, targets));
+    operations.extend(recorded(pod, record));
     Patch(operations)
 }
 
@@ -112,22 +131,19 @@ fn variable(value: Published, key: &str, secret: &str) -> Value {
 }
 
 /// Gives files to containers: the whole Secret in a folder, and not single files, which a rotation would not reach.
-pub(super) fn files(pod: &Pod, request: &Request<'_>, targets: &[Target<'_>]) -> Patch {
+pub(super) fn files(pod: &Pod, request: &Request<'_>, targets: &[Target<'_>], record: String) -> Patch {
     let mut operations = Vec::new();
-    for target in targets {
-        let mut present = target.container.volume_mounts.iter().flatten();
-        if !present.any(|mount| mount.mount_path.trim_end_matches('/') == FOLDER) {
-            let mount = json!({ "name": VOLUME, "mountPath": FOLDER, "readOnly": true });
-            let is_first = target.container.volume_mounts.is_none();
-            operations.push(append(target.pointer("volumeMounts"), is_first, mount));
-        }
+    for target in targets.iter().filter(|target| target.mount_of_folder().is_none()) {
+        let mount = json!({ "name": VOLUME, "mountPath": FOLDER, "readOnly": true });
+        let is_first = target.container.volume_mounts.is_none();
+        operations.push(append(target.pointer("volumeMounts"), is_first, mount));
     }
     let present = pod.spec.as_ref().and_then(|spec| spec.volumes.as_ref());
     if !operations.is_empty() && !present.iter().flat_map(|all| all.iter()).any(|volume| volume.name == VOLUME) {
         let volume = json!({ "name": VOLUME, "secret": { "secretName": request.secret } });
         operations.insert(0, append(at(&["spec", "volumes"]), present.is_none(), volume));
     }
-    operations.extend(record(pod, request, targets));
+    operations.extend(recorded(pod, record));
     Patch(operations)
 }
 
@@ -137,8 +153,7 @@ fn append(list: PointerBuf, is_first: bool, item: Value) -> PatchOperation {
 }
 
 /// Records what the pod was given, unless its record says so already.
-fn record(pod: &Pod, request: &Request<'_>, targets: &[Target<'_>]) -> Option<PatchOperation> {
-    let wanted = request.record(targets.iter().map(Target::name));
+fn recorded(pod: &Pod, wanted: String) -> Option<PatchOperation> {
     let present = pod.metadata.annotations.as_ref();
     if present.is_some_and(|annotations| annotations.get(INJECTED_ANNOTATION) == Some(&wanted)) {
         return None;

@@ -78,7 +78,7 @@ impl<'a> Request<'a> {
             form,
             values,
             containers: annotations.list(CONTAINERS_ANNOTATION, &mut problems),
-            recorded: annotations.get(INJECTED_ANNOTATION).and_then(given).map(|(_, containers)| containers),
+            recorded: annotations.get(INJECTED_ANNOTATION).and_then(read_record).map(|(_, containers)| containers),
             is_for_several: annotations.get(OAUTH_CLIENTS_ANNOTATION).is_some(),
         };
         problems.or(Some(request))
@@ -107,7 +107,7 @@ impl<'a> Request<'a> {
 
 /// The form and the containers of the webhook's record on a pod, if it is one.
 #[must_use]
-pub fn given(record: &str) -> Option<(Form, Vec<&str>)> {
+pub fn read_record(record: &str) -> Option<(Form, Vec<&str>)> {
     let (form, names) = record.split_once(':')?;
     Some((Form::of(form)?, names.split(',').filter(|name| !name.is_empty()).collect()))
 }

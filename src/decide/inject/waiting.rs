@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::request::given;
+use super::request::read_record;
 use crate::api::condition::{ConditionType, find};
 use crate::api::names::{INJECTED_ANNOTATION, OAUTH_CLIENT_LABEL, SECRET_NAME_ANNOTATION};
 use crate::api::oauth_client::OAuthClient;
@@ -23,7 +23,7 @@ pub struct Promise {
 pub fn promise(metadata: &ObjectMeta) -> Option<Promise> {
     let client = metadata.labels.as_ref()?.get(OAUTH_CLIENT_LABEL)?.clone();
     let annotations = metadata.annotations.as_ref()?;
-    let (_, containers) = given(annotations.get(INJECTED_ANNOTATION)?)?;
+    let (_, containers) = read_record(annotations.get(INJECTED_ANNOTATION)?)?;
     let named = annotations.get(SECRET_NAME_ANNOTATION).map(|name| name.trim().to_owned());
     let (is_named, default) = (named.is_some(), secret_name(&client));
     (!containers.is_empty()).then(|| Promise { client, secret: named.unwrap_or(default), is_named })

@@ -4,7 +4,8 @@
 //! served that it signed, and a former one is trusted until nothing that it signed can be served any more. A leader may
 //! die between any two writes, and the next one begins anew: an authority's key is never stored.
 
-/// The most authorities that are trusted at once: only a leader that dies again and again within a renewal comes near.
+/// The most authorities that are trusted at once: only leaders that die again and again before they have stored a
+/// certificate come near. Beyond it the newest but one goes, which was never stored: the oldest may be served.
 const MOST: usize = 32;
 /// How many of the stored authorities a renewal keeps: that of the certificate that is served, and the one before, by
 /// which a node that was away for long may still serve.
@@ -72,9 +73,12 @@ impl<A: Clone + PartialEq> Seen<A> {
 fn union<'a, A: Clone + PartialEq + 'a>(all: impl Iterator<Item = &'a A>) -> Vec<A> {
     let mut union: Vec<A> = Vec::new();
     for one in all {
-        if union.len() < MOST && !union.contains(one) {
+        if !union.contains(one) {
             union.push(one.clone());
         }
+    }
+    if union.len() > MOST {
+        union.drain(1..=union.len() - MOST);
     }
     union
 }

@@ -194,5 +194,5 @@ fn a_certificate_that_was_lost_forgets_none_and_the_bundle_stays_bounded() {
     let seen = Seen { stored: Stored::Unusable, bundle: vec![], trusted };
     assert_eq!(seen.next(), Step::Issue);
     let trusting = seen.trusting(41);
-    assert_eq!((trusting.len(), trusting[0], trusting[1]), (MOST, 41, 40));
+    assert_eq!((trusting.len(), trusting[0], trusting[1], trusting.last()), (MOST, 41, 31, Some(&1)));
 }

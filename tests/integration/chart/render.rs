@@ -69,6 +69,7 @@ const CASES: &[&[&str]] = &[
         "--set-json",
         r#"pod={"containers":[{"name":"webhook","env":[{"name":"MESHAGENT_OPERATOR_LOG_LEVEL","value":"debug"}]}]}"#,
     ],
+    &["--set-json", r#"pod={"volumes":[{"name":"more","emptyDir":{}}],"serviceAccountName":"theirs"}"#],
     &["--set", "podDisruptionBudget.enabled=false"],
     &["--set", "networkPolicy.enabled=true"],
     &["--set", "networkPolicy.enabled=true", "--set-json", r#"networkPolicy.metricsFrom=[{"namespaceSelector":{}}]"#],

@@ -27,14 +27,14 @@ pub(super) fn by_our_clock(present: OAuthClientStatus, now: Timestamp) -> OAuthC
     let Some(ahead) = ahead(replaced_at, now) else {
         return present;
     };
-    let earlier = |former: Retiring| {
+    let put_right = |former: Retiring| {
         let end = former.delete_after.0;
         let by_that_clock = end >= replaced_at;
         let earlier = |at: Timestamp| stamp(if by_that_clock { at.checked_sub(ahead).unwrap_or(at) } else { at });
-        let replaced_at = former.replaced_at.as_ref().map(|at| earlier(at.0));
-        Retiring { delete_after: earlier(end), replaced_at, ..former }
+        let swapped = former.replaced_at.as_ref().map(|at| earlier(at.0));
+        Retiring { delete_after: earlier(end), replaced_at: swapped, ..former }
     };
-    let retiring = present.retiring.map(|retiring| retiring.into_iter().map(earlier).collect());
+    let retiring = present.retiring.map(|retiring| retiring.into_iter().map(put_right).collect());
     OAuthClientStatus { last_replaced_at: None, retiring, ..present }
 }
 
@@ -92,15 +92,19 @@ fn told(text: impl ToString) -> Option<String> {
 }
 
 /// Former clients keep the end of their overlap, and name the pods for which they live on; the overlap of a new one
-/// begins now.
+/// begins now. A client that was never recorded retires while it still stands in the Secret: it is replaced by the next
+/// one that is published.
 pub(super) fn retiring(input: &ReportInput<'_>, present: &[Retiring]) -> Vec<Retiring> {
+    let recorded = input.object.status.as_ref().and_then(|status| status.client_id.as_deref());
+    let published = input.record.published.as_ref().map(|published| published.client_id.as_str());
+    let swapped = published.is_some() && published != recorded;
     let ids = input.record.retiring.iter().map(|client_id| client_id.as_str());
     ids.map(|client_id| {
         let known = present.iter().find(|known| known.client_id == client_id);
-        let replaced_now =
-            || Retiring::new(client_id, Some(stamp(input.now)), stamp(overlap_ends(input.object, input.now)));
-        let former = known.cloned().unwrap_or_else(replaced_now);
-        input.holders.told(former, input.now)
+        let ends = || stamp(overlap_ends(input.object, input.now));
+        let former = known.cloned().unwrap_or_else(|| Retiring::new(client_id, None, ends()));
+        let replaced_at = former.replaced_at.clone().or_else(|| swapped.then(|| stamp(input.recorded_at)));
+        input.holders.with_pods(Retiring { replaced_at, ..former }, input.now)
     })
     .collect()
 }

@@ -180,6 +180,7 @@ impl Pass {
             clock: ClockState::Right,
             holders: &self.holders,
             now: at(self.now),
+            recorded_at: at(self.now),
         }
     }
 
@@ -635,7 +636,7 @@ fn a_replaced_client_retires_for_its_overlap_and_the_others_keep_theirs() {
             credential_digest: Some("d-2".into()),
             last_replaced_at: Some(Time(at(NOW))),
             retiring: Some(vec![
-                Retiring::new("c-0", None, Time(at(NOW + 100))),
+                Retiring::new("c-0", Some(Time(at(NOW))), Time(at(NOW + 100))),
                 Retiring::new("c-1", Some(Time(at(NOW))), Time(at(NOW + 86_400))),
             ]),
             ..converged_status()
