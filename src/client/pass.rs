@@ -1,7 +1,7 @@
 //! One pass over one OAuthClient: what the pass knows, beside the object that this is known from.
 
-use std::fmt;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -210,7 +210,8 @@ fn name_of(place: Place, secret_name: &str, object: &OAuthClient) -> String {
 
 impl<'a> Pass<'a> {
     pub(super) fn begin(start: Start<'a>) -> Self {
-        let Start { object, secret, former, resolution, cluster, default_policy, pending, holders, clock, now, time } = start;
+        let Start { object, secret, former, resolution, cluster, default_policy, pending, holders, clock, now, time } =
+            start;
         let surroundings = Surroundings { resolution, cluster, default_policy, holders, time };
         let facts = object::facts(&object, holders, now);
         let cooldown = pending.cooldown(&facts.uid, now);

@@ -67,7 +67,11 @@ impl Holders {
     /// When a former client is to be looked at again, unless a pod ends before.
     #[must_use]
     pub fn look_again(&self, former: &Retiring, now: Timestamp) -> Timestamp {
-        if former.delete_after.0 <= now && !self.may_be_deleted(former, now) { longest(former) } else { former.delete_after.0 }
+        if former.delete_after.0 <= now && !self.may_be_deleted(former, now) {
+            longest(former)
+        } else {
+            former.delete_after.0
+        }
     }
 
     /// The former client with the pods for which it lives on after its overlap.
