@@ -60,7 +60,11 @@ async fn a_rotation_is_one_post_and_both_credentials_are_accepted_during_the_ove
     assert_eq!((fixture.count("POST").await, fixture.count("PUT").await, fixture.count("DELETE").await), (2, 0, 0));
     let replaced: Timestamp = after["status"]["lastReplacedAt"].as_str().unwrap().parse().unwrap();
     let end = replaced + Duration::from_secs(2 * 60 * 60);
-    assert_eq!(after["status"]["retiring"], json!([{ "clientId": old, "deleteAfter": end.to_string() }]));
+    let swapped = after["status"]["retiring"][0]["replacedAt"].clone();
+    // The pass began before the Secret was written, and pods that came meanwhile hold the former credential.
+    assert!(swapped.as_str().unwrap().parse::<Timestamp>().unwrap() >= replaced, "{swapped}");
+    let former_client = json!({ "clientId": old, "deleteAfter": end.to_string(), "replacedAt": swapped });
+    assert_eq!(after["status"]["retiring"], json!([former_client]));
     assert_eq!(condition(&after, "Ready"), "True/Ready");
     let secret = fixture.get("secret", "web-oauth").await;
     assert_eq!(datum(&secret, "CLIENT_ID"), new);
