@@ -6,6 +6,7 @@
 //! pass rests.
 
 pub mod api;
+pub mod cause;
 pub mod cli;
 pub mod client;
 pub mod config;

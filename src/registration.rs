@@ -103,12 +103,8 @@ enum Problem {
     Issue(#[from] rcgen::Error),
     #[error("what the API server trusts was changed by somebody else meanwhile")]
     Overtaken,
-    #[error("{}", said(.0))]
+    #[error("{}", .0.in_words())]
     Kubernetes(#[from] KubernetesError),
-}
-
-fn said(error: &KubernetesError) -> String {
-    error.status().map_or_else(|| error.to_string(), |status| format!("{error}: {}", status.message))
 }
 
 impl Registration {

@@ -1,11 +1,11 @@
 //! The id of this cluster, which stands in the marker of each client.
 
 use std::time::Duration;
-use std::{error, iter};
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
 
+use crate::cause::root_cause;
 use crate::decide::id::ClusterId;
 
 const NAMESPACE: &str = "kube-system";
@@ -46,10 +46,6 @@ pub(super) async fn id(requests: &Client, scoped: bool, mut unreachable: impl Fn
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(LONGEST_WAIT);
     }
-}
-
-fn root_cause<'a>(error: &'a (dyn error::Error + 'static)) -> &'a (dyn error::Error + 'static) {
-    iter::successors(Some(error), |error| error.source()).last().unwrap_or(error)
 }
 
 /// Whether asking again will not help. After a 401 it may: tokens are renewed on disk.

@@ -7,7 +7,7 @@ mod pass;
 pub mod pending;
 
 pub use execute::Executor;
-pub use pass::{Start, Superseded, Time, former_secret_name, secret_name};
+pub use pass::{Start, Superseded, former_secret_name, secret_name};
 
 use std::time::Duration;
 

@@ -1,7 +1,6 @@
 //! One pass over one OAuthClient: what the pass knows, beside the object that this is known from.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fmt;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -23,23 +22,9 @@ use crate::decide::failure::Failure;
 use crate::decide::id::{ClientId, ClusterId, Uid, Version};
 use crate::decide::marker::{Owner, Policy};
 use crate::decide::time::ClockState;
+use crate::kubernetes::clock::Clock;
 use crate::kubernetes::patch::difference;
 use crate::project::{ProjectClient, Resolution};
-
-/// A clock that is asked in the middle of a pass.
-pub struct Time(pub Box<dyn Fn() -> Timestamp + Send + Sync>);
-
-impl Time {
-    fn now(&self) -> Timestamp {
-        (self.0)()
-    }
-}
-
-impl fmt::Debug for Time {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Time")
-    }
-}
 
 /// What a pass starts from.
 #[derive(Debug)]
@@ -65,7 +50,7 @@ pub struct Start<'a> {
     /// The current time.
     pub now: Timestamp,
     /// The time whenever it is asked for.
-    pub time: &'a Time,
+    pub time: &'a Clock,
 }
 
 /// The versions that a pass knows to be no longer the latest, because it read or wrote later ones.
@@ -112,7 +97,7 @@ struct Surroundings<'a> {
     cluster: &'a ClusterId,
     default_policy: Policy,
     holders: &'a Holders,
-    time: &'a Time,
+    time: &'a Clock,
 }
 
 /// What an OAuthClient declares, in the types of `decide`.

@@ -24,7 +24,7 @@ use super::{task, tell_of_failed_watch};
 use crate::api::names::{GROUP, OAUTH_CLIENT_LABEL};
 use crate::api::{ConditionType, OAuthClient, condition};
 use crate::client::pending::PendingStore;
-use crate::client::{self, Awaited, Executor, Start, Time, former_secret_name, reconcile, secret_name};
+use crate::client::{self, Awaited, Executor, Start, former_secret_name, reconcile, secret_name};
 use crate::decide::id::{ClusterId, Uid, Version};
 use crate::decide::marker::Policy;
 use crate::decide::project::reference::ProjectKey;
@@ -261,8 +261,6 @@ impl Context {
         };
         let started = Instant::now();
         let holders = shared.pods.holders(namespace, &object.name_any());
-        let clock = shared.clock.clone();
-        let time = Time(Box::new(move || clock.now()));
         let start = Start {
             object: (*object).clone(),
             secret: secret.as_ref().map(|secret| &secret.metadata),
@@ -274,7 +272,7 @@ impl Context {
             holders: &holders,
             clock: shared.clock.state(),
             now: shared.clock.now(),
-            time: &time,
+            time: &shared.clock,
         };
         let ended = reconcile(&executor, start, shared.memory.backoff(uid)).await;
         shared.metrics.reconciled("OAuthClient", Outcome::of(ended.failure.as_ref()), started.elapsed());

@@ -111,10 +111,16 @@ impl KubernetesError {
         }
     }
 
+    /// The operation, and what the API server said of it.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        self.status().map_or_else(|| self.to_string(), |status| format!("{self}: {}", status.message))
+    }
+
     /// What a failed read or write of the object means.
     #[must_use]
     pub fn of_object(&self) -> Failure {
-        let said = self.status().map_or_else(|| self.to_string(), |status| format!("{self}: {}", status.message));
+        let said = self.in_words();
         Failure::retry(Reason::Updating, format!("the Kubernetes API did not carry it out ({said}); trying again"))
     }
 }

@@ -1,5 +1,6 @@
 //! This machine's clock against the API server's, measured by the `Date` of its answers.
 
+use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -23,6 +24,12 @@ pub struct Clock(Arc<Measured>);
 struct Measured {
     skew: watch::Sender<SignedDuration>,
     observer: Box<Observer>,
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Clock").field(&self.skew()).finish()
+    }
 }
 
 impl Clock {

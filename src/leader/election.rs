@@ -1,7 +1,6 @@
 //! Taking the Lease, holding it, and giving it back.
 
 use std::time::Duration;
-use std::{error, iter};
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -12,6 +11,7 @@ use uuid::Uuid;
 
 use super::record::{self, Sighting};
 use super::{LEASE, Leadership, Lost, Timing, Trouble};
+use crate::cause::root_cause;
 
 /// How long giving the Lease back may take: a process that is stopping cannot wait long.
 const RELEASE: Duration = Duration::from_secs(5);
@@ -244,10 +244,6 @@ impl Election {
         // kube's own text for a broken connection says no more than that there was none.
         Trouble::Request { verb, namespace, answer: root_cause(error).to_string() }
     }
-}
-
-fn root_cause<'a>(error: &'a (dyn error::Error + 'static)) -> &'a (dyn error::Error + 'static) {
-    iter::successors(Some(error), |error| error.source()).last().unwrap_or(error)
 }
 
 fn is_conflict(error: &kube::Error) -> bool {

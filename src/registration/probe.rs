@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::names::ServerNames;
 use super::{Problem, Registration, trusted};
+use crate::cause::root_cause;
 
 /// How often the webhook is called.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -44,10 +45,6 @@ impl Registration {
             .map_err(|error| error.to_string())?;
         // A GET is no review; that anything answers it is what counts.
         let answer = client.get(names.url().clone()).send().await;
-        answer.map(|_| ()).map_err(|error| innermost(&error.without_url()))
+        answer.map(|_| ()).map_err(|error| root_cause(&error.without_url()).to_string())
     }
-}
-
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error).to_string()
 }
