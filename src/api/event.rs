@@ -17,11 +17,17 @@ pub enum EventReason {
     Released,
     /// A pod waits for its credential.
     CredentialAwaited,
+    /// A workload was restarted for a new credential.
+    Restarted,
+    /// A workload that has a former credential is not restarted.
+    RestartPending,
+    /// The operator has no right to restart workloads.
+    RestartNotPermitted,
 }
 
 impl EventReason {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Created,
         Self::Updated,
         Self::Deleted,
@@ -29,6 +35,9 @@ impl EventReason {
         Self::CredentialReplaced,
         Self::Released,
         Self::CredentialAwaited,
+        Self::Restarted,
+        Self::RestartPending,
+        Self::RestartNotPermitted,
     ];
 
     /// The name in the Event.
@@ -42,6 +51,9 @@ impl EventReason {
             Self::CredentialReplaced => "CredentialReplaced",
             Self::Released => "Released",
             Self::CredentialAwaited => "CredentialAwaited",
+            Self::Restarted => "Restarted",
+            Self::RestartPending => "RestartPending",
+            Self::RestartNotPermitted => "RestartNotPermitted",
         }
     }
 
@@ -64,6 +76,16 @@ impl EventReason {
             Self::Released => "A client was retained in MeshAgent, with its Secret, and is no longer managed.",
             Self::CredentialAwaited => {
                 "On a pod: it waits for the Secret with its credential; the text says for which OAuthClient, and why."
+            }
+            Self::Restarted => {
+                "On a workload: its pods had a former credential in their environment, and are being replaced."
+            }
+            Self::RestartPending => {
+                "On a workload, or a pod without one: it has a former credential in its environment and is not \
+                 restarted; the text says why, and what to do."
+            }
+            Self::RestartNotPermitted => {
+                "On an OAuthClient that wants restarts: the operator has no right to restart workloads, or to see pods."
             }
         }
     }

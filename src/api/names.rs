@@ -73,6 +73,9 @@ pub const SECRET_KEYS_ANNOTATION: &str = "meshagent.com/secret-keys";
 /// On a pod, by the webhook: what it was given, and which containers were: `env:app,worker`.
 pub const INJECTED_ANNOTATION: &str = "meshagent.com/injected";
 
+/// On a pod template, by the operator: the client id whose credential the pods are restarted for.
+pub const CREDENTIAL_ANNOTATION: &str = "meshagent.com/credential";
+
 /// On a pod: kept free for credentials of several OAuthClients.
 pub const OAUTH_CLIENTS_ANNOTATION: &str = "meshagent.com/oauth-clients";
 

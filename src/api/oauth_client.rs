@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-pub use lifecycle::{AdoptSpec, CredentialSecretRef, RotationSpec};
+pub use lifecycle::{AdoptSpec, CredentialSecretRef, RolloutSpec, RotationSpec};
 pub use secret::{SecretKeysSpec, SecretSpec};
 pub use status::{OAuthClientStatus, Retiring};
 
@@ -150,6 +150,10 @@ pub struct OAuthClientSpec {
     /// client end with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotation: Option<RotationSpec>,
+
+    /// What becomes of pods that hold a former credential. Default: nothing; they run on until somebody restarts them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutSpec>,
 }
 
 /// The project that a client lives in.

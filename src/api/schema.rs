@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{limits, words};
 pub(super) use lifecycle::{
     adopt_set_before_the_client_exists, client_id, data_key, deletion_policy, droppable_data_key, on_credential_loss,
-    secret_annotations, secret_keys_distinct, secret_labels, secret_type, secret_type_changes_with_the_name,
+    restart, secret_annotations, secret_keys_distinct, secret_labels, secret_type, secret_type_changes_with_the_name,
 };
 pub(super) use namespaces::{namespace_names, namespace_selector};
 pub(super) use uri::{api_url, logo_url, redirect_uris};

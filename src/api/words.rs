@@ -14,6 +14,8 @@ pub const CA_BUNDLE_KINDS: [&str; 2] = ["Secret", "ConfigMap"];
 pub const DELETION_POLICIES: [&str; 2] = ["Delete", "Retain"];
 /// What happens when a credential is lost.
 pub const ON_CREDENTIAL_LOSS: [&str; 2] = ["Recreate", "Block"];
+/// Which workloads are restarted once a client was replaced.
+pub const RESTARTS: [&str; 2] = ["None", "Injected"];
 /// What is done with orphans.
 pub const ORPHAN_POLICIES: [&str; 2] = ["Delete", "Report"];
 /// Operators of a label selector.

@@ -20,6 +20,7 @@ use super::circumstances::Circumstances;
 use super::filled::Filled;
 use super::memory::{CHECK_INTERVAL, Memory, Suppressed, Suppression};
 use super::pods::{Caches, Pods};
+use super::restarts::Restarts;
 use super::{task, tell_of_failed_watch};
 use crate::api::names::{GROUP, OAUTH_CLIENT_LABEL};
 use crate::api::{ConditionType, OAuthClient, condition};
@@ -53,6 +54,7 @@ pub(super) struct Shared {
     pub(super) memory: Memory,
     pub(super) slots: Slots,
     pub(super) pods: Pods,
+    pub(super) restarts: Restarts,
     pub(super) unreadable: UnreadableObjects,
     pub(super) events: Events,
     pub(super) clock: Clock,
@@ -119,7 +121,7 @@ impl Watches {
         let secrets = watch_readable::<PartialObjectMeta<Secret>>(api, labelled, self.secrets.clone(), unreadable)
             .reflect(self.secret_writer)
             .touched_objects();
-        let slots = shared.slots.clone();
+        let (slots, restarts) = (shared.slots.clone(), shared.restarts.clone());
         let context = Arc::new(Context { shared, secrets: self.secrets, enqueue: self.enqueue });
         // The controller is unbounded: the slots say how many passes run, and none waits in the controller's queue.
         let controller = Controller::for_stream(objects, self.objects)
@@ -131,7 +133,9 @@ impl Watches {
             .for_each(async |ended| match ended {
                 Ok(_) => {}
                 Err(kube::runtime::controller::Error::ObjectNotFound(gone)) => {
-                    slots.forget(&ObjectRef::new(&gone.name).within(gone.namespace.as_deref().unwrap_or_default()));
+                    let namespace = gone.namespace.unwrap_or_default();
+                    slots.forget(&ObjectRef::new(&gone.name).within(&namespace));
+                    restarts.forget(&(namespace, gone.name));
                 }
                 Err(error) => tell_of_failed_watch("OAuthClients or their Secrets", &error),
             });
@@ -304,6 +308,7 @@ impl Context {
             memory.suppress(uid, Suppression { until, circumstances, secrets, awaited });
         }
         let _ = self.shared.events.publish(&ended.object, events);
+        self.shared.restarts.note(&ended.object);
         ended.requeue.map_or_else(Action::await_change, Action::requeue)
     }
 }

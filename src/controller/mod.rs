@@ -1,9 +1,9 @@
 //! The controllers: watches, the clock, and who enqueues whom. One per kind, and per namespace if some are watched.
 
-mod declared;
-
+mod attendants;
 mod circumstances;
 mod client;
+mod declared;
 mod default_project;
 mod filled;
 mod key_watch;
@@ -11,13 +11,12 @@ mod memory;
 mod namespaces;
 mod pods;
 mod project;
+mod restarts;
 mod task;
 mod triggers;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use futures::Stream;
 use futures::future::join_all;
@@ -35,7 +34,6 @@ use crate::config::{Config, WebhookNames};
 use crate::decide::id::ClusterId;
 use crate::decide::project::access;
 use crate::decide::project::reference::ProjectKey;
-use crate::decide::time::ClockState;
 use crate::http::Health;
 use crate::kubernetes::clock::Clock;
 use crate::kubernetes::crd::CrdReader;
@@ -45,16 +43,14 @@ use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::project::{Checks, ProjectObject, Projects, Register, Resolution, Slots};
 use crate::registration::{Registration, Unstored};
+use attendants::start_attendants;
 use client::Watches;
 use declared::DeclaredProjects;
 use key_watch::KeyWatches;
 use memory::Memory;
-use namespaces::{Audience, NamespaceWriter};
 use pods::Pods;
+use restarts::Restarts;
 use triggers::{Scope, Triggers};
-
-/// How often what is known of objects that are gone is forgotten.
-const GONE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What the controllers are started with.
 pub struct Inputs {
@@ -150,6 +146,7 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         slots: Slots::new(config.max_concurrent),
         pods: Pods::default(),
         unreadable: unreadable.clone(),
+        restarts: Restarts::default(),
         clock: clock.clone(),
         metrics: metrics.clone(),
     });
@@ -168,12 +165,10 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         metrics,
         events,
         leadership,
-        clock: clock.clone(),
+        clock,
     });
     let caches = clients.iter().map(|(watches, _)| watches.caches()).collect();
-    let of_pods = shared.pods.tasks(&watches, caches, &triggers, (&shared.events, &clock));
-    of_pods.into_iter().for_each(|task| drop(tasks.spawn(until_shutdown(task, shutdown.clone()))));
-    start_attendants(&mut tasks, (watches, namespace_writer), &shared, &triggers, &shutdown);
+    start_attendants(&mut tasks, (watches, namespace_writer, caches), &shared, &triggers, &shutdown);
     let mut projects = start_projects(&mut tasks, cluster_projects, &project_shared, &shutdown);
     projects.extend(start_projects(&mut tasks, own_projects, &project_shared, &shutdown));
     let filling = Filling { projects, clients: start_clients(&mut tasks, clients, &shared, &shutdown) };
@@ -224,28 +219,6 @@ fn declared_projects(
         filled: AtomicBool::new(false),
         unreadable: unreadable.clone(),
     })
-}
-
-/// Starts what goes on beside the passes: the namespaces' labels, the check for what is gone, the clock; and lets scrapes
-/// see the objects.
-fn start_attendants(
-    tasks: &mut JoinSet<()>,
-    (watches, writer): (Client, NamespaceWriter),
-    shared: &Arc<client::Shared>,
-    triggers: &Triggers,
-    shutdown: &watch::Receiver<bool>,
-) {
-    let (projects, declared) = (shared.projects.clone(), Arc::clone(&shared.declared));
-    let audience = Audience { projects, declared: Arc::clone(&declared), triggers: triggers.clone() };
-    let namespaces = audience.watch(watches, writer, shared.unreadable.clone());
-    tasks.spawn(until_shutdown(namespaces, shutdown.clone()));
-    let (stores, unreadable) = (triggers.stores(), shared.unreadable.clone());
-    shared.metrics.set_clients(move |show| client::show_states(&stores, show));
-    shared.metrics.set_unreadable(move || client::unreadable(&unreadable));
-    let gone = heed_the_gone(Arc::clone(shared), triggers.clone(), Arc::clone(&declared));
-    tasks.spawn(until_shutdown(gone, shutdown.clone()));
-    let clock = heed_clock(shared.clock.clone(), triggers.clone(), declared);
-    tasks.spawn(until_shutdown(clock, shutdown.clone()));
 }
 
 /// The watched scopes: all namespaces at once, or each of some.
@@ -335,45 +308,6 @@ async fn until_shutdown(work: impl Future<Output = ()>, mut shutdown: watch::Rec
 fn tell_of_failed_watch<E>(kind: &str, error: &controller::Error<E, watcher::Error>) {
     if let controller::Error::QueueError(error) = error {
         tracing::warn!(%error, "{kind} cannot be watched; it is tried again");
-    }
-}
-
-/// Enqueues everything when the clock's state changes: projects report it, and what waited for a right clock goes on.
-async fn heed_clock(clock: Clock, triggers: Triggers, declared: Arc<DeclaredProjects>) {
-    let mut state = ClockState::Right;
-    loop {
-        state = clock.changed(state).await;
-        declared.enqueue_all();
-        triggers.enqueue_all();
-    }
-}
-
-/// Forgets now and then what is known of objects that are gone, and enqueues projects whose number of clients changed.
-async fn heed_the_gone(shared: Arc<client::Shared>, triggers: Triggers, declared: Arc<DeclaredProjects>) {
-    let (cluster, own) = &declared.queues;
-    let mut interval = tokio::time::interval(GONE_INTERVAL);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        interval.tick().await;
-        let users = triggers.users().by_project();
-        client::forget_the_gone(&triggers.stores(), &users, &shared);
-        enqueue_where_numbers_changed(&declared.cluster, &users, cluster);
-        enqueue_where_numbers_changed(&declared.namespaced, &users, own);
-    }
-}
-
-fn enqueue_where_numbers_changed<K>(
-    stores: &[Store<K>],
-    users: &HashMap<ProjectKey, i64>,
-    queue: &UnboundedSender<ObjectRef<K>>,
-) where
-    K: ProjectObject,
-{
-    for object in stores.iter().flat_map(Store::state) {
-        if object.present_status().clients != Some(users.get(&object.key()).copied().unwrap_or(0)) {
-            // The receiver ends at shutdown.
-            let _ = queue.send(ObjectRef::from_obj(&*object));
-        }
     }
 }
 

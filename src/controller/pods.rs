@@ -203,7 +203,11 @@ impl Seen {
         let Some(promise) = promise(metadata) else { return };
         let (namespace, name) = address(metadata);
         let key = (namespace.clone(), name.clone());
-        if self.clients.contains_key(&key) {
+        if let Some(client) = self.clients.get(&key) {
+            let holders = self.holders.get_mut(&(namespace, client.clone()));
+            if let Some(holder) = holders.and_then(|holders| holders.get_mut(&name)) {
+                holder.ending = metadata.deletion_timestamp.is_some();
+            }
             return;
         }
         self.clients.insert(key.clone(), promise.client.clone());

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event as KubernetesEvent;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Api, Client, Resource};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::api::names::MANAGER;
@@ -70,12 +70,13 @@ impl Events {
     ///
     /// Returns whether they will be written; too many may be waiting already.
     pub fn publish<K: Resource<DynamicType = ()>>(&self, object: &K, events: Vec<Event>) -> bool {
-        if events.is_empty() {
-            return true;
-        }
-        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-        let told = Told { regarding: object.object_ref(&()), events, at: jiff::Timestamp::now() };
-        let is_taken = self.0.try_send(told).is_ok();
+        events.is_empty() || self.publish_regarding(object.object_ref(&()), events)
+    }
+
+    /// Hands Events in that are to be written beside the object that is referred to, as [`Events::publish`] does.
+    pub fn publish_regarding(&self, regarding: ObjectReference, events: Vec<Event>) -> bool {
+        let (namespace, name) = (regarding.namespace.clone(), regarding.name.clone());
+        let is_taken = self.0.try_send(Told { regarding, events, at: jiff::Timestamp::now() }).is_ok();
         if !is_taken {
             tracing::warn!(namespace, name, "Events are lost: too many are waiting to be written");
         }

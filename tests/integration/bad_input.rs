@@ -45,6 +45,7 @@ fn refused() -> Vec<Refused> {
         Refused("same-keys", alike, "keys", both("different names")),
         Refused("policy", json!({ "deletionPolicy": "Orphan" }), "deletionPolicy", both("Retain")),
         Refused("on-loss", json!({ "onCredentialLoss": "Ignore" }), "onCredentialLoss", both("Block")),
+        Refused("restart", json!({ "rollout": { "restart": "All" } }), "rollout.restart", both("Injected")),
         Refused(
             "overlap",
             json!({ "rotation": { "overlap": "1 day" } }),

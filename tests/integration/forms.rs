@@ -372,6 +372,12 @@ fn words() -> Vec<Form> {
             &["Recreate", "Block"],
         ),
         words(
+            "rollout.restart",
+            Kind::Client,
+            |word| client(json!({ "rollout": { "restart": word } })),
+            &["None", "Injected"],
+        ),
+        words(
             "projectRef.kind",
             Kind::Client,
             |word| client(json!({ "projectRef": { "kind": word, "name": "x" } })),

@@ -16,6 +16,7 @@ mod drift;
 mod fixture;
 mod forms;
 mod gitops;
+mod gitops_tools;
 mod howto;
 mod image;
 mod injection;

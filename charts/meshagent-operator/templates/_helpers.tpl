@@ -289,6 +289,12 @@ volumes:
 {{- $rules = append $rules . -}}
 {{- end -}}
 {{- end -}}
+{{- if and .Values.rollout.enabled (ne .which "cluster") -}}
+{{- if not .Values.rbac.pods -}}
+{{- fail "rollout.enabled needs rbac.pods, because only pods show which workloads hold a former credential; set rbac.pods to true, or rollout.enabled to false" -}}
+{{- end -}}
+{{- $rules = concat $rules (.Files.Get "files/restart-role.yaml" | fromYaml).rules -}}
+{{- end -}}
 {{- if and .webhook (ne .which "namespaced") -}}
 {{- $rules = append $rules (dict "apiGroups" (list "admissionregistration.k8s.io") "resources" (list "mutatingwebhookconfigurations") "resourceNames" (list .webhook) "verbs" (list "get" "list" "watch" "patch")) -}}
 {{- end -}}

@@ -56,3 +56,15 @@ pub struct RotationSpec {
     #[x_kube(validation = schema::duration("rotation.overlap"))]
     pub overlap: Option<String>,
 }
+
+/// What becomes of pods that hold a former credential.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutSpec {
+    /// Which workloads are restarted once the client was replaced. Default: `None`. Rule: `None`, or `Injected` for the
+    /// Deployments, StatefulSets, DaemonSets and Argo Rollouts in this namespace whose pods the webhook gave a former
+    /// credential as variables. The operator needs a right for it: the chart's `rollout.enabled`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::restart")]
+    pub restart: Option<String>,
+}

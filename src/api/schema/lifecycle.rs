@@ -15,6 +15,11 @@ pub(in crate::api) fn on_credential_loss(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "enum": words::ON_CREDENTIAL_LOSS})
 }
 
+/// Which workloads are restarted.
+pub(in crate::api) fn restart(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": words::RESTARTS})
+}
+
 /// The id of a client at MeshAgent.
 pub(in crate::api) fn client_id() -> Rule {
     Rule::new("self.matches(r'^[!-~]+$') && self != '.' && self != '..'").message(

@@ -67,6 +67,7 @@ impl Present {
             on_credential_loss: _,
             suspend: _,
             rotation: _,
+            rollout: _,
         } = spec;
         let mut problems = Problems::default();
         problems.check("metadata.name", syntax::client_name(name));

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use crate::api::names::{INJECTED_ANNOTATION, OAUTH_CLIENT_LABEL};
 use crate::api::oauth_client::Retiring;
@@ -14,18 +14,28 @@ use crate::decide::time::later;
 /// How long a former client lives on at most for pods that hold its credential, after its overlap has ended.
 pub const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// On pods of StatefulSets and DaemonSets: the revision of the template that they were made by.
+const REVISION_LABEL: &str = "controller-revision-hash";
+
 /// The most pods that a status names.
 const MOST_NAMED: usize = 5;
 
 /// A pod that got a credential as variables when it was created.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Holder {
     pub pod: String,
+    pub uid: String,
     pub created: Timestamp,
+    /// What made the pod and would make it anew: its controller.
+    pub owner: Option<OwnerReference>,
+    /// The revision of a StatefulSet or DaemonSet that the pod was made by.
+    pub revision: Option<String>,
+    /// Whether the pod is being deleted.
+    pub ending: bool,
 }
 
 /// The pods of one OAuthClient that run, as far as they are seen.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Holders {
     /// The operator may not see pods: the overlap alone counts.
     #[default]
@@ -43,8 +53,35 @@ pub fn holder(metadata: &ObjectMeta) -> Option<(&str, Holder)> {
     if form != Form::Env || containers.is_empty() {
         return None;
     }
-    let created = metadata.creation_timestamp.as_ref()?.0;
-    Some((client, Holder { pod: metadata.name.clone()?, created }))
+    let holder = Holder {
+        pod: metadata.name.clone()?,
+        uid: metadata.uid.clone().unwrap_or_default(),
+        created: metadata.creation_timestamp.as_ref()?.0,
+        owner: controller(metadata).cloned(),
+        revision: metadata.labels.as_ref()?.get(REVISION_LABEL).cloned(),
+        ending: metadata.deletion_timestamp.is_some(),
+    };
+    Some((client, holder))
+}
+
+/// What controls an object, by its owner references.
+#[must_use]
+pub fn controller(metadata: &ObjectMeta) -> Option<&OwnerReference> {
+    metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
+}
+
+impl Holder {
+    /// A pod that nothing controls.
+    #[must_use]
+    pub fn new(pod: impl Into<String>, created: Timestamp) -> Self {
+        Self { pod: pod.into(), uid: String::new(), created, owner: None, revision: None, ending: false }
+    }
+
+    /// Whether the pod was created before its client was replaced. The times of pods are whole seconds.
+    #[must_use]
+    pub fn is_from_before(&self, replaced: Timestamp) -> bool {
+        self.created <= replaced
+    }
 }
 
 impl Holders {
@@ -53,7 +90,7 @@ impl Holders {
     fn of<'a>(&'a self, former: &Retiring) -> Vec<&'a Holder> {
         let replaced = former.replaced_at.as_ref().map(|at| at.0);
         let Self::Seen(holders) = self else { return Vec::new() };
-        holders.iter().filter(|holder| replaced.is_none_or(|replaced| holder.created <= replaced)).collect()
+        holders.iter().filter(|holder| replaced.is_none_or(|replaced| holder.is_from_before(replaced))).collect()
     }
 
     /// Whether a former client may be deleted: its overlap has ended, and no pod holds its credential any more, or its
@@ -114,9 +151,7 @@ mod tests {
 
     fn seen(created: &[i64]) -> Holders {
         let pods = created.iter().enumerate();
-        Holders::Seen(
-            pods.map(|(index, second)| Holder { pod: format!("web-{index}"), created: at(*second) }).collect(),
-        )
+        Holders::Seen(pods.map(|(index, second)| Holder::new(format!("web-{index}"), at(*second))).collect())
     }
 
     #[test]
@@ -171,8 +206,21 @@ mod tests {
             creation_timestamp: Some(Time(at(7))),
             ..ObjectMeta::default()
         };
-        let wanted = Holder { pod: "web-0".to_owned(), created: at(7) };
-        assert_eq!(holder(&pod(Some("web"), Some("env:app"))), Some(("web", wanted)));
+        let wanted = Holder::new("web-0", at(7));
+        assert_eq!(holder(&pod(Some("web"), Some("env:app"))), Some(("web", wanted.clone())));
+        let mut made = pod(Some("web"), Some("env:app"));
+        let owner =
+            |kind: &str, controls| OwnerReference { kind: kind.to_owned(), controller: controls, ..Default::default() };
+        made.owner_references = Some(vec![owner("ConfigMap", None), owner("StatefulSet", Some(true))]);
+        made.labels.as_mut().unwrap().insert("controller-revision-hash".to_owned(), "web-4".to_owned());
+        made.deletion_timestamp = Some(Time(at(9)));
+        let told = Holder {
+            owner: Some(owner("StatefulSet", Some(true))),
+            revision: Some("web-4".to_owned()),
+            ending: true,
+            ..wanted
+        };
+        assert_eq!(holder(&made), Some(("web", told)));
         for (label, record) in [
             (None, Some("env:app")),
             (Some("web"), None),

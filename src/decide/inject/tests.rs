@@ -161,6 +161,12 @@ fn regular_containers_are_chosen_without_those_to_skip_and_others_only_by_name()
         "no container of this pod gets the credential",
     ];
     assert_eq!(injection(&missing).warnings, said);
+    let told = |names: &str| {
+        let annotations = json!({ "meshagent.com/containers": names });
+        injection(&labelled(annotations, spec.clone())).warnings[0].clone()
+    };
+    assert!(told("a,b,c,d,e").contains("called a, b, c, d, e, which"), "{}", told("a,b,c,d,e"));
+    assert!(told("a,b,c,d,e,f").contains("called a, b, c, d, e, and more, which"), "{}", told("a,b,c,d,e,f"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod install;
 pub(crate) mod release;
 mod render;
-mod rights;
+pub(crate) mod rights;
 
 use std::path::{Path, PathBuf};
 
@@ -55,7 +55,7 @@ impl Helm {
     }
 
     /// The manifests that the chart renders with more arguments.
-    async fn template(&self, args: &[&str]) -> String {
+    pub(crate) async fn template(&self, args: &[&str]) -> String {
         let common = ["template", "meshagent-operator", "{chart}", "--namespace", "meshagent-operator"];
         self.run(&[&common, args].concat()).await
     }

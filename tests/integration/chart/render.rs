@@ -43,7 +43,9 @@ const CASES: &[&[&str]] = &[
     &["--set", "injection.skipContainers={envoy}"],
     &["--set-json", r#"injection.resources={"limits":{"memory":"1Gi"}}"#],
     &["--set", "injection.certManager=true"],
+    &["--set", "rollout.enabled=true"],
     &["--set", "watchNamespaces={shop,billing}"],
+    &["--set", "rollout.enabled=true,watchNamespaces={shop,billing}"],
     &["--set", "clusterId=production"],
     &["--set", "allowedApiHosts={api.meshagent.com,api.example.com:8443}"],
     &["--set", "defaultDeletionPolicy=Retain"],
@@ -261,6 +263,7 @@ async fn a_wrong_value_is_refused_by_its_path() {
         ("injection.form=files", "/injection/form", "value must be one of"),
         ("injection.skipContainers={Envoy}", "/injection/skipContainers/0", "does not match pattern"),
         ("log.format=yaml", "/log/format", "value must be one of"),
+        ("rollout.enabled=yes", "/rollout/enabled", "got string, want boolean"),
         ("crds.enabled=maybe", "/crds/enabled", "got string, want boolean"),
         ("pod=x", "/pod", "got string, want object"),
     ] {
@@ -272,6 +275,8 @@ async fn a_wrong_value_is_refused_by_its_path() {
             output.stderr
         );
     }
+    let blind = helm.try_run(&["template", "a", "{chart}", "--set", "rollout.enabled=true,rbac.pods=false"]).await;
+    assert!(blind.stderr.contains("rollout.enabled needs rbac.pods"), "{}", blind.stderr);
 }
 
 /// An umbrella chart gives all charts below it `global`, and conditions are usually called `enabled`.

@@ -10,14 +10,14 @@ use super::release::{Cluster, SYSTEM, text, until_ready};
 use crate::fixture::LONG;
 
 /// One thing that an account may do: verb, group, resource, and the one name if the right is for one only.
-type Right = (String, String, String, String);
+pub(crate) type Right = (String, String, String, String);
 
 /// The audit policy: all requests of the operator's service accounts, without bodies.
 const POLICY: &str = r#"{"apiVersion":"audit.k8s.io/v1","kind":"Policy","omitStages":["RequestReceived"],"rules":[
     {"level":"Metadata","userGroups":["system:serviceaccounts:meshagent-operator"]},{"level":"None"}]}"#;
 
 /// A control plane that keeps an audit log, and checks rights to owner references.
-fn audited(workdir: &Workdir) -> (Options, std::path::PathBuf) {
+pub(crate) fn audited(workdir: &Workdir) -> (Options, std::path::PathBuf) {
     let policy = workdir.write("policy.json", POLICY).unwrap();
     let log = workdir.path().join("audit.log");
     let apiserver_args = vec![
@@ -29,7 +29,7 @@ fn audited(workdir: &Workdir) -> (Options, std::path::PathBuf) {
 }
 
 /// The rights that the release's roles give.
-async fn given(cluster: &Cluster) -> BTreeSet<Right> {
+pub(crate) async fn given(cluster: &Cluster) -> BTreeSet<Right> {
     let mut rights = BTreeSet::new();
     let list = [
         "get",
@@ -61,7 +61,7 @@ async fn given(cluster: &Cluster) -> BTreeSet<Right> {
 }
 
 /// The rights that were asked for, each with the codes of the answers.
-fn asked(log: &str) -> BTreeMap<Right, BTreeSet<u64>> {
+pub(crate) fn asked(log: &str) -> BTreeMap<Right, BTreeSet<u64>> {
     let mut asked: BTreeMap<Right, BTreeSet<u64>> = BTreeMap::new();
     for line in log.lines() {
         let event: Value = serde_json::from_str(line).unwrap();
@@ -86,7 +86,7 @@ fn asked(log: &str) -> BTreeMap<Right, BTreeSet<u64>> {
 }
 
 /// Rights that no request in the log needed.
-fn unused(given: &BTreeSet<Right>, asked: &BTreeMap<Right, BTreeSet<u64>>) -> Vec<Right> {
+pub(crate) fn unused(given: &BTreeSet<Right>, asked: &BTreeMap<Right, BTreeSet<u64>>) -> Vec<Right> {
     let uses = |given: &Right, asked: &Right| {
         (&given.0, &given.1, &given.2) == (&asked.0, &asked.1, &asked.2) && (given.3.is_empty() || given.3 == asked.3)
     };

@@ -11,7 +11,8 @@ use super::{created, pod};
 use crate::chart::release::{Cluster, text, until_ready};
 use crate::fixture::{LONG, datum};
 
-fn client(more: Value) -> Value {
+/// The OAuthClient `web`, whose former clients live for three seconds.
+pub(crate) fn client(more: Value) -> Value {
     let mut spec =
         json!({ "redirectUris": ["https://shop.example.com/oauth/callback"], "rotation": { "overlap": "3s" } });
     for (field, value) in more.as_object().into_iter().flatten() {
@@ -25,7 +26,7 @@ fn client(more: Value) -> Value {
 
 impl Cluster {
     /// Asks for a rotation, and waits until it is done.
-    async fn rotate(&self, when: &str) {
+    pub(crate) async fn rotate(&self, when: &str) {
         let ask = format!("meshagent.com/rotate-requested-at={when}");
         self.kubectl.run(&["annotate", "--overwrite", "maoc", "web", "-n", "shop", &ask]).await.unwrap();
         let done = format!("--for=jsonpath={{.status.lastHandledRotateAt}}={when}");
@@ -33,7 +34,7 @@ impl Cluster {
     }
 
     /// Waits until the status of the OAuthClient is as `is` wants it.
-    async fn until_status(&self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+    pub(super) async fn until_status(&self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
         eventually(LONG, what, async || {
             let status = self.get("shop", "maoc", "web").await["status"].clone();
             if is(&status) { Ok(status) } else { Err(status.to_string()) }

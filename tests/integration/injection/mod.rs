@@ -1,10 +1,11 @@
 //! Pods that get their credential, by the real API server, which calls the webhook as the chart registers it.
 
 mod certificates;
-mod former;
+pub(crate) mod former;
 mod pods;
 mod reinvocation;
 pub(crate) mod replicas;
+pub(crate) mod restarts;
 
 use serde_json::{Value, json};
 

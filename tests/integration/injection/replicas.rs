@@ -23,7 +23,7 @@ use crate::chart::release::{Cluster, SYSTEM, text, until_ready};
 use crate::fixture::LONG;
 
 /// The configuration, and the Secret, of a release that is called as the chart.
-pub(super) const CONFIGURATION: &str = "meshagent-operator";
+pub(crate) const CONFIGURATION: &str = "meshagent-operator";
 pub(super) const CERTIFICATE: &str = "meshagent-operator-webhook-certificate";
 
 /// One replica, and where its Secret is mounted.
@@ -136,15 +136,19 @@ impl Webhook {
 }
 
 /// A cluster with an installed release, its operator and its webhook.
-pub(super) struct Injecting {
-    pub(super) cluster: Cluster,
+pub(crate) struct Injecting {
+    pub(crate) cluster: Cluster,
     pub(super) operator: Operator,
     pub(super) webhook: Webhook,
 }
 
 impl Injecting {
-    pub(super) async fn start(values: &[&str]) -> Self {
-        let cluster = Cluster::start(Options::default()).await;
+    pub(crate) async fn start(values: &[&str]) -> Self {
+        Self::start_on(Options::default(), values).await
+    }
+
+    pub(crate) async fn start_on(options: Options, values: &[&str]) -> Self {
+        let cluster = Cluster::start(options).await;
         let with_project = ["--set", "defaultProject.secretName=meshagent-api-key"];
         cluster.install("meshagent-operator", SYSTEM, &[&with_project, values].concat()).await;
         let operator = cluster.run_operator(SYSTEM, "meshagent-operator").await;

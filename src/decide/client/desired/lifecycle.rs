@@ -65,6 +65,9 @@ impl Lifecycle {
             problems.one_of("spec.deletionPolicy", policy, &words::DELETION_POLICIES);
         }
         problems.one_of("spec.onCredentialLoss", on_loss, &words::ON_CREDENTIAL_LOSS);
+        if let Some(restart) = spec.rollout.as_ref().and_then(|rollout| rollout.restart.as_deref()) {
+            problems.one_of("spec.rollout.restart", restart, &words::RESTARTS);
+        }
         Self {
             adopt: spec.adopt.as_ref().map(|adopt| Adopt::read(adopt, problems)),
             policy: essentials.policy,

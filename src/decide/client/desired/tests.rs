@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::lifecycle::{Adopt, CredentialRef, OnLoss};
 use super::*;
 use crate::api::oauth_client::{
-    AdoptSpec, CredentialSecretRef, ProjectRef as ProjectRefSpec, RotationSpec, SecretKeysSpec, SecretSpec,
+    AdoptSpec, CredentialSecretRef, ProjectRef as ProjectRefSpec, RolloutSpec, RotationSpec, SecretKeysSpec, SecretSpec,
 };
 use crate::decide::id::ClientId;
 use crate::decide::marker::Policy;
@@ -478,6 +478,7 @@ prop_compose! {
             on_credential_loss: word(),
             suspend: None,
             rotation: Some(RotationSpec { overlap: word() }),
+            rollout: Some(RolloutSpec { restart: word() }),
         }
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn by_our_clock(present: OAuthClientStatus, now: Timestamp) -> OAuthC
     };
     let put_right = |former: Retiring| {
         let end = former.delete_after.0;
-        let by_that_clock = end >= replaced_at;
+        let by_that_clock = former.replaced_at.as_ref().map_or(end, |at| end.max(at.0)) >= replaced_at;
         let earlier = |at: Timestamp| stamp(if by_that_clock { at.checked_sub(ahead).unwrap_or(at) } else { at });
         let swapped = former.replaced_at.as_ref().map(|at| earlier(at.0));
         Retiring { delete_after: earlier(end), replaced_at: swapped, ..former }
@@ -76,7 +76,7 @@ pub(super) fn applied(input: &ReportInput<'_>, published: &Published, present: O
         secret_resource_version: credential.as_ref().map(|kept| kept.version.to_string()),
         credential_digest: digest.flatten(),
         applied_generation: Some(generation(input.object)),
-        last_replaced_at: if replaced { Some(stamp(input.now)) } else { last_replaced_at },
+        last_replaced_at: if replaced { Some(stamp(input.recorded_at)) } else { last_replaced_at },
         adopted: adopted.then_some(true),
         persisting_drift: drift.as_ref().and_then(told),
         retiring,

@@ -652,7 +652,7 @@ fn a_former_client_lives_on_for_pods_and_says_so() {
     let former = Retiring::new("c-0", Some(Time(at(NOW - 200))), Time(at(NOW - 100)));
     object.status.as_mut().unwrap().retiring = Some(vec![former.clone()]);
     let mut pass = Pass::ended(object, Conclusion::Converged);
-    pass.holders = Holders::Seen(vec![Holder { pod: "web-0".into(), created: at(NOW - 300) }]);
+    pass.holders = Holders::Seen(vec![Holder::new("web-0", at(NOW - 300))]);
     let living_on = Retiring { pods: Some(vec!["web-0".into()]), ..former.clone() };
     assert_eq!(pass.report().retiring, Some(vec![living_on]));
     let ready = pass.conditions().into_iter().find(|condition| condition.type_ == "Ready").unwrap();
@@ -661,7 +661,7 @@ fn a_former_client_lives_on_for_pods_and_says_so() {
     assert_eq!(pass.requeue(), Some(Duration::from_secs(7 * 86_400 - 100)));
     // The pod has ended, and another one came since.
     let mut pass = pass.again(1);
-    pass.holders = Holders::Seen(vec![Holder { pod: "web-1".into(), created: at(NOW) }]);
+    pass.holders = Holders::Seen(vec![Holder::new("web-1", at(NOW))]);
     assert_eq!(pass.report().retiring, Some(vec![former]));
     assert_eq!(pass.requeue(), Some(Duration::ZERO));
 }

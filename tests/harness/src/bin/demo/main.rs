@@ -37,8 +37,9 @@ async fn main() -> Result<()> {
     declare(&stage).await?;
     use_the_secret(&stage).await?;
     inject(&stage).await?;
-    webhook.check_running()?;
     change(&stage).await?;
+    restart(&stage).await?;
+    webhook.check_running()?;
     if env::var_os("KEEP").is_some_and(|keep| !keep.is_empty() && keep != "0") {
         stage.print_how_to_look_around();
         return until_interrupted().await;
@@ -85,16 +86,49 @@ async fn use_the_secret(stage: &Stage) -> Result<()> {
     stage.run("A sign-in with it: authorization code with PKCE, by a well-kept OAuth library.", &sign_in).await
 }
 
-/// Creates a pod with the label, once its namespace has a service account; nothing here would run it.
+/// Creates a Deployment with the label, once its namespace has a service account; nothing here would run its pods.
 async fn inject(stage: &Stage) -> Result<()> {
     eventually(Duration::from_secs(30), "the namespace has a service account", async || {
         stage.ask("kubectl get serviceaccount default -n shop").await.map_err(|error| format!("{error:?}"))
     })
     .await?;
-    let pod = "kubectl run app -n shop --image=example.com/app --labels=meshagent.com/oauth-client=web";
-    stage.run("A pod with the label.", pod).await?;
-    let names = "kubectl get pod app -n shop -o jsonpath='{range .spec.containers[0].env[*]}{.name}{\"\\n\"}{end}'";
+    let deployment = "kubectl create deployment app -n shop --image=example.com/app --dry-run=client -o yaml | \
+        kubectl patch --local -f - --type=merge -o yaml \
+        -p '{\"spec\":{\"template\":{\"metadata\":{\"labels\":{\"meshagent.com/oauth-client\":\"web\"}}}}}' | \
+        kubectl apply -f -";
+    stage.run("An application with the label on its pod template.", deployment).await?;
+    stage.make_pods_ready().await?;
+    let names = "kubectl get pod -l app=app -n shop -o jsonpath='{range .items[0].spec.containers[0].env[*]}{.name}{\"\\n\"}{end}'";
     stage.run("What the webhook has put into its container: references to the Secret.", names).await
+}
+
+/// Deletes the Secret, and sees the application restarted with the credential that takes the place of the lost one.
+async fn restart(stage: &Stage) -> Result<()> {
+    let right = format!(
+        "kubectl apply -f charts/meshagent-operator/files/restart-role.yaml && \
+         kubectl create clusterrolebinding meshagent-operator-restarts --clusterrole=meshagent-operator-restarts \
+         --serviceaccount={NAMESPACE}:meshagent-operator"
+    );
+    stage.run("The right to restart workloads: the chart's rollout.enabled.", &right).await?;
+    let wanted = "kubectl patch maoc web -n shop --type=merge -p '{\"spec\":{\"rollout\":{\"restart\":\"Injected\"}}}'";
+    stage.run("The developer wants restarts.", wanted).await?;
+    // The times of pods are whole seconds.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    stage.run("Somebody deletes the Secret.", "kubectl delete secret web-oauth -n shop").await?;
+    eventually(Duration::from_secs(60), "the application is restarted", async || {
+        stage
+            .ask("kubectl get event -n shop -o name --field-selector reason=Restarted | grep .")
+            .await
+            .map_err(|error| format!("{error:?}"))
+    })
+    .await?;
+    stage.make_pods_ready().await?;
+    let rolled =
+        "kubectl rollout status deployment/app -n shop --timeout=60s && kubectl rollout history deployment/app -n shop";
+    stage.run("Its pods, which held the lost credential, are replaced, once.", rolled).await?;
+    let events = "kubectl get events -n shop --field-selector reason=CredentialReplaced -o custom-columns=MESSAGE:.message \
+        --no-headers; kubectl get events -n shop --field-selector reason=Restarted -o custom-columns=MESSAGE:.message --no-headers";
+    stage.run("What the Events say.", events).await
 }
 
 async fn change(stage: &Stage) -> Result<()> {
@@ -129,7 +163,7 @@ fn the_put(calls: &Value) -> Option<String> {
 }
 
 async fn delete(stage: &Stage) -> Result<()> {
-    stage.run("The application goes.", "kubectl delete pod/app maoc/web -n shop").await?;
+    stage.run("The application goes.", "kubectl delete deployment/app maoc/web -n shop").await?;
     eventually(EMPTIED, "the Secret is gone", async || {
         let left = stage.ask("kubectl get secret -n shop -o name").await.map_err(|error| format!("{error:?}"))?;
         if left.is_empty() { Ok(()) } else { Err(left) }

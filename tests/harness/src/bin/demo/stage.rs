@@ -82,6 +82,17 @@ impl Stage {
         Err(Error::Command { command: command.to_owned(), status: output.status, output: output.stderr })
     }
 
+    /// Says that all pods in the namespace `shop` are Ready, as a kubelet would of pods that run.
+    pub(crate) async fn make_pods_ready(&self) -> Result<()> {
+        let ready = "for pod in $(kubectl get pods -n shop -o name); do kubectl patch $pod -n shop --subresource=status \
+            -p '{\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}]}}'; done | grep patched";
+        harness::eventually(std::time::Duration::from_secs(30), "there are pods", async || {
+            self.ask(ready).await.map_err(|error| format!("{error:?}"))
+        })
+        .await
+        .map(drop)
+    }
+
     /// Prints how a user of another terminal reaches what runs here.
     pub(crate) fn print_how_to_look_around(&self) {
         println!("\n# All of it runs until Ctrl-C. In another terminal:");
