@@ -4,6 +4,7 @@ use std::{
     env,
     ffi::OsString,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use harness::{ControlPlane, Error, Operator, OperatorOptions, Options, Result, Simulator, SimulatorOptions};
@@ -82,12 +83,15 @@ impl Stage {
         Err(Error::Command { command: command.to_owned(), status: output.status, output: output.stderr })
     }
 
-    /// Says that all pods in the namespace `shop` are Ready, as a kubelet would of pods that run.
-    pub(crate) async fn make_pods_ready(&self) -> Result<()> {
-        let ready = "for pod in $(kubectl get pods -n shop -o name); do kubectl patch $pod -n shop --subresource=status \
-            -p '{\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}]}}'; done | grep patched";
-        harness::eventually(std::time::Duration::from_secs(30), "there are pods", async || {
-            self.ask(ready).await.map_err(|error| format!("{error:?}"))
+    /// Says that all pods in the namespace `shop` are Ready, once there are so many, as a kubelet would that runs them.
+    pub(crate) async fn make_pods_ready(&self, number: usize) -> Result<()> {
+        let ready = format!(
+            "pods=$(kubectl get pods -n shop -o name) && [ $(echo \"$pods\" | wc -w) = {number} ] && for pod in $pods; do \
+             kubectl patch $pod -n shop --subresource=status \
+             -p '{{\"status\":{{\"conditions\":[{{\"type\":\"Ready\",\"status\":\"True\"}}]}}}}'; done"
+        );
+        harness::eventually(Duration::from_secs(30), "there are pods", async || {
+            self.ask(&ready).await.map_err(|error| format!("{error:?}"))
         })
         .await
         .map(drop)
