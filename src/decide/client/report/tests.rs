@@ -261,15 +261,18 @@ fn a_rotation_that_waits_is_not_taken_for_handled_and_the_client_stays_in_use() 
 fn what_a_clock_wrote_that_was_a_year_ahead_is_put_back_once_by_as_much() {
     let year = 365 * 24 * 60 * MINUTE;
     let retiring = |client_id: &str, second| Retiring::new(client_id, None, Time(at(second)));
+    // Its overlap of no length began with the pass, and the record came a second later.
+    let at_once = |by| Retiring::new("c-8", Some(Time(at(NOW + by))), Time(at(NOW + by - 1)));
     let mut object = converged();
     let status = object.status.as_mut().unwrap();
     status.last_replaced_at = Some(Time(at(NOW + year)));
-    status.retiring = Some(vec![retiring("c-0", NOW + 50), retiring("c-9", NOW + year + 3600)]);
+    status.retiring = Some(vec![retiring("c-0", NOW + 50), at_once(year), retiring("c-9", NOW + year + 3600)]);
     let mut pass = Pass::failed(object, Reason::Rotating, Disposition::Wait);
-    pass.record.retiring = vec![ClientId::new("c-0"), ClientId::new("c-9")];
+    pass.record.retiring = ["c-0", "c-8", "c-9"].map(ClientId::new).into();
     let status = pass.report();
     assert_eq!(status.last_replaced_at, None);
-    assert_eq!(status.retiring.as_deref(), Some(&[retiring("c-0", NOW + 50), retiring("c-9", NOW + 3600)][..]));
+    let put_back = [retiring("c-0", NOW + 50), at_once(0), retiring("c-9", NOW + 3600)];
+    assert_eq!(status.retiring.as_deref(), Some(&put_back[..]));
     pass.object.status = Some(status.clone());
     assert_eq!(pass.report(), status);
 }
