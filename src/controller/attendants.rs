@@ -40,7 +40,8 @@ pub(super) fn start_attendants(
     let (projects, declared) = (shared.projects.clone(), Arc::clone(&shared.declared));
     let audience = Audience { projects, declared: Arc::clone(&declared), triggers: triggers.clone() };
     let (requests, pods, events) = (shared.requests.clone(), shared.pods.clone(), shared.events.clone());
-    let restarting = Restarting::new(shared.restarts.clone(), requests, pods, &caches, events);
+    let told = (events, shared.clock.clone());
+    let restarting = Restarting::new(shared.restarts.clone(), requests, pods, &caches, told);
     let mut attendants = shared.pods.tasks(&watches, caches, triggers, (&shared.events, &shared.clock));
     attendants.push(restarting.keep().boxed());
     attendants.push(audience.watch(watches, writer, shared.unreadable.clone()).boxed());

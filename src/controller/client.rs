@@ -308,7 +308,7 @@ impl Context {
             memory.suppress(uid, Suppression { until, circumstances, secrets, awaited });
         }
         let _ = self.shared.events.publish(&ended.object, events);
-        self.shared.restarts.note(&ended.object);
+        self.shared.restarts.note(&ended.object, &self.shared.pods, self.shared.clock.now());
         ended.requeue.map_or_else(Action::await_change, Action::requeue)
     }
 }

@@ -17,6 +17,7 @@ mod triggers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use futures::Stream;
 use futures::future::join_all;
@@ -166,6 +167,7 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
         events,
         leadership,
         clock,
+        started: Instant::now(),
     });
     let caches = clients.iter().map(|(watches, _)| watches.caches()).collect();
     start_attendants(&mut tasks, (watches, namespace_writer, caches), &shared, &triggers, &shutdown);

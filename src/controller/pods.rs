@@ -20,7 +20,7 @@ use super::triggers::Triggers;
 use crate::api::event::EventReason;
 use crate::api::names::OAUTH_CLIENT_LABEL;
 use crate::api::oauth_client::OAuthClient;
-use crate::decide::client::holders::{Holder, Holders, holder};
+use crate::decide::client::holders::{Holder, Holders, controller, holder};
 use crate::decide::inject::waiting::{Promise, promise, why};
 use crate::decide::words;
 use crate::kubernetes::clock::Clock;
@@ -205,8 +205,9 @@ impl Seen {
         let key = (namespace.clone(), name.clone());
         if let Some(client) = self.clients.get(&key) {
             let holders = self.holders.get_mut(&(namespace, client.clone()));
-            if let Some(holder) = holders.and_then(|holders| holders.get_mut(&name)) {
-                holder.ending = metadata.deletion_timestamp.is_some();
+            if let Some(known) = holders.and_then(|holders| holders.get_mut(&name)) {
+                known.ending = metadata.deletion_timestamp.is_some();
+                known.owner = controller(metadata).cloned();
             }
             return;
         }

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::future::pending;
 use std::hash::Hash;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::Stream;
 use futures::StreamExt;
@@ -34,6 +34,12 @@ use crate::project::{Checks, Executor, ProjectObject, Projects, WRITE_RETRY, acc
 /// The wait after a panic.
 const PANIC_RETRY: Duration = Duration::from_secs(60);
 
+/// How long a project waits for the caches of OAuthClients at the start: a listing before is compared with nothing, and
+/// would take clients for orphans whose objects are not seen yet.
+const LONGEST_FILLING: Duration = Duration::from_secs(10);
+/// How soon it is looked again whether they are filled.
+const FILLING: Duration = Duration::from_millis(100);
+
 /// What the passes of all projects share.
 pub(super) struct Shared {
     pub(super) requests: Client,
@@ -52,9 +58,16 @@ pub(super) struct Shared {
     pub(super) events: Events,
     pub(super) leadership: Leadership,
     pub(super) clock: Clock,
+    /// When the controllers were started.
+    pub(super) started: Instant,
 }
 
 impl Shared {
+    /// Whether a project is listed yet.
+    fn may_list(&self) -> bool {
+        self.triggers.users().are_filled() || self.started.elapsed() >= LONGEST_FILLING
+    }
+
     fn forget(&self, key: &ProjectKey) {
         self.checks.forget(key);
         self.projects.gone(key, self.triggers.users().any(key).unwrap_or(true));
@@ -120,6 +133,9 @@ fn after_panic<K: ProjectObject>(object: Arc<K>, error: &Panicked, _: Arc<Contex
 impl<K: ProjectObject> Context<K> {
     /// Puts the finalizer on or takes it off, and reconciles the project as long as it is there.
     async fn pass(&self, object: &K) -> Action {
+        if !self.shared.may_list() {
+            return Action::requeue(FILLING);
+        }
         let (requests, users) = (&self.shared.requests, self.shared.triggers.users());
         let unused = || users.names(&object.key()).is_some_and(|users| users.is_empty());
         if finalizer::is_deleted(object) && finalizer::is_on(object) && unused() {

@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 
 use crate::api::names::{INJECTED_ANNOTATION, OAUTH_CLIENT_LABEL};
 use crate::api::oauth_client::Retiring;
+use crate::decide::inject::waiting::promise;
 use crate::decide::inject::{Form, read_record};
 use crate::decide::time::later;
 
@@ -26,6 +27,8 @@ pub struct Holder {
     pub pod: String,
     pub uid: String,
     pub created: Timestamp,
+    /// The Secret that the pod reads.
+    pub secret: String,
     /// What made the pod and would make it anew: its controller.
     pub owner: Option<OwnerReference>,
     /// The revision of a StatefulSet or DaemonSet that the pod was made by.
@@ -57,6 +60,7 @@ pub fn holder(metadata: &ObjectMeta) -> Option<(&str, Holder)> {
         pod: metadata.name.clone()?,
         uid: metadata.uid.clone().unwrap_or_default(),
         created: metadata.creation_timestamp.as_ref()?.0,
+        secret: promise(metadata)?.secret,
         owner: controller(metadata).cloned(),
         revision: metadata.labels.as_ref()?.get(REVISION_LABEL).cloned(),
         ending: metadata.deletion_timestamp.is_some(),
@@ -71,10 +75,11 @@ pub fn controller(metadata: &ObjectMeta) -> Option<&OwnerReference> {
 }
 
 impl Holder {
-    /// A pod that nothing controls.
-    #[must_use]
-    pub fn new(pod: impl Into<String>, created: Timestamp) -> Self {
-        Self { pod: pod.into(), uid: String::new(), created, owner: None, revision: None, ending: false }
+    /// A pod that nothing controls, of the OAuthClient `web`.
+    #[cfg(test)]
+    pub(crate) fn new(pod: impl Into<String>, created: Timestamp) -> Self {
+        let (uid, secret) = (String::new(), "web-oauth".to_owned());
+        Self { pod: pod.into(), uid, created, secret, owner: None, revision: None, ending: false }
     }
 
     /// Whether the pod was created before its client was replaced. The times of pods are whole seconds.

@@ -1,14 +1,12 @@
 //! Whether a workload is restarted now.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
-use super::Due;
 use super::obstacle::Obstacle;
 use super::workload::{Workload, WorkloadKind};
+use super::{Due, after};
 use crate::api::names::CREDENTIAL_ANNOTATION;
-use crate::decide::time::{later, stamp};
+use crate::decide::time::stamp;
 
 /// What becomes of a workload whose pods hold a former credential.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,11 +31,13 @@ pub fn judge(workload: &Workload, revision: Option<&str>, due: &Due) -> Verdict 
     if let Some(obstacle) = Obstacle::to(workload) {
         return Verdict::Pending(obstacle);
     }
-    if is_asked_for(workload, due) || workload.is_replacing(revision) {
+    // A template for another OAuthClient, or for none, replaces these pods by itself.
+    let is_for_another = workload.client().is_some_and(|client| client != Some(&due.name));
+    if is_for_another || is_asked_for(workload, due) || workload.is_replacing(revision) {
         return Verdict::Rolling;
     }
     let spec = match workload.kind {
-        WorkloadKind::Rollout => json!({ "restartAt": stamp(restart_at(due)) }),
+        WorkloadKind::Rollout => json!({ "restartAt": stamp(after(due)) }),
         WorkloadKind::Deployment | WorkloadKind::StatefulSet | WorkloadKind::DaemonSet => {
             json!({ "template": { "metadata": { "annotations": { CREDENTIAL_ANNOTATION: due.client_id } } } })
         }
@@ -47,14 +47,9 @@ pub fn judge(workload: &Workload, revision: Option<&str>, due: &Due) -> Verdict 
 
 fn is_asked_for(workload: &Workload, due: &Due) -> bool {
     match workload.kind {
-        WorkloadKind::Rollout => workload.restart_at().is_some_and(|at| at >= restart_at(due)),
+        WorkloadKind::Rollout => workload.restart_at().is_some_and(|at| at >= after(due)),
         WorkloadKind::Deployment | WorkloadKind::StatefulSet | WorkloadKind::DaemonSet => {
             workload.restarted_for() == Some(due.client_id.as_str())
         }
     }
-}
-
-/// A time after which no pod was created that is stale: Argo Rollouts restart those that were created before.
-fn restart_at(due: &Due) -> jiff::Timestamp {
-    later(due.replaced_at, Duration::from_secs(1))
 }

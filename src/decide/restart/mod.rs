@@ -7,7 +7,10 @@
 
 mod judge;
 mod obstacle;
+mod pace;
 mod workload;
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -17,17 +20,18 @@ use crate::api::condition::{ConditionType, find};
 use crate::api::oauth_client::OAuthClient;
 use crate::decide::client::desired::Essentials;
 use crate::decide::client::holders::{Holder, Holders};
+use crate::decide::time::later;
 
 pub use judge::{Verdict, judge};
-pub use obstacle::{Obstacle, not_permitted, of_other_owner};
+pub use obstacle::{Obstacle, lacks_right, not_permitted, of_other_owner};
+pub use pace::Pace;
 pub use workload::{REPLICA_SET_REVISION, Workload, WorkloadKind};
-
-/// The most workloads that roll at once.
-pub const AT_ONCE: usize = 10;
 
 /// An OAuthClient whose client was replaced, and which wants the pods with the former credential restarted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {
+    /// The OAuthClient.
+    pub name: String,
     /// The client whose credential is to be in the pods.
     pub client_id: String,
     /// When it took the place of the last one before it.
@@ -52,17 +56,28 @@ pub fn due(object: &OAuthClient) -> Option<Due> {
     let retired = status.retiring.iter().flatten().filter_map(|former| former.replaced_at.as_ref());
     let replaced_at = retired.chain(&status.last_replaced_at).map(|at| at.0).max()?;
     let client_id = status.client_id.clone().filter(|id| !id.is_empty())?;
-    let name = object.metadata.name.as_deref().unwrap_or_default();
-    Some(Due { client_id, replaced_at, secret: Essentials::read(spec, name).secret_name })
+    let name = object.metadata.name.clone().unwrap_or_default();
+    Some(Due { client_id, replaced_at, secret: Essentials::read(spec, &name).secret_name, name })
 }
 
 impl Due {
+    /// Whether a pod that is created now is none from before: the times of pods are whole seconds.
+    #[must_use]
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        now >= after(self)
+    }
+
     /// The pods that hold a former credential in their environment and will run on with it.
     #[must_use]
     pub fn stale<'a>(&self, holders: &'a Holders) -> Vec<&'a Holder> {
         let Holders::Seen(holders) = holders else { return Vec::new() };
         holders.iter().filter(|holder| holder.is_from_before(self.replaced_at) && !holder.ending).collect()
     }
+}
+
+/// A time at which no pod from before is created any more.
+fn after(due: &Due) -> Timestamp {
+    later(due.replaced_at, Duration::from_secs(1))
 }
 
 /// The object that an owner reference names.

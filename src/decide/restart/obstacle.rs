@@ -3,6 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use super::workload::{Workload, WorkloadKind};
+use crate::api::names::{CREDENTIAL_ANNOTATION, SECRET_NAME_ANNOTATION};
 
 /// Why pods with a former credential are not restarted, and what their owner may do: the end of a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +13,7 @@ impl Obstacle {
     /// What is in the way of restarting a workload; `None` if nothing is.
     pub(super) fn to(workload: &Workload) -> Option<Self> {
         let text = if let Some(owner) = workload.controller() {
-            format!("{} {} controls it; restart it there, or {BY_HAND}", owner.kind, owner.name)
+            format!("{} {} controls it; restart it there", owner.kind, owner.name)
         } else if workload.has_no_replicas() {
             "it is scaled to no replicas; pods that it gets later have the new credential".to_owned()
         } else if workload.is_paused() {
@@ -41,6 +42,21 @@ impl Obstacle {
         Self("no workload would make it anew; delete it and create it again".to_owned())
     }
 
+    /// The pods read another Secret than the one with the new credential.
+    #[must_use]
+    pub fn of_other_secret(read: &str, written: &str) -> Self {
+        Self(format!(
+            "its pods read Secret {read}, and the new credential is in {written}; set {SECRET_NAME_ANNOTATION} of the pod \
+             template to {written}, or bring the credential to {read} and restart it yourself"
+        ))
+    }
+
+    /// Somebody has taken the annotation away, again.
+    #[must_use]
+    pub fn undone() -> Self {
+        Self(format!("it was restarted twice, and somebody took {CREDENTIAL_ANNOTATION} away; restart it yourself"))
+    }
+
     /// The API server does not take the restart, and said why.
     #[must_use]
     pub fn refused(said: &str) -> Self {
@@ -61,7 +77,10 @@ const BY_HAND: &str = "delete its pods one by one, and each comes back with the 
 pub fn of_other_owner(owner: &OwnerReference) -> Obstacle {
     Obstacle(match owner.kind.as_str() {
         "Job" => "a Job runs to its end; if the former client ends before it does, start the Job anew".to_owned(),
-        kind => format!("a {kind} is nothing that the operator restarts; {BY_HAND}"),
+        kind @ ("ReplicaSet" | "ReplicationController") => {
+            format!("a {kind} is nothing that the operator restarts; {BY_HAND}")
+        }
+        kind => format!("a {kind} is nothing that the operator restarts; restart it by its own means"),
     })
 }
 
@@ -72,4 +91,10 @@ pub fn not_permitted(said: &str) -> String {
         "pods have a former credential in their environment, and the operator may not restart their workloads ({said}); \
          install it with rollout.enabled and rbac.pods, or restart them yourself: kubectl rollout restart"
     )
+}
+
+/// Whether a refusal (403) is for want of a right; else some admission has refused this one object.
+#[must_use]
+pub fn lacks_right(said: &str) -> bool {
+    said.contains("\" cannot ")
 }

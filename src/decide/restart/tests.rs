@@ -44,7 +44,10 @@ fn holder(pod: &str, created: i64, ending: bool) -> Holder {
 
 #[test]
 fn restarts_are_due_once_a_client_took_the_place_of_another_and_is_ready() {
-    assert_eq!(wanted(), Due { client_id: "c-2".into(), replaced_at: at(100), secret: "web-oauth".into() });
+    assert_eq!(
+        wanted(),
+        Due { client_id: "c-2".into(), replaced_at: at(100), secret: "web-oauth".into(), name: "web".into() }
+    );
     let named = due(&client(json!({ "secret": { "name": "login" } }), json!({}))).unwrap();
     assert_eq!(named.secret, "login");
 }
@@ -103,7 +106,7 @@ fn workload(kind: WorkloadKind, changes: &[(&str, Value)]) -> Workload {
             "name": "web", "namespace": "shop", "resourceVersion": "7", "generation": 3,
             "annotations": { "deployment.kubernetes.io/revision": "4" },
         },
-        "spec": { "replicas": 2, "template": { "metadata": { "labels": { "app": "web" } } } },
+        "spec": { "replicas": 2, "template": { "metadata": { "labels": { "meshagent.com/oauth-client": "web" } } } },
         "status": { "observedGeneration": 3, "updateRevision": "web-4" },
     });
     for (pointer, value) in changes {
@@ -118,9 +121,10 @@ const KINDS: [WorkloadKind; 4] =
 
 #[test]
 fn a_restart_is_one_annotation_that_names_the_client_or_argos_own_field() {
-    let patch = |kind| match judge(&workload(kind, &[]), None, &wanted()) {
-        Verdict::Restart(patch) => patch,
-        other => panic!("{other:?}"),
+    let patch = |kind| {
+        let verdict = judge(&workload(kind, &[]), None, &wanted());
+        let Verdict::Restart(patch) = verdict else { panic!("{verdict:?}") };
+        patch
     };
     let annotated = json!({
         "metadata": { "resourceVersion": "7" },
@@ -163,9 +167,10 @@ fn what_is_not_restarted_is_told_what_to_do() {
     let by_hand = "delete its pods one by one, and each comes back with the new credential";
     let controlled =
         json!([{ "apiVersion": "example.com/v1", "kind": "App", "name": "shop", "uid": "1", "controller": true }]);
-    let told = |kind, changes: &[(&str, Value)]| match judge(&workload(kind, changes), None, &wanted()) {
-        Verdict::Pending(obstacle) => obstacle.sentence("web"),
-        other => panic!("{other:?}"),
+    let told = |kind, changes: &[(&str, Value)]| {
+        let verdict = judge(&workload(kind, changes), None, &wanted());
+        let Verdict::Pending(obstacle) = verdict else { panic!("{verdict:?}") };
+        obstacle.sentence("web")
     };
     let sentence = |why: &str| {
         format!("has a former credential of OAuthClient web in its environment and is not restarted: {why}")
@@ -182,12 +187,71 @@ fn what_is_not_restarted_is_told_what_to_do() {
     }
     let scaled = "it is scaled to no replicas; pods that it gets later have the new credential";
     assert_eq!(told(WorkloadKind::Deployment, &[("/spec/replicas", json!(0))]), sentence(scaled));
-    let elsewhere = format!("App shop controls it; restart it there, or {by_hand}");
-    assert_eq!(told(WorkloadKind::Deployment, &[("/metadata/ownerReferences", controlled)]), sentence(&elsewhere));
+    let elsewhere = "App shop controls it; restart it there";
+    assert_eq!(told(WorkloadKind::Deployment, &[("/metadata/ownerReferences", controlled)]), sentence(elsewhere));
     let job = "a Job runs to its end; if the former client ends before it does, start the Job anew";
     assert_eq!(of_other_owner(&owner("batch/v1", "Job")).sentence("web"), sentence(job));
     let other = format!("a ReplicaSet is nothing that the operator restarts; {by_hand}");
     assert_eq!(of_other_owner(&owner("apps/v1", "ReplicaSet")).sentence("web"), sentence(&other));
+    let workflow = "a Workflow is nothing that the operator restarts; restart it by its own means";
+    assert_eq!(of_other_owner(&owner("argoproj.io/v1alpha1", "Workflow")).sentence("web"), sentence(workflow));
+}
+
+#[test]
+fn a_template_that_names_another_oauthclient_or_none_replaces_the_pods_by_itself() {
+    let label = "/spec/template/metadata/labels/meshagent.com~1oauth-client";
+    for (pointer, value) in [(label, json!("shop")), ("/spec/template/metadata/labels", json!({}))] {
+        let mut object = serde_json::to_value(&workload(WorkloadKind::DaemonSet, &[]).object).unwrap();
+        *object.pointer_mut(pointer).unwrap() = value;
+        let changed = Workload::new(WorkloadKind::DaemonSet, serde_json::from_value(object).unwrap());
+        assert_eq!(judge(&changed, None, &wanted()), Verdict::Rolling, "{pointer}");
+    }
+    let elsewhere = workload(WorkloadKind::Rollout, &[("/spec/template", Value::Null)]);
+    assert!(matches!(judge(&elsewhere, None, &wanted()), Verdict::Restart(_)), "the template is in another object");
+}
+
+#[test]
+fn a_rollout_has_ended_when_all_pods_are_new_and_available() {
+    let done = json!({
+        "observedGeneration": 3, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2,
+        "desiredNumberScheduled": 2, "updatedNumberScheduled": 2, "numberAvailable": 2,
+        "restartedAt": "1970-01-01T00:01:41Z",
+    });
+    let rolled = |kind, status: &Value| {
+        let spec = ("/spec/restartAt", json!("1970-01-01T00:01:41Z"));
+        workload(kind, &[("/status", status.clone()), spec]).has_rolled_out()
+    };
+    for kind in KINDS {
+        assert!(rolled(kind, &done), "{kind:?}");
+        let mut behind = done.clone();
+        behind["observedGeneration"] = json!(2);
+        assert!(!rolled(kind, &behind), "{kind:?}");
+        assert!(!rolled(kind, &json!({ "observedGeneration": 3, "desiredNumberScheduled": 2 })), "{kind:?}");
+    }
+    for (kind, field) in [
+        (WorkloadKind::Deployment, "replicas"),
+        (WorkloadKind::Deployment, "availableReplicas"),
+        (WorkloadKind::StatefulSet, "updatedReplicas"),
+        (WorkloadKind::DaemonSet, "updatedNumberScheduled"),
+        (WorkloadKind::DaemonSet, "numberAvailable"),
+    ] {
+        let mut under_way = done.clone();
+        under_way[field] = json!(1);
+        assert!(!rolled(kind, &under_way), "{kind:?} {field}");
+    }
+}
+
+#[test]
+fn a_restart_begins_when_no_new_pod_can_be_taken_for_one_from_before() {
+    assert!(!wanted().is_over(at(100)) && wanted().is_over(at(101)));
+}
+
+#[test]
+fn a_policys_refusal_is_no_missing_right() {
+    assert!(lacks_right(
+        "deployments.apps \"web\" is forbidden: User \"operator\" cannot patch resource \"deployments\""
+    ));
+    assert!(!lacks_right("admission webhook \"policy\" denied the request: no restarts on Fridays"));
 }
 
 #[test]

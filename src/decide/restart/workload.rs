@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::core::{ApiResource, DynamicObject};
 use serde_json::Value;
 
-use crate::api::names::CREDENTIAL_ANNOTATION;
+use crate::api::names::{CREDENTIAL_ANNOTATION, OAUTH_CLIENT_LABEL};
 use crate::decide::client::holders::controller;
 
 /// On a ReplicaSet, and on the Deployment that it is the latest of: the same number.
@@ -61,7 +61,8 @@ impl Workload {
         Self { kind, object }
     }
 
-    pub(super) fn name(&self) -> &str {
+    #[must_use]
+    pub fn name(&self) -> &str {
         self.object.metadata.name.as_deref().unwrap_or_default()
     }
 
@@ -96,6 +97,35 @@ impl Workload {
         is_on_delete || partition.is_some_and(|partition| partition > 0)
     }
 
+    /// The OAuthClient that the pod template names, if any; `None` if there is no template here.
+    pub(super) fn client(&self) -> Option<Option<&str>> {
+        let labels = self.field("/spec/template/metadata/labels")?;
+        Some(labels.get(OAUTH_CLIENT_LABEL).and_then(Value::as_str))
+    }
+
+    /// Whether all pods are of the latest template, and available: the API server shows it once the controller does.
+    #[must_use]
+    pub fn has_rolled_out(&self) -> bool {
+        let status = |field: &str| self.object.data["status"][field].as_i64().unwrap_or(0);
+        let wanted = self.field("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
+        let all = |wanted: i64, fields: &[&str]| fields.iter().all(|field| status(field) == wanted);
+        self.is_observed()
+            && match self.kind {
+                WorkloadKind::Deployment | WorkloadKind::StatefulSet => {
+                    all(wanted, &["replicas", "updatedReplicas", "availableReplicas"])
+                }
+                WorkloadKind::DaemonSet => {
+                    all(status("desiredNumberScheduled"), &["updatedNumberScheduled", "numberAvailable"])
+                }
+                WorkloadKind::Rollout => self.field("/status/restartedAt") == self.field("/spec/restartAt"),
+            }
+    }
+
+    fn is_observed(&self) -> bool {
+        let observed = self.field("/status/observedGeneration").and_then(Value::as_i64);
+        observed.zip(self.object.metadata.generation).is_none_or(|(seen, now)| seen >= now)
+    }
+
     /// The client that the pods were restarted for last.
     pub(super) fn restarted_for(&self) -> Option<&str> {
         self.field("/spec/template/metadata/annotations")?.get(CREDENTIAL_ANNOTATION)?.as_str()
@@ -117,9 +147,7 @@ impl Workload {
             WorkloadKind::StatefulSet => self.field("/status/updateRevision").and_then(Value::as_str),
             WorkloadKind::DaemonSet | WorkloadKind::Rollout => None,
         };
-        let observed = self.field("/status/observedGeneration").and_then(Value::as_i64);
-        let is_observed = observed.zip(self.object.metadata.generation).is_none_or(|(seen, now)| seen >= now);
-        !is_observed || latest.zip(revision).is_some_and(|(latest, revision)| latest != revision)
+        !self.is_observed() || latest.zip(revision).is_some_and(|(latest, revision)| latest != revision)
     }
 
     fn field(&self, pointer: &str) -> Option<&Value> {
