@@ -1,0 +1,215 @@
+//! What users do to many clients at once, and how long it takes until it is done. The same for the operator and for the
+//! bare client.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use futures::stream::{self, TryStreamExt};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result};
+use crate::names::{FIRST, NAMESPACE, ROTATE, oauth_clients};
+use crate::observer::{Goal, MASS, Met, Observer};
+use crate::requests::Requests;
+use crate::stage::{Cpu, Stage, cpu_between};
+
+/// How many requests of users are under way at a time: enough that no one waits for them.
+const USERS: usize = 8;
+/// How often one more client is applied, or one is edited, while the many converge.
+const PROBE: Duration = Duration::from_millis(250);
+/// The longest time for one client of many, on a loaded machine.
+const EACH: Duration = Duration::from_millis(200);
+
+/// One change of many clients.
+#[derive(Clone, Debug)]
+pub struct Phase {
+    pub count: usize,
+    pub took: Duration,
+    pub cpu: Cpu,
+    pub requests: Requests,
+}
+
+impl Phase {
+    /// How many were done in a second.
+    pub fn rate(&self) -> f64 {
+        self.count as f64 / self.took.as_secs_f64()
+    }
+
+    /// The CPU time of one process.
+    pub fn cpu_of(&self, name: &str) -> Duration {
+        self.cpu.iter().find(|(other, _)| *other == name).map_or(Duration::ZERO, |(_, time)| *time)
+    }
+}
+
+/// The creation of many clients, and what became of single ones meanwhile.
+#[derive(Clone, Debug)]
+pub struct Created {
+    pub phase: Phase,
+    /// From apply to Ready, of one client at a time.
+    pub ready: Vec<Duration>,
+    /// From an edit of a client that was there before until it was applied.
+    pub edited: Vec<Duration>,
+    /// How many clients there are now, the first one apart.
+    pub clients: usize,
+}
+
+/// The many clients.
+pub struct Mass<'a> {
+    pub stage: &'a mut Stage,
+    pub observer: Observer,
+    count: usize,
+    names: Vec<String>,
+}
+
+impl<'a> Mass<'a> {
+    pub fn new(stage: &'a mut Stage, count: usize) -> Self {
+        let observer = stage.observe();
+        Self { stage, observer, count, names: (0..count).map(|number| format!("{MASS}{number}")).collect() }
+    }
+
+    fn patience(&self) -> Duration {
+        let count = u32::try_from(self.count).unwrap_or(u32::MAX);
+        Duration::from_secs(120) + EACH * count
+    }
+
+    /// Creates the first client.
+    pub async fn create_first(&self) -> Result<()> {
+        create(self.stage, FIRST, "default").await
+    }
+
+    /// Creates all clients, and meanwhile now and then one more, and edits the first one again and again.
+    pub async fn create(&mut self) -> Result<Created> {
+        self.stage.begin_count().await?;
+        self.observer.aim(Goal::Ready);
+        let (before, began, over) = (self.stage.cpu()?, Instant::now(), AtomicBool::new(false));
+        let all = async {
+            self.each(async |name| create(self.stage, name, "default").await).await?;
+            let enough = |met: Met| met.mass == self.count;
+            self.observer.until("all are Ready", self.patience(), enough).await?;
+            over.store(true, Ordering::Relaxed);
+            Ok::<_, Error>(())
+        };
+        let ((), probes, edited) = tokio::try_join!(all, self.probe(&over), self.edit_first(&over))?;
+        let clients = self.count + probes.len();
+        self.observer.until("the probes are Ready", self.patience(), |met| met.all == clients).await?;
+        let cpu = cpu_between(&before, &self.stage.cpu()?);
+        let times = self.observer.times();
+        let ended = last(&times, began);
+        // Only what was Ready by then counts: the last probes came late.
+        let count = times.values().filter(|time| **time <= ended).count();
+        let ready = probes.iter().filter_map(|(name, applied)| Some(times.get(name)?.duration_since(*applied)));
+        let ready = ready.collect();
+        self.names.extend(probes.into_iter().map(|(name, _)| name));
+        self.stage.quiet().await?;
+        let phase = Phase { count, took: ended - began, cpu, requests: self.stage.requests().await? };
+        Ok(Created { phase, ready, edited, clients })
+    }
+
+    /// Applies one more client now and then.
+    async fn probe(&self, over: &AtomicBool) -> Result<Vec<(String, Instant)>> {
+        let (mut probes, mut pace) = (Vec::new(), tokio::time::interval(PROBE));
+        loop {
+            pace.tick().await;
+            if over.load(Ordering::Relaxed) {
+                return Ok(probes);
+            }
+            let (name, applied) = (format!("probe-{}", probes.len()), Instant::now());
+            create(self.stage, &name, "default").await?;
+            probes.push((name, applied));
+        }
+    }
+
+    /// Edits the first client, again once it is applied.
+    async fn edit_first(&self, over: &AtomicBool) -> Result<Vec<Duration>> {
+        let (observer, objects) = (self.stage.observe_first(), self.stage.objects());
+        let first = objects.get(FIRST).await.map_err(Error::kubernetes("reading the first client"))?;
+        let (mut edits, mut pace) = (Vec::new(), tokio::time::interval(PROBE));
+        for generation in first.metadata.generation.unwrap_or_default() + 1.. {
+            pace.tick().await;
+            if over.load(Ordering::Relaxed) {
+                break;
+            }
+            observer.aim(Goal::Applied(generation));
+            let began = Instant::now();
+            edit(self.stage, FIRST, generation).await?;
+            observer.until("an edit is applied", self.patience(), |met| met.all == 1).await?;
+            edits.push(began.elapsed());
+        }
+        Ok(edits)
+    }
+
+    /// Edits all clients.
+    pub async fn edit(&mut self) -> Result<Phase> {
+        self.change("all are edited", Goal::Applied(2), async |name| edit(self.stage, name, 2).await).await
+    }
+
+    /// Asks for a rotation of all clients.
+    pub async fn rotate(&mut self) -> Result<Phase> {
+        let patch = json!({ "metadata": { "annotations": { ROTATE: "monday" } } });
+        self.change("all are rotated", Goal::Rotated, async |name| patched(self.stage, name, &patch).await).await
+    }
+
+    /// Deletes all clients.
+    pub async fn delete(&mut self) -> Result<Phase> {
+        let objects = self.stage.objects();
+        let delete = async |name: &str| {
+            let deleted = objects.delete(name, &DeleteParams::default()).await;
+            deleted.map(drop).map_err(Error::kubernetes(format!("deleting {name}")))
+        };
+        self.change("all are gone", Goal::Gone, delete).await
+    }
+
+    /// Waits until the Secrets of clients that are gone are gone as well.
+    pub async fn collected(&self) -> Result<Duration> {
+        let began = Instant::now();
+        self.stage.collected(self.patience()).await?;
+        Ok(began.elapsed())
+    }
+
+    async fn change(&self, what: &str, goal: Goal, one: impl AsyncFn(&str) -> Result<()>) -> Result<Phase> {
+        self.stage.begin_count().await?;
+        self.observer.aim(goal);
+        let (before, began, count) = (self.stage.cpu()?, Instant::now(), self.names.len());
+        self.each(one).await?;
+        self.observer.until(what, self.patience(), |met| met.all == count).await?;
+        let cpu = cpu_between(&before, &self.stage.cpu()?);
+        let took = self.observer.times().into_values().max().unwrap_or(began) - began;
+        self.stage.quiet().await?;
+        Ok(Phase { count, took, cpu, requests: self.stage.requests().await? })
+    }
+
+    async fn each(&self, one: impl AsyncFn(&str) -> Result<()>) -> Result<()> {
+        let names = stream::iter(self.names.iter().map(Ok));
+        names.try_for_each_concurrent(USERS, async |name: &String| one(name).await).await
+    }
+}
+
+/// When the last of the many was done.
+fn last(times: &HashMap<String, Instant>, began: Instant) -> Instant {
+    let mass = times.iter().filter(|(name, _)| name.starts_with(MASS));
+    mass.map(|(_, time)| *time).max().unwrap_or(began)
+}
+
+/// Creates a client in a project.
+pub async fn create(stage: &Stage, name: &str, project: &str) -> Result<()> {
+    let client = DynamicObject::new(name, &oauth_clients()).within(NAMESPACE).data(json!({ "spec": {
+        "projectRef": { "kind": "ClusterMeshAgentProject", "name": project },
+        "redirectUris": ["https://shop.example.com/oauth/callback"],
+        "scopes": ["profile:read", "rooms:connect"],
+        "rotation": { "overlap": "0s" },
+    } }));
+    let created = stage.objects().create(&PostParams::default(), &client).await;
+    created.map(drop).map_err(Error::kubernetes(format!("creating {name}")))
+}
+
+async fn edit(stage: &Stage, name: &str, number: i64) -> Result<()> {
+    let uri = format!("https://shop.example.com/oauth/callback/{number}");
+    patched(stage, name, &json!({ "spec": { "redirectUris": [uri] } })).await
+}
+
+async fn patched(stage: &Stage, name: &str, patch: &Value) -> Result<()> {
+    let patched = stage.objects().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await;
+    patched.map(drop).map_err(Error::kubernetes(format!("changing {name}")))
+}

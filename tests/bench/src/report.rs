@@ -1,0 +1,179 @@
+//! The table.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::bare::CONCURRENCY;
+use crate::mass::{Created, Phase};
+use crate::process::Memory;
+use crate::requests::words;
+use crate::script::{BareFigures, Figures};
+use crate::webhook::Admissions;
+
+/// All figures of a run; shown as a table in Markdown.
+pub struct Report {
+    pub count: usize,
+    pub operator: Figures,
+    pub bare: BareFigures,
+    pub admissions: Admissions,
+}
+
+/// The rows of a table.
+struct Rows(Vec<[String; 4]>);
+
+impl Rows {
+    fn row(&mut self, what: impl Into<String>, operator: String, bare: String, ratio: String) {
+        self.0.push([what.into(), operator, bare, ratio]);
+    }
+
+    /// A row about the operator alone.
+    fn one(&mut self, what: impl Into<String>, operator: String) {
+        self.row(what, operator, String::new(), String::new());
+    }
+
+    /// A row of rates.
+    fn rates(&mut self, what: &str, operator: &Phase, bare: &Phase) {
+        let (operator, bare) = (operator.rate(), bare.rate());
+        self.row(what, format!("{operator:.0}/s"), format!("{bare:.0}/s"), format!("{:.2}", operator / bare));
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rows = Rows(Vec::new());
+        self.speed(&mut rows);
+        self.single(&mut rows);
+        self.requests(&mut rows);
+        self.cost(&mut rows);
+        self.admissions(&mut rows);
+        writeln!(f, "| {} clients | operator | bare client | ratio |\n| --- | --- | --- | --- |", self.count)?;
+        rows.0
+            .iter()
+            .try_for_each(|[what, operator, bare, ratio]| writeln!(f, "| {what} | {operator} | {bare} | {ratio} |"))
+    }
+}
+
+impl Report {
+    fn speed(&self, rows: &mut Rows) {
+        let (operator, bare) = (&self.operator, &self.bare);
+        rows.rates("creates, until Ready", &operator.created.phase, &bare.created.phase);
+        rows.rates("creates, with an Event each", &operator.created.phase, &bare.with_events.phase);
+        rows.rates("edits, until applied", &operator.edited, &bare.edited);
+        rows.rates("rotations, until the former client is gone", &operator.rotated, &bare.rotated);
+        rows.rates("deletions, until the object is gone", &operator.deleted, &bare.deleted);
+        let (ours, theirs) = (seconds(operator.collected), seconds(bare.collected));
+        rows.row("after that, until the garbage collector has removed the Secrets", ours, theirs, String::new());
+        for process in ["operator", "kube-apiserver", "etcd", "kube-controller-manager", "simulator", "benchmark"] {
+            let of = |created: &Created| seconds(created.phase.cpu_of(process));
+            let what = format!("CPU while creating: {process}");
+            let bare = if process == "operator" { String::new() } else { of(&bare.created) };
+            rows.row(what, of(&operator.created), bare, String::new());
+        }
+    }
+
+    fn single(&self, rows: &mut Rows) {
+        let Figures { created, neighbours, empty, first_client, .. } = &self.operator;
+        let bare = &self.bare.created;
+        let what = format!("one client among {}, from apply to Ready: p50, p99", self.count);
+        let both = |times: &[Duration]| format!("{}, {} (of {})", p(times, 50), p(times, 99), times.len());
+        rows.row(what, both(&created.ready), both(&bare.ready), String::new());
+        let what = "one edit meanwhile, until applied: p50, p99";
+        rows.row(what, both(&created.edited), both(&bare.edited), String::new());
+        rows.one("start with one client: ready, that client Ready", pair(seconds(empty.ready), seconds(*first_client)));
+        let apart = |times: &[Duration]| format!("{}, {}", p(times, 50), p(times, 100));
+        rows.one("10 clients applied at once, until Ready: p50, slowest", apart(&neighbours.alone));
+        let what = "the same beside a project that hangs and one that answers 429, with 40 clients each";
+        rows.one(what, apart(&neighbours.beside));
+    }
+
+    fn requests(&self, rows: &mut Rows) {
+        let (operator, bare) = (&self.operator, &self.bare);
+        let phases = [
+            ("creates", &operator.created.phase, &bare.created.phase),
+            ("edits", &operator.edited, &bare.edited),
+            ("rotations", &operator.rotated, &bare.rotated),
+            ("deletions", &operator.deleted, &bare.deleted),
+        ];
+        for (what, operator, bare) in phases {
+            let same = operator.requests.budgeted == bare.requests.budgeted;
+            let theirs = if same { "the same".to_owned() } else { bare.requests.in_words() };
+            rows.row(format!("requests: {what}"), operator.requests.in_words(), theirs, String::new());
+            let besides = format!("{} Events; {}", operator.requests.events, words(&operator.requests.elsewhere));
+            rows.one(format!("besides, {what}: Events, and outside of the namespace"), besides);
+        }
+    }
+
+    fn cost(&self, rows: &mut Rows) {
+        let Figures { empty, created, after_creating, idle, restart, .. } = &self.operator;
+        let each = created.phase.cpu_of("operator") / u32::try_from(created.clients).unwrap_or(u32::MAX);
+        rows.one("CPU of the operator for each create", format!("{:.1} ms", each.as_secs_f64() * 1e3));
+        let what = format!("an idle resync (one each {:.0} s): CPU, requests", idle.interval.as_secs_f64());
+        rows.one(what, format!("{}, {} GET", seconds(idle.cpu), idle.pages));
+        rows.one("restart: ready, at rest", pair(seconds(restart.ready), seconds(restart.quiet)));
+        rows.one("restart: CPU, requests", format!("{}, {} GET", seconds(restart.cpu), restart.pages));
+        for (when, memory) in [
+            ("with one client", &empty.memory),
+            ("after creating", after_creating),
+            ("after a restart and idle resyncs", &idle.memory),
+            ("after a restart", &restart.memory),
+        ] {
+            rows.one(format!("memory {when}: resident, peak"), mib(memory));
+        }
+    }
+
+    fn admissions(&self, rows: &mut Rows) {
+        let Admissions { core, rate, cpu, busy, single, before, after } = &self.admissions;
+        let on = core.map_or("on any core", |_| "on one core");
+        rows.one(format!("webhook {on}, 8 connections: admissions"), format!("{rate:.0}/s"));
+        let millis = |times: &[Duration]| format!("{}, {}", ms(times, 50), ms(times, 99));
+        rows.one("webhook: one admission of 8 at a time: p50, p99", millis(busy));
+        rows.one("webhook: one admission alone: p50, p99", millis(single));
+        let each = cpu.as_secs_f64() * 1e6 / busy.len() as f64;
+        rows.one("webhook: CPU for each admission", format!("{each:.0} µs"));
+        rows.one("webhook: memory before: resident, peak", mib(before));
+        rows.one(format!("webhook: memory after {} admissions: resident, peak", busy.len()), mib(after));
+        rows.one("concurrency of the bare client", CONCURRENCY.to_string());
+    }
+}
+
+/// The time that so many of a hundred do not exceed.
+fn percentile(times: &[Duration], percent: usize) -> Duration {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    let rank = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
+    sorted.get(rank).copied().unwrap_or_default()
+}
+
+fn p(times: &[Duration], percent: usize) -> String {
+    seconds(percentile(times, percent))
+}
+
+fn ms(times: &[Duration], percent: usize) -> String {
+    format!("{:.2} ms", percentile(times, percent).as_secs_f64() * 1e3)
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.2} s", time.as_secs_f64())
+}
+
+fn pair(one: String, other: String) -> String {
+    format!("{one}, {other}")
+}
+
+fn mib(memory: &Memory) -> String {
+    let Memory { resident, peak } = memory;
+    format!("{:.1}, {:.1} MB", *resident as f64 / 1e6, *peak as f64 / 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_is_one_of_the_times() {
+        let times: Vec<Duration> = (1..=200).rev().map(Duration::from_millis).collect();
+        let at = |percent| percentile(&times, percent).as_millis();
+        assert_eq!((at(50), at(99), at(100)), (100, 198, 200));
+        assert_eq!(percentile(&[], 50), Duration::ZERO);
+    }
+}

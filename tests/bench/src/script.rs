@@ -1,0 +1,252 @@
+//! What is done, in order: on a stage with the operator, and on another one with the bare client.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use harness::eventually;
+use simulator::admin::Call;
+
+use crate::bare::{Bare, Sender};
+use crate::error::{Error, Result};
+use crate::mass::{Created, Mass, Phase};
+use crate::neighbours::{self, Neighbours};
+use crate::observer::Goal;
+use crate::pattern::Pattern;
+use crate::process::Memory;
+use crate::requests::{Budget, Requests};
+use crate::stage::{START, Stage};
+
+/// How many idle resyncs are measured.
+const RESYNCS: usize = 3;
+/// How many clients MeshAgent's API shows on a page, as the operator asks for them.
+const PAGE: usize = 100;
+
+/// What an operator costs that starts with clients that are converged, or with none but the first.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Start {
+    /// From the start of the process until it says that it is ready.
+    pub ready: Duration,
+    /// Until it does nothing more.
+    pub quiet: Duration,
+    pub cpu: Duration,
+    pub memory: Memory,
+    pub pages: usize,
+}
+
+/// What the resyncs of converged clients cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Idle {
+    /// The CPU time of one resync, and of all that goes on until the next.
+    pub cpu: Duration,
+    pub interval: Duration,
+    /// The pages that one resync asked for.
+    pub pages: usize,
+    pub memory: Memory,
+}
+
+/// The figures of the operator.
+pub struct Figures {
+    /// From the start of the process until the client that was there is Ready.
+    pub first_client: Duration,
+    pub empty: Start,
+    pub created: Created,
+    pub after_creating: Memory,
+    pub idle: Idle,
+    pub restart: Start,
+    pub edited: Phase,
+    pub rotated: Phase,
+    pub deleted: Phase,
+    pub collected: Duration,
+    pub neighbours: Neighbours,
+}
+
+/// The figures of the bare client.
+pub struct BareFigures {
+    pub created: Created,
+    pub with_events: Created,
+    pub edited: Phase,
+    pub rotated: Phase,
+    pub deleted: Phase,
+    pub collected: Duration,
+}
+
+/// Measures the operator, and takes the pattern for the bare client.
+pub async fn operator(count: usize, budget: &mut Budget) -> Result<(Figures, Arc<Pattern>)> {
+    say("the operator: starting");
+    let mut stage = Stage::set_up().await?;
+    let mut mass = Mass::new(&mut stage, count);
+    mass.create_first().await?;
+    mass.observer.aim(Goal::Ready);
+    let began = mass.stage.start_operator(&[])?;
+    let ready = async {
+        mass.stage.operator_ready().await?;
+        Ok::<_, Error>(began.elapsed())
+    };
+    let first = async {
+        mass.observer.until("the first client is Ready", START, |met| met.all == 1).await?;
+        Ok::<_, Error>(began.elapsed())
+    };
+    let (ready, first_client) = tokio::try_join!(ready, first)?;
+    let quiet = mass.stage.quiet().await? - began;
+    let (cpu, memory) = (mass.stage.operator_cpu()?, mass.stage.memory()?);
+    let empty = Start { ready, quiet, cpu, memory, pages: 0 };
+    let pattern = Arc::new(Pattern::take(mass.stage).await?);
+    say("the operator: creating");
+    let created = mass.create().await?;
+    hold_create(budget, "creates by the operator", &created);
+    let after_creating = mass.stage.memory()?;
+    let clients = created.clients + 1;
+    say("the operator: idle resyncs");
+    let idle = idle(&mut mass, clients, budget).await?;
+    say("the operator: a restart");
+    let restart = restart(&mut mass, clients, budget).await?;
+    let Changed { edited, rotated, deleted, collected } = change(&mut mass, "the operator", budget).await?;
+    drop(mass);
+    say("the operator: beside projects that hang and refuse");
+    let neighbours = neighbours::measure(&stage).await?;
+    let figures = Figures {
+        first_client,
+        empty,
+        created,
+        after_creating,
+        idle,
+        restart,
+        edited,
+        rotated,
+        deleted,
+        collected,
+        neighbours,
+    };
+    Ok((figures, pattern))
+}
+
+/// Measures the bare client.
+pub async fn bare(count: usize, pattern: Arc<Pattern>, budget: &mut Budget) -> Result<BareFigures> {
+    say("the bare client: starting");
+    let mut stage = Stage::set_up().await?;
+    let sender = Sender::new(&stage, Arc::clone(&pattern), false).await?;
+    let bare = Bare::start(&stage, sender).await?;
+    let mut mass = Mass::new(&mut stage, count);
+    mass.create_first().await?;
+    bare.during(mass.observer.until("the first client is Ready", START, |met| met.all == 1)).await?;
+    say("the bare client: creating");
+    let created = bare.during(mass.create()).await?;
+    hold_create(budget, "creates by the bare client", &created);
+    let changed = bare.during(change(&mut mass, "the bare client", budget)).await?;
+    let Changed { edited, rotated, deleted, collected } = changed;
+    drop((bare, mass));
+    say("the bare client: creating, with Events");
+    let sender = Sender::new(&stage, pattern, true).await?;
+    let bare = Bare::start(&stage, sender).await?;
+    let with_events = bare.during(Mass::new(&mut stage, count).create()).await?;
+    hold_create(budget, "creates by the bare client with Events", &with_events);
+    Ok(BareFigures { created, with_events, edited, rotated, deleted, collected })
+}
+
+struct Changed {
+    edited: Phase,
+    rotated: Phase,
+    deleted: Phase,
+    collected: Duration,
+}
+
+/// Edits, rotates and deletes all clients.
+async fn change(mass: &mut Mass<'_>, who: &str, budget: &mut Budget) -> Result<Changed> {
+    say(&format!("{who}: editing"));
+    let edited = mass.edit().await?;
+    let n = edited.count;
+    budget.hold(&format!("edits by {who}"), &edited.requests, &[("PUT", n), ("patch oauthclients/status", n)]);
+    say(&format!("{who}: rotating"));
+    let rotated = mass.rotate().await?;
+    let rotation = [
+        ("POST", n),
+        ("DELETE", n),
+        ("patch oauthclients", n),
+        ("patch secrets (dry run)", n),
+        ("patch secrets", n),
+        ("patch oauthclients/status", 2 * n),
+    ];
+    budget.hold(&format!("rotations by {who}"), &rotated.requests, &rotation);
+    say(&format!("{who}: deleting"));
+    let deleted = mass.delete().await?;
+    let deletion = [("DELETE", n), ("patch oauthclients", n)];
+    budget.hold(&format!("deletions by {who}"), &deleted.requests, &deletion);
+    let collected = mass.collected().await?;
+    Ok(Changed { edited, rotated, deleted, collected })
+}
+
+fn hold_create(budget: &mut Budget, what: &str, created: &Created) {
+    let (n, edits) = (created.clients, created.edited.len());
+    let creation = [
+        ("POST", n),
+        ("PUT", edits),
+        ("patch oauthclients", n),
+        ("create secrets (dry run)", n),
+        ("create secrets", n),
+        ("patch oauthclients/status", n + edits),
+    ];
+    budget.hold(what, &created.phase.requests, &creation);
+}
+
+/// Restarts the operator and measures its start.
+async fn start(mass: &mut Mass<'_>, args: &[String]) -> Result<(Start, Requests)> {
+    mass.stage.stop_operator().await?;
+    mass.stage.begin_count().await?;
+    let began = mass.stage.start_operator(args)?;
+    mass.stage.operator_ready().await?;
+    let ready = began.elapsed();
+    let quiet = mass.stage.quiet().await? - began;
+    let requests = mass.stage.requests().await?;
+    let (cpu, memory) = (mass.stage.operator_cpu()?, mass.stage.memory()?);
+    Ok((Start { ready, quiet, cpu, memory, pages: requests.pages }, requests))
+}
+
+async fn restart(mass: &mut Mass<'_>, clients: usize, budget: &mut Budget) -> Result<Start> {
+    let (start, requests) = start(mass, &[]).await?;
+    budget.hold("a restart", &requests, &[]);
+    budget.number("the pages that a restart lists", start.pages, clients.div_ceil(PAGE));
+    Ok(start)
+}
+
+/// Measures resyncs from the first page of one to the first page of another.
+async fn idle(mass: &mut Mass<'_>, clients: usize, budget: &mut Budget) -> Result<Idle> {
+    let seconds = 5.max(clients / 400);
+    let interval = Duration::from_secs(u64::try_from(seconds).unwrap_or(u64::MAX));
+    start(mass, &[format!("--resync-interval={seconds}s")]).await?;
+    let pages = clients.div_ceil(PAGE);
+    mass.stage.begin_count().await?;
+    listed(mass.stage, 1, interval).await?;
+    let (before, began) = (mass.stage.operator_cpu()?, Instant::now());
+    listed(mass.stage, RESYNCS * pages + 1, interval).await?;
+    let resyncs = u32::try_from(RESYNCS).unwrap_or(u32::MAX);
+    let cpu = mass.stage.operator_cpu()?.saturating_sub(before) / resyncs;
+    let interval = began.elapsed() / resyncs;
+    mass.stage.quiet().await?;
+    let calls = mass.stage.admin.calls().await?;
+    let whole = calls.iter().take(RESYNCS * pages).enumerate().all(|(number, call)| is_page(call, number % pages));
+    if !whole {
+        budget.differences.push(format!("idle resyncs: something but {pages} pages each was asked for"));
+    }
+    budget.hold("idle resyncs", &mass.stage.requests().await?, &[]);
+    Ok(Idle { cpu, interval, pages, memory: mass.stage.memory()? })
+}
+
+fn is_page(call: &Call, number: usize) -> bool {
+    call.query.as_deref() == Some(&format!("count={PAGE}&offset={}", PAGE * number))
+}
+
+/// Waits until so many calls have been made.
+async fn listed(stage: &Stage, calls: usize, interval: Duration) -> Result<()> {
+    let within = START + interval * u32::try_from(2 * RESYNCS).unwrap_or(u32::MAX);
+    let asked = eventually(within, "resyncs", async || match stage.admin.calls().await {
+        Ok(made) if made.len() >= calls => Ok(()),
+        Ok(made) => Err(made.len().to_string()),
+        Err(error) => Err(error.to_string()),
+    });
+    asked.await.map_err(Error::from)
+}
+
+/// Says on standard error how far it is.
+pub fn say(line: &str) {
+    eprintln!("{} {line}", jiff::Zoned::now().strftime("%H:%M:%S"));
+}
