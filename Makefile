@@ -18,7 +18,7 @@ NEWER_GO := GOTOOLCHAIN=go1.27.3 $(GO)
 
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help demo dev test tools fmt clippy deny advisories alerts crds reference snapshots docs controlplane go build unit integration model image image-twice mutants health-data gitops
+.PHONY: help demo dev test tools fmt clippy deny advisories alerts crds reference snapshots docs controlplane go build unit integration model image image-twice mutants bench health-data gitops
 
 help: ## print this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1|\2/' | \
@@ -139,6 +139,13 @@ $(MUTANTS):
 mutants: $(MUTANTS) ## change the code that decides, one expression at a time: unit tests or the model must notice (hours)
 	$(call say,mutants: whatever is changed in what decides is noticed; docs/model.md explains what is not)
 	@PATH="$(dir $(MUTANTS)):$$PATH" scripts/mutants
+
+# The operator is built by itself, as for an image: together with others, its dependencies would have their features too.
+bench: ## measure the operator and its webhook beside a bare client, and print a table; N=1000 clients (about 20 minutes, most of them building)
+	$(call say,bench: release builds on a real control plane; the table comes last)
+	@cargo build --release --locked --bin meshagent-operator
+	@cargo build --release --locked -p meshagent-simulator -p bench
+	@N=$(N) cargo run -q --release --locked -p bench
 
 crds: ## write crds/ and the chart's CRDs anew from the Rust types
 	@cargo run -q --locked --bin meshagent-operator -- crds > crds/meshagent.com.yaml

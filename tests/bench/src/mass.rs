@@ -1,7 +1,6 @@
 //! What users do to many clients at once, and how long it takes until it is done. The same for the operator and for the
 //! bare client.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::names::{FIRST, NAMESPACE, ROTATE, oauth_clients};
-use crate::observer::{Goal, MASS, Met, Observer};
+use crate::observer::{Goal, Met, Observer};
 use crate::requests::Requests;
 use crate::stage::{Cpu, Stage, cpu_between};
 
@@ -19,6 +18,8 @@ use crate::stage::{Cpu, Stage, cpu_between};
 const USERS: usize = 8;
 /// How often one more client is applied, or one is edited, while the many converge.
 const PROBE: Duration = Duration::from_millis(250);
+/// How long the garbage collector is looked at.
+const COLLECTED: Duration = Duration::from_secs(10);
 /// The longest time for one client of many, on a loaded machine.
 const EACH: Duration = Duration::from_millis(200);
 
@@ -60,13 +61,17 @@ pub struct Mass<'a> {
     pub stage: &'a mut Stage,
     pub observer: Observer,
     count: usize,
+    probes: String,
     names: Vec<String>,
 }
 
 impl<'a> Mass<'a> {
-    pub fn new(stage: &'a mut Stage, count: usize) -> Self {
-        let observer = stage.observe();
-        Self { stage, observer, count, names: (0..count).map(|number| format!("{MASS}{number}")).collect() }
+    /// So many clients that are to be; `batch` tells their names from those of others.
+    pub fn new(stage: &'a mut Stage, count: usize, batch: &str) -> Self {
+        let (prefix, probes) = (format!("web-{batch}"), format!("probe-{batch}"));
+        let observer = stage.observe(&prefix, &probes);
+        let names = (0..count).map(|number| format!("{prefix}{number}")).collect();
+        Self { stage, observer, count, probes, names }
     }
 
     fn patience(&self) -> Duration {
@@ -96,7 +101,7 @@ impl<'a> Mass<'a> {
         self.observer.until("the probes are Ready", self.patience(), |met| met.all == clients).await?;
         let cpu = cpu_between(&before, &self.stage.cpu()?);
         let times = self.observer.times();
-        let ended = last(&times, began);
+        let ended = self.names.iter().filter_map(|name| times.get(name)).max().copied().unwrap_or(began);
         // Only what was Ready by then counts: the last probes came late.
         let count = times.values().filter(|time| **time <= ended).count();
         let ready = probes.iter().filter_map(|(name, applied)| Some(times.get(name)?.duration_since(*applied)));
@@ -115,7 +120,7 @@ impl<'a> Mass<'a> {
             if over.load(Ordering::Relaxed) {
                 return Ok(probes);
             }
-            let (name, applied) = (format!("probe-{}", probes.len()), Instant::now());
+            let (name, applied) = (format!("{}{}", self.probes, probes.len()), Instant::now());
             create(self.stage, &name, "default").await?;
             probes.push((name, applied));
         }
@@ -134,7 +139,7 @@ impl<'a> Mass<'a> {
             observer.aim(Goal::Applied(generation));
             let began = Instant::now();
             edit(self.stage, FIRST, generation).await?;
-            observer.until("an edit is applied", self.patience(), |met| met.all == 1).await?;
+            observer.until("an edit is applied", self.patience(), |met| met.first).await?;
             edits.push(began.elapsed());
         }
         Ok(edits)
@@ -145,9 +150,22 @@ impl<'a> Mass<'a> {
         self.change("all are edited", Goal::Applied(2), async |name| edit(self.stage, name, 2).await).await
     }
 
+    /// Asks for a rotation of the first client.
+    pub async fn rotate_first(&self) -> Result<(Duration, Requests)> {
+        let observer = self.stage.observe_first();
+        observer.aim(Goal::Rotated);
+        self.stage.begin_count().await?;
+        let began = Instant::now();
+        patched(self.stage, FIRST, &rotation()).await?;
+        observer.until("the first client is rotated", self.patience(), |met| met.first).await?;
+        let took = began.elapsed();
+        self.stage.quiet().await?;
+        Ok((took, self.stage.requests().await?))
+    }
+
     /// Asks for a rotation of all clients.
     pub async fn rotate(&mut self) -> Result<Phase> {
-        let patch = json!({ "metadata": { "annotations": { ROTATE: "monday" } } });
+        let patch = rotation();
         self.change("all are rotated", Goal::Rotated, async |name| patched(self.stage, name, &patch).await).await
     }
 
@@ -161,11 +179,12 @@ impl<'a> Mass<'a> {
         self.change("all are gone", Goal::Gone, delete).await
     }
 
-    /// Waits until the Secrets of clients that are gone are gone as well.
-    pub async fn collected(&self) -> Result<Duration> {
-        let began = Instant::now();
-        self.stage.collected(self.patience()).await?;
-        Ok(began.elapsed())
+    /// How many Secrets of clients that are gone the garbage collector removes in a second.
+    pub async fn collected(&self) -> Result<f64> {
+        let (before, began) = (self.stage.count_secrets().await?, Instant::now());
+        tokio::time::sleep(COLLECTED).await;
+        let after = self.stage.count_secrets().await?;
+        Ok(before.saturating_sub(after) as f64 / began.elapsed().as_secs_f64())
     }
 
     async fn change(&self, what: &str, goal: Goal, one: impl AsyncFn(&str) -> Result<()>) -> Result<Phase> {
@@ -186,12 +205,6 @@ impl<'a> Mass<'a> {
     }
 }
 
-/// When the last of the many was done.
-fn last(times: &HashMap<String, Instant>, began: Instant) -> Instant {
-    let mass = times.iter().filter(|(name, _)| name.starts_with(MASS));
-    mass.map(|(_, time)| *time).max().unwrap_or(began)
-}
-
 /// Creates a client in a project.
 pub async fn create(stage: &Stage, name: &str, project: &str) -> Result<()> {
     let client = DynamicObject::new(name, &oauth_clients()).within(NAMESPACE).data(json!({ "spec": {
@@ -202,6 +215,10 @@ pub async fn create(stage: &Stage, name: &str, project: &str) -> Result<()> {
     } }));
     let created = stage.objects().create(&PostParams::default(), &client).await;
     created.map(drop).map_err(Error::kubernetes(format!("creating {name}")))
+}
+
+fn rotation() -> Value {
+    json!({ "metadata": { "annotations": { ROTATE: "monday" } } })
 }
 
 async fn edit(stage: &Stage, name: &str, number: i64) -> Result<()> {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::error::Result;
 use crate::mass::create;
-use crate::observer::{Goal, Observer};
+use crate::observer::Goal;
 use crate::stage::{START, Stage};
 
 /// How many clients of the good project are measured.
@@ -27,8 +27,7 @@ pub struct Neighbours {
 
 /// Measures the clients of the good project alone, and then beside the bad ones.
 pub async fn measure(stage: &Stage) -> Result<Neighbours> {
-    let observer = stage.observe();
-    let alone = good(stage, &observer, "alone").await?;
+    let alone = good(stage, "alone-").await?;
     let hangs = declare(stage, "hangs").await?;
     let refuses = declare(stage, "refuses").await?;
     stage.plane.kubectl()?.run(&["wait", "cmaproj", "--all", "--for=condition=Ready", "--timeout=60s"]).await?;
@@ -52,7 +51,7 @@ pub async fn measure(stage: &Stage) -> Result<Neighbours> {
         })
         .await?;
     }
-    let beside = good(stage, &observer, "beside").await?;
+    let beside = good(stage, "beside-").await?;
     Ok(Neighbours { alone, beside })
 }
 
@@ -63,13 +62,14 @@ async fn declare(stage: &Stage, name: &str) -> Result<Uuid> {
 }
 
 /// Applies clients of the good project, all at once.
-async fn good(stage: &Stage, observer: &Observer, prefix: &str) -> Result<Vec<Duration>> {
+async fn good(stage: &Stage, prefix: &str) -> Result<Vec<Duration>> {
+    let observer = stage.observe(prefix, prefix);
     observer.aim(Goal::Ready);
     let applied: BTreeMap<String, Instant> =
-        (0..GOOD).map(|number| (format!("{prefix}-{number}"), Instant::now())).collect();
+        (0..GOOD).map(|number| (format!("{prefix}{number}"), Instant::now())).collect();
     let names = stream::iter(applied.keys().map(Ok));
     names.try_for_each_concurrent(GOOD, async |name: &String| create(stage, name, "default").await).await?;
-    observer.until("the clients of the good project are Ready", START, |met| met.all >= GOOD).await?;
+    observer.until("the clients of the good project are Ready", START, |met| met.all == GOOD).await?;
     let times = observer.times();
     Ok(applied.iter().filter_map(|(name, at)| Some(times.get(name)?.duration_since(*at))).collect())
 }

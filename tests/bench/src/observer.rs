@@ -13,10 +13,16 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
-use crate::names::ROTATE;
+use crate::names::{FIRST, ROTATE};
 
-/// What the names of the many begin with; those of probes do not.
-pub const MASS: &str = "web-";
+/// What the names begin with of the clients that count, besides the first one.
+#[derive(Clone, Debug)]
+pub struct Prefixes {
+    /// Of the many.
+    pub mass: String,
+    /// Of single ones.
+    pub probes: String,
+}
 
 /// What is waited for of each client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,11 +64,14 @@ impl Goal {
 pub struct Met {
     /// Of the many.
     pub mass: usize,
-    /// Of all.
+    /// Of all but the first one.
     pub all: usize,
+    /// Whether the first one has.
+    pub first: bool,
 }
 
 struct State {
+    prefixes: Prefixes,
     goal: Goal,
     met: HashMap<String, Instant>,
 }
@@ -82,8 +91,8 @@ impl Drop for Observer {
 
 impl Observer {
     /// Begins to watch.
-    pub fn start(objects: Api<DynamicObject>, config: watcher::Config) -> Self {
-        let state = Arc::new(Mutex::new(State { goal: Goal::Ready, met: HashMap::new() }));
+    pub fn start(objects: Api<DynamicObject>, config: watcher::Config, prefixes: Prefixes) -> Self {
+        let state = Arc::new(Mutex::new(State { prefixes, goal: Goal::Ready, met: HashMap::new() }));
         let met = Arc::new(watch::Sender::new(Met::default()));
         let task = tokio::spawn(follow(objects, config, Arc::clone(&state), Arc::clone(&met)));
         Self { state, met, task }
@@ -92,7 +101,7 @@ impl Observer {
     /// Waits for another goal from now on: only what is seen later counts.
     pub fn aim(&self, goal: Goal) {
         let mut state = open(&self.state);
-        *state = State { goal, met: HashMap::new() };
+        (state.goal, state.met) = (goal, HashMap::new());
         self.met.send_replace(Met::default());
     }
 
@@ -103,12 +112,13 @@ impl Observer {
         // The sender lives as long as this.
         let reached = waited.map(|_| ());
         reached.map_err(|_| {
-            let Met { mass, all } = *self.met.borrow();
-            Error::Unexpected(format!("{what}: not within {within:?}; {mass} of the many have, {all} of all"))
+            let Met { mass, all, first } = *self.met.borrow();
+            let said = format!("{mass} of the many have, {all} of all, the first one: {first}");
+            Error::Unexpected(format!("{what}: not within {within:?}; {said}"))
         })
     }
 
-    /// When each has reached the goal.
+    /// When each has reached the goal, the first one apart.
     pub fn times(&self) -> HashMap<String, Instant> {
         open(&self.state).met.clone()
     }
@@ -141,7 +151,13 @@ fn note(object: &DynamicObject, gone: bool, state: &Mutex<State>, met: &watch::S
     if !state.goal.is_met(object, gone) || state.met.contains_key(&name) {
         return;
     }
-    let mass = usize::from(name.starts_with(MASS));
+    if name == FIRST {
+        return met.send_modify(|met| met.first = true);
+    }
+    let mass = name.starts_with(&state.prefixes.mass);
+    if !mass && !name.starts_with(&state.prefixes.probes) {
+        return;
+    }
     state.met.insert(name, Instant::now());
-    met.send_modify(|met| *met = Met { mass: met.mass + mass, all: met.all + 1 });
+    met.send_modify(|met| *met = Met { mass: met.mass + usize::from(mass), all: met.all + 1, first: met.first });
 }

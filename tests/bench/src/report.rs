@@ -61,8 +61,7 @@ impl Report {
         rows.rates("edits, until applied", &operator.edited, &bare.edited);
         rows.rates("rotations, until the former client is gone", &operator.rotated, &bare.rotated);
         rows.rates("deletions, until the object is gone", &operator.deleted, &bare.deleted);
-        let (ours, theirs) = (seconds(operator.collected), seconds(bare.collected));
-        rows.row("after that, until the garbage collector has removed the Secrets", ours, theirs, String::new());
+        rows.one("after that: Secrets that the garbage collector removes", format!("{:.0}/s", operator.collected));
         for process in ["operator", "kube-apiserver", "etcd", "kube-controller-manager", "simulator", "benchmark"] {
             let of = |created: &Created| seconds(created.phase.cpu_of(process));
             let what = format!("CPU while creating: {process}");
@@ -104,13 +103,14 @@ impl Report {
     }
 
     fn cost(&self, rows: &mut Rows) {
-        let Figures { empty, created, after_creating, idle, restart, .. } = &self.operator;
+        let Figures { empty, created, after_creating, idle, restart, first_rotation, .. } = &self.operator;
         let each = created.phase.cpu_of("operator") / u32::try_from(created.clients).unwrap_or(u32::MAX);
         rows.one("CPU of the operator for each create", format!("{:.1} ms", each.as_secs_f64() * 1e3));
         let what = format!("an idle resync (one each {:.0} s): CPU, requests", idle.interval.as_secs_f64());
         rows.one(what, format!("{}, {} GET", seconds(idle.cpu), idle.pages));
         rows.one("restart: ready, at rest", pair(seconds(restart.ready), seconds(restart.quiet)));
         rows.one("restart: CPU, requests", format!("{}, {} GET", seconds(restart.cpu), restart.pages));
+        rows.one("a rotation that is asked for right after a restart", seconds(*first_rotation));
         for (when, memory) in [
             ("with one client", &empty.memory),
             ("after creating", after_creating),

@@ -42,7 +42,7 @@ pub struct Audit {
 struct Line<'a> {
     #[serde(borrow)]
     verb: Cow<'a, str>,
-    #[serde(borrow)]
+    #[serde(borrow, rename = "requestURI")]
     request_uri: Cow<'a, str>,
     #[serde(borrow)]
     object_ref: Option<Reference<'a>>,
@@ -93,9 +93,10 @@ impl Audit {
         log.seek(SeekFrom::Start(self.offset.load(Ordering::Relaxed))).map_err(Error::io("reading the audit log"))?;
         for line in BufReader::new(log).lines() {
             let line = line.map_err(Error::io("reading the audit log"))?;
-            let Ok(Line { verb, request_uri, object_ref: Some(reference) }) = serde_json::from_str(&line) else {
-                continue;
-            };
+            let line: Line<'_> = serde_json::from_str(&line)
+                .map_err(|error| Error::Unexpected(format!("the audit log cannot be read: {error}")))?;
+            // A request for no resource, such as one for the version.
+            let Line { verb, request_uri, object_ref: Some(reference) } = line else { continue };
             let resource = reference.resource.unwrap_or_default();
             let subresource = reference.subresource.map(|name| format!("/{name}")).unwrap_or_default();
             let dry = if request_uri.contains("dryRun") { " (dry run)" } else { "" };

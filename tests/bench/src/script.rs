@@ -53,10 +53,13 @@ pub struct Figures {
     pub after_creating: Memory,
     pub idle: Idle,
     pub restart: Start,
+    /// How long a rotation takes that is asked for right after a restart.
+    pub first_rotation: Duration,
     pub edited: Phase,
     pub rotated: Phase,
     pub deleted: Phase,
-    pub collected: Duration,
+    /// Secrets that the garbage collector removes in a second.
+    pub collected: f64,
     pub neighbours: Neighbours,
 }
 
@@ -67,14 +70,13 @@ pub struct BareFigures {
     pub edited: Phase,
     pub rotated: Phase,
     pub deleted: Phase,
-    pub collected: Duration,
 }
 
 /// Measures the operator, and takes the pattern for the bare client.
 pub async fn operator(count: usize, budget: &mut Budget) -> Result<(Figures, Arc<Pattern>)> {
     say("the operator: starting");
     let mut stage = Stage::set_up().await?;
-    let mut mass = Mass::new(&mut stage, count);
+    let mut mass = Mass::new(&mut stage, count, "");
     mass.create_first().await?;
     mass.observer.aim(Goal::Ready);
     let began = mass.stage.start_operator(&[])?;
@@ -83,7 +85,7 @@ pub async fn operator(count: usize, budget: &mut Budget) -> Result<(Figures, Arc
         Ok::<_, Error>(began.elapsed())
     };
     let first = async {
-        mass.observer.until("the first client is Ready", START, |met| met.all == 1).await?;
+        mass.observer.until("the first client is Ready", START, |met| met.first).await?;
         Ok::<_, Error>(began.elapsed())
     };
     let (ready, first_client) = tokio::try_join!(ready, first)?;
@@ -100,7 +102,11 @@ pub async fn operator(count: usize, budget: &mut Budget) -> Result<(Figures, Arc
     let idle = idle(&mut mass, clients, budget).await?;
     say("the operator: a restart");
     let restart = restart(&mut mass, clients, budget).await?;
-    let Changed { edited, rotated, deleted, collected } = change(&mut mass, "the operator", budget).await?;
+    let (first_rotation, requests) = mass.rotate_first().await?;
+    budget.hold("a rotation right after a restart", &requests, &rotation(1));
+    let (edited, rotated) = change(&mut mass, "the operator", budget).await?;
+    let deleted = delete(&mut mass, "the operator", budget).await?;
+    let collected = mass.collected().await?;
     drop(mass);
     say("the operator: beside projects that hang and refuse");
     let neighbours = neighbours::measure(&stage).await?;
@@ -111,6 +117,7 @@ pub async fn operator(count: usize, budget: &mut Budget) -> Result<(Figures, Arc
         after_creating,
         idle,
         restart,
+        first_rotation,
         edited,
         rotated,
         deleted,
@@ -126,53 +133,53 @@ pub async fn bare(count: usize, pattern: Arc<Pattern>, budget: &mut Budget) -> R
     let mut stage = Stage::set_up().await?;
     let sender = Sender::new(&stage, Arc::clone(&pattern), false).await?;
     let bare = Bare::start(&stage, sender).await?;
-    let mut mass = Mass::new(&mut stage, count);
+    let mut mass = Mass::new(&mut stage, count, "");
     mass.create_first().await?;
-    bare.during(mass.observer.until("the first client is Ready", START, |met| met.all == 1)).await?;
+    bare.during(mass.observer.until("the first client is Ready", START, |met| met.first)).await?;
     say("the bare client: creating");
     let created = bare.during(mass.create()).await?;
     hold_create(budget, "creates by the bare client", &created);
-    let changed = bare.during(change(&mut mass, "the bare client", budget)).await?;
-    let Changed { edited, rotated, deleted, collected } = changed;
-    drop((bare, mass));
+    let (edited, rotated) = bare.during(change(&mut mass, "the bare client", budget)).await?;
+    drop(bare);
+    let sender = Sender::new(mass.stage, pattern, true).await?;
+    let bare = Bare::start(mass.stage, sender).await?;
     say("the bare client: creating, with Events");
-    let sender = Sender::new(&stage, pattern, true).await?;
-    let bare = Bare::start(&stage, sender).await?;
-    let with_events = bare.during(Mass::new(&mut stage, count).create()).await?;
+    let with_events = bare.during(Mass::new(mass.stage, count, "again-").create()).await?;
     hold_create(budget, "creates by the bare client with Events", &with_events);
-    Ok(BareFigures { created, with_events, edited, rotated, deleted, collected })
+    let deleted = bare.during(delete(&mut mass, "the bare client", budget)).await?;
+    Ok(BareFigures { created, with_events, edited, rotated, deleted })
 }
 
-struct Changed {
-    edited: Phase,
-    rotated: Phase,
-    deleted: Phase,
-    collected: Duration,
-}
-
-/// Edits, rotates and deletes all clients.
-async fn change(mass: &mut Mass<'_>, who: &str, budget: &mut Budget) -> Result<Changed> {
+/// Edits and rotates all clients.
+async fn change(mass: &mut Mass<'_>, who: &str, budget: &mut Budget) -> Result<(Phase, Phase)> {
     say(&format!("{who}: editing"));
     let edited = mass.edit().await?;
     let n = edited.count;
     budget.hold(&format!("edits by {who}"), &edited.requests, &[("PUT", n), ("patch oauthclients/status", n)]);
     say(&format!("{who}: rotating"));
     let rotated = mass.rotate().await?;
-    let rotation = [
+    budget.hold(&format!("rotations by {who}"), &rotated.requests, &rotation(n));
+    Ok((edited, rotated))
+}
+
+async fn delete(mass: &mut Mass<'_>, who: &str, budget: &mut Budget) -> Result<Phase> {
+    say(&format!("{who}: deleting"));
+    let deleted = mass.delete().await?;
+    let deletion = [("DELETE", deleted.count), ("patch oauthclients", deleted.count)];
+    budget.hold(&format!("deletions by {who}"), &deleted.requests, &deletion);
+    Ok(deleted)
+}
+
+/// The budget of rotations whose former clients go at once.
+fn rotation(n: usize) -> [(&'static str, usize); 6] {
+    [
         ("POST", n),
         ("DELETE", n),
         ("patch oauthclients", n),
         ("patch secrets (dry run)", n),
         ("patch secrets", n),
         ("patch oauthclients/status", 2 * n),
-    ];
-    budget.hold(&format!("rotations by {who}"), &rotated.requests, &rotation);
-    say(&format!("{who}: deleting"));
-    let deleted = mass.delete().await?;
-    let deletion = [("DELETE", n), ("patch oauthclients", n)];
-    budget.hold(&format!("deletions by {who}"), &deleted.requests, &deletion);
-    let collected = mass.collected().await?;
-    Ok(Changed { edited, rotated, deleted, collected })
+    ]
 }
 
 fn hold_create(budget: &mut Budget, what: &str, created: &Created) {

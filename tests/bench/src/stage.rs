@@ -14,7 +14,7 @@ use simulator::admin::Admin;
 
 use crate::error::{Error, Result};
 use crate::names::{FIRST, LABEL, NAMESPACE, OPERATOR, OPERATOR_GROUPS, SYSTEM, cluster_projects, oauth_clients};
-use crate::observer::Observer;
+use crate::observer::{Observer, Prefixes};
 use crate::process::{self, Memory};
 use crate::requests::{Audit, Requests};
 
@@ -89,14 +89,16 @@ impl Stage {
         Api::namespaced(self.client.clone(), NAMESPACE)
     }
 
-    /// Watches all clients.
-    pub fn observe(&self) -> Observer {
-        Observer::start(self.objects(), watcher::Config::default())
+    /// Watches the clients whose names begin so, and the first one.
+    pub fn observe(&self, mass: &str, probes: &str) -> Observer {
+        let prefixes = Prefixes { mass: mass.to_owned(), probes: probes.to_owned() };
+        Observer::start(self.objects(), watcher::Config::default(), prefixes)
     }
 
     /// Watches the first client alone.
     pub fn observe_first(&self) -> Observer {
-        Observer::start(self.objects(), watcher::Config::default().fields(&format!("metadata.name={FIRST}")))
+        let prefixes = Prefixes { mass: FIRST.to_owned(), probes: FIRST.to_owned() };
+        Observer::start(self.objects(), watcher::Config::default().fields(&format!("metadata.name={FIRST}")), prefixes)
     }
 
     /// Starts the operator with its own rights, and returns when that was.
@@ -204,20 +206,10 @@ impl Stage {
         Ok(requests)
     }
 
-    /// Waits until the garbage collector has removed all Secrets of clients, but for the first one's.
-    pub async fn collected(&self, within: Duration) -> Result<()> {
-        let (secrets, end) = (self.secrets(), Instant::now() + within);
-        let listed = ListParams::default().labels(&format!("{LABEL}, {LABEL} != {FIRST}")).limit(1);
-        loop {
-            let found = secrets.list_metadata(&listed).await.map_err(Error::kubernetes("listing Secrets"))?;
-            if found.items.is_empty() {
-                return Ok(());
-            }
-            if Instant::now() > end {
-                return Err(Error::Unexpected(format!("Secrets of clients that are gone are left after {within:?}")));
-            }
-            tokio::time::sleep(10 * LOOK).await;
-        }
+    /// How many Secrets of clients there are.
+    pub async fn count_secrets(&self) -> Result<usize> {
+        let listed = self.secrets().list_metadata(&ListParams::default().labels(LABEL)).await;
+        listed.map(|listed| listed.items.len()).map_err(Error::kubernetes("listing Secrets"))
     }
 }
 
