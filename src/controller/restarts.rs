@@ -162,7 +162,7 @@ impl Restarting {
     pub(super) async fn keep(mut self) {
         loop {
             if self.restarts.open().is_empty() && self.rolling.is_empty() {
-                self.pace.forget_all_but(|_| false);
+                self.pace = Pace::default();
                 self.restarts.0.news.notified().await;
             }
             tokio::time::sleep(INTERVAL).await;
@@ -189,17 +189,17 @@ impl Restarting {
         }
     }
 
-    /// Gives free the places of workloads whose pods are all new and available.
+    /// Gives free the places of workloads whose pods are all new and available. One of which nobody knows keeps its place,
+    /// and one that is stuck has none any more.
     async fn see_who_has_rolled_out(&mut self) {
         for (uid, target) in self.rolling.clone() {
-            match self.workloads.read(&target).await {
-                Ok(Some(workload)) if !workload.has_rolled_out() && !self.pace.is_stuck(&uid, Instant::now()) => {}
-                // Nobody knows: it keeps its place, for ten minutes at most.
-                Err(_) if !self.pace.is_stuck(&uid, Instant::now()) => {}
-                Ok(_) | Err(_) => {
-                    self.rolling.remove(&uid);
-                    self.pace.has_ended(&uid);
-                }
+            let read = self.workloads.read(&target).await;
+            let has_ended = read.is_ok_and(|workload| workload.is_none_or(|workload| workload.has_rolled_out()));
+            if has_ended {
+                self.pace.has_ended(&uid);
+            }
+            if has_ended || self.pace.is_stuck(&uid, Instant::now()) {
+                self.rolling.remove(&uid);
             }
         }
     }

@@ -1,10 +1,12 @@
 //! Reads that lag behind, watches that break, and rights that are missing.
 
+use std::time::Duration;
+
 use harness::eventually;
 use serde_json::{Value, json};
 use simulator::admin::Settings;
 
-use super::fixture::{Fixture, LONG, OPERATOR, SYSTEM, condition, message};
+use super::fixture::{Fixture, LONG, OPERATOR, SYSTEM, condition, message, start_operator};
 use super::tls::authority;
 
 /// S1, S2: whatever decides over a client's life is read with high consistency.
@@ -298,4 +300,28 @@ async fn until_well(fixture: &Fixture, what: &str, round: usize) {
     .unwrap();
     let clients = fixture.kubectl(&["get", "maoc", "-o", "name"]).await.lines().count();
     assert_eq!(fixture.remote_ids().await.len(), clients, "{what}");
+}
+
+/// A listing that is compared with no OAuthClient takes each client for an orphan's, and has what is wanted right after a
+/// start wait for the next one.
+#[tokio::test]
+async fn a_project_is_listed_once_the_oauthclients_are_seen() {
+    let mut fixture = Fixture::own("late", &["--leader-elect", "false"]).await;
+    fixture.apply(&fixture.client("web", &json!({}))).await;
+    fixture.wait_ready("web").await;
+    fixture.stop_operator().await;
+    fixture.apply(&role_lacking("meshagent.com", "oauthclients", &["list"])).await;
+    let args = ["auth", "can-i", "list", "oauthclients.meshagent.com", "--as", OPERATOR, "-A"];
+    eventually(LONG, "the right is taken away", async || {
+        let answer = fixture.kubectl.try_run(&args, "").await.unwrap().stdout;
+        if answer.trim() == "yes" { Err(answer) } else { Ok(()) }
+    })
+    .await
+    .unwrap();
+    let before = fixture.count("GET").await;
+    fixture.operator = Some(start_operator(fixture.control_plane.get(), &["--leader-elect", "false"]));
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(fixture.count("GET").await, before);
+    fixture.apply(&whole_role()).await;
+    fixture.resyncs(1).await;
 }

@@ -67,11 +67,6 @@ impl Pace {
     pub fn has_ended(&mut self, uid: &str) {
         self.rolling.remove(uid);
     }
-
-    /// Forgets how often workloads were restarted, but for these.
-    pub fn forget_all_but(&mut self, is_kept: impl Fn(&str) -> bool) {
-        self.restarted.retain(|uid, _| is_kept(uid));
-    }
 }
 
 #[cfg(test)]
@@ -122,9 +117,6 @@ mod tests {
         pace.was_not_restarted("a");
         assert!(pace.may_restart("a", "c-3"));
         pace.restarts("a", "c-3", now);
-        pace.forget_all_but(|uid| uid == "a");
         assert!(!pace.may_restart("a", "c-3"));
-        pace.forget_all_but(|_| false);
-        assert!(pace.may_restart("a", "c-3"));
     }
 }
