@@ -22,6 +22,7 @@ use crate::api::names::CLIENT_ID_ANNOTATION;
 use crate::decide::client::holders::{Holder, Holders};
 use crate::decide::restart::{
     Due, Obstacle, Pace, Verdict, WorkloadKind, due, judge, lacks_right, not_permitted, of_other_owner, reference,
+    unseen,
 };
 use crate::decide::time::later;
 use crate::decide::words;
@@ -68,7 +69,7 @@ impl Restarts {
         let is_settled = |due: &Due| {
             let holders = pods.holders(&key.0, &key.1);
             let is_long_ago = later(due.replaced_at, SETTLED) < now;
-            is_long_ago && matches!(holders, Holders::Seen(_)) && due.stale(&holders).is_empty()
+            is_long_ago && holders != Holders::Unknown && due.stale(&holders).is_empty()
         };
         let Some(due) = due(object).filter(|due| !is_settled(due)) else { return self.forget(&key) };
         let wanted = Wanted { due, object: object.object_ref(&()), since: Instant::now() };
@@ -94,8 +95,8 @@ impl Restarts {
     }
 }
 
-/// Pods that were made alike: namespace, uid of what made them or of the pod itself, and revision.
-type MakerKey = (String, String, Option<String>);
+/// Pods that were made alike: their OAuthClient, the uid of what made them or of the pod itself, and the revision.
+type MakerKey = (Key, String, Option<String>);
 
 /// Stale pods that were made alike.
 struct Stale {
@@ -181,6 +182,10 @@ impl Restarting {
                 self.look(&maker, stale, &mut refused).await;
             }
         }
+        // Until all are known, some may roll that are not counted.
+        if stale.iter().any(|(maker, stale)| self.looked_at(maker, stale).is_none()) {
+            return;
+        }
         for (maker, stale) in &stale {
             if !self.pace.has_room(Instant::now()) {
                 break;
@@ -212,10 +217,10 @@ impl Restarting {
         for (client, wanted) in wanted {
             let holders = self.pods.holders(&client.0, &client.1);
             if holders == Holders::Unseen {
-                self.not_permitted(&wanted, "it may not see pods");
+                self.not_permitted(&wanted, unseen());
             }
             let pods = wanted.due.stale(&holders);
-            if pods.is_empty() && matches!(holders, Holders::Seen(_)) {
+            if pods.is_empty() && holders != Holders::Unknown {
                 self.restarts.settle(&client, wanted.since);
             }
             if !wanted.due.is_over(self.clock.now()) || !self.is_published(&client.0, &wanted.due) {
@@ -224,7 +229,7 @@ impl Restarting {
             for pod in pods {
                 let uid = pod.owner.as_ref().map_or(&pod.uid, |owner| &owner.uid).clone();
                 let stale = || Stale { wanted: wanted.clone(), client: client.clone(), pod: pod.clone() };
-                all.entry((client.0.clone(), uid, pod.revision.clone())).or_insert_with(stale);
+                all.entry((client.clone(), uid, pod.revision.clone())).or_insert_with(stale);
             }
         }
         all
@@ -239,35 +244,36 @@ impl Restarting {
 
     /// The makers to look at in this round: those that are not known first, then those that were looked at longest ago.
     fn to_look_at(&self, stale: &BTreeMap<MakerKey, Stale>) -> Vec<MakerKey> {
-        let looked = |maker: &MakerKey, stale: &Stale| {
-            let client_id = &stale.wanted.due.client_id;
-            self.known.get(maker).filter(|known| known.client_id == *client_id).map(|known| known.at)
-        };
         let is_old = |at: &Option<Instant>| at.is_none_or(|at| at.elapsed() >= LOOK_AGAIN);
-        let makers = stale.iter().map(|(maker, stale)| (looked(maker, stale), maker));
+        let makers = stale.iter().map(|(maker, stale)| (self.looked_at(maker, stale), maker));
         let mut makers: Vec<_> = makers.filter(|(at, _)| is_old(at)).collect();
         makers.sort();
         makers.into_iter().take(MOST_LOOKS).map(|(_, maker)| maker.clone()).collect()
     }
 
+    /// When a maker was looked at last, for the present client.
+    fn looked_at(&self, maker: &MakerKey, stale: &Stale) -> Option<Instant> {
+        self.known_for(maker, stale).map(|known| known.at)
+    }
+
+    fn known_for(&self, maker: &MakerKey, stale: &Stale) -> Option<&Known> {
+        self.known.get(maker).filter(|known| known.client_id == stale.wanted.due.client_id)
+    }
+
     /// Looks at what made stale pods, and remembers what is to be done.
     async fn look(&mut self, maker: &MakerKey, stale: &Stale, refused: &mut Refused) {
         let kind = stale.pod.owner.as_ref().map(|owner| owner.kind.clone()).unwrap_or_default();
-        if refused.contains(&(stale.client.clone(), kind.clone())) {
-            return;
-        }
-        let restart = match self.restart_of(stale).await {
-            Ok(restart) => restart,
-            Err(error) => {
-                if let Some(said) = error.forbids() {
-                    self.not_permitted(&stale.wanted, said);
-                    refused.insert((stale.client.clone(), kind));
-                } else {
-                    tell_of_failure(stale, &error);
-                }
-                None
+        let of_kind = (stale.client.clone(), kind);
+        let restart = if refused.contains(&of_kind) { Ok(None) } else { self.restart_of(stale).await };
+        let restart = restart.unwrap_or_else(|error| {
+            if let Some(said) = error.forbids() {
+                self.not_permitted(&stale.wanted, not_permitted(said));
+                refused.insert(of_kind);
+            } else {
+                tell_of_failure(stale, &error);
             }
-        };
+            None
+        });
         let client_id = stale.wanted.due.client_id.clone();
         self.known.insert(maker.clone(), Known { at: Instant::now(), client_id, restart });
     }
@@ -289,9 +295,10 @@ impl Restarting {
         };
         let target = Target { kind, reference };
         let Some(workload) = self.workloads.read(&target).await? else { return Ok(None) };
+        let read = workload.secret(&due.name).unwrap_or_else(|| stale.pod.secret.clone());
         match judge(&workload, revision.as_deref(), due) {
-            Verdict::Restart(_) if stale.pod.secret != due.secret => {
-                self.pending(stale, &target.reference, &Obstacle::of_other_secret(&stale.pod.secret, &due.secret));
+            Verdict::Restart(_) if read != due.secret => {
+                self.pending(stale, &target.reference, &Obstacle::of_other_secret(&read, &due.secret));
             }
             Verdict::Restart(_) if !self.pace.may_restart(&owner.uid, &due.client_id) => {
                 self.pending(stale, &target.reference, &Obstacle::undone());
@@ -304,61 +311,62 @@ impl Restarting {
         Ok(None)
     }
 
+    /// Counts a workload that rolls. While there is no room, none more need be followed.
     fn rolls(&mut self, target: Target) {
-        self.pace.rolls(target.uid(), Instant::now());
-        self.rolling.insert(target.uid().to_owned(), target);
+        if self.pace.has_room(Instant::now()) {
+            self.pace.rolls(target.uid(), Instant::now());
+            self.rolling.insert(target.uid().to_owned(), target);
+        }
     }
 
     /// Restarts a workload that waits for its turn, as it is now.
     async fn take_turn(&mut self, maker: &MakerKey, stale: &Stale, refused: &mut Refused) {
-        let waits = |known: &HashMap<MakerKey, Known>| known.get(maker).and_then(|known| known.restart.clone());
-        let is_old = self.known.get(maker).is_some_and(|known| known.at.elapsed() >= LOOK_AGAIN);
-        if is_old && waits(&self.known).is_some() {
+        let Some(Known { at, restart: Some(_), .. }) = self.known_for(maker, stale) else { return };
+        if at.elapsed() >= LOOK_AGAIN {
             self.look(maker, stale, refused).await;
         }
         let is_wanted = self.restarts.open().get(&stale.client).is_some_and(|now| now.due == stale.wanted.due);
-        let Some(Restart { target, patch }) = waits(&self.known).filter(|_| is_wanted) else { return };
-        let (client, client_id) = (&stale.client.1, &stale.wanted.due.client_id);
-        // It counts even if the answer is lost.
-        self.pace.restarts(target.uid(), client_id, Instant::now());
-        self.rolling.insert(target.uid().to_owned(), target.clone());
-        if let Some(known) = self.known.get_mut(maker) {
-            (known.restart, known.at) = (None, Instant::now());
-        }
-        match self.workloads.patch(&target, &patch).await {
+        let restart = self.known_for(maker, stale).and_then(|known| known.restart.clone());
+        let Some(Restart { target, patch }) = restart.filter(|_| is_wanted) else { return };
+        let (client_id, uid) = (stale.wanted.due.client_id.clone(), target.uid().to_owned());
+        // It takes its place even if the answer is lost.
+        self.pace.starts(&uid, Instant::now());
+        let rolled_before = self.rolling.insert(uid.clone(), target.clone()).is_some();
+        let known = Known { at: Instant::now(), client_id: client_id.clone(), restart: None };
+        self.known.insert(maker.clone(), known);
+        let patched = self.workloads.patch(&target, &patch).await;
+        match &patched {
             Ok(true) => {
+                self.pace.was_restarted(&uid, &client_id);
+                let (client, essence) = (&stale.client.1, format!("{client_id} restarted"));
                 let text = format!(
                     "had a former credential of OAuthClient {client} in its environment; its pods are replaced"
                 );
-                let essence = format!("{client_id} restarted");
                 self.told.tell(&target.reference, EventReason::Restarted, essence, text);
             }
             // Somebody has changed it meanwhile: it is looked at again.
-            Ok(false) => {
-                self.known.remove(maker);
-                self.pace.was_not_restarted(target.uid());
-                self.rolling.remove(target.uid());
-            }
-            Err(error) => self.failed(stale, &target, &error),
+            Ok(false) => drop(self.known.remove(maker)),
+            Err(error) => self.failed(stale, &target, error),
+        }
+        let was_refused = patched.is_err_and(|error| refusal(&error).is_some());
+        if (was_refused || !self.known.contains_key(maker)) && !rolled_before {
+            self.rolling.remove(&uid);
+            self.pace.has_ended(&uid);
         }
     }
 
-    /// Notes that a workload could not be restarted. It is tried again.
+    /// Says that a workload could not be restarted. It is tried again.
     fn failed(&mut self, stale: &Stale, target: &Target, error: &KubernetesError) {
-        let Some(status) = error.status().filter(|status| status.code < 500) else {
-            return tell_of_failure(stale, error);
-        };
-        self.pace.was_not_restarted(target.uid());
-        self.rolling.remove(target.uid());
-        match error.forbids() {
-            Some(said) if lacks_right(said) => self.not_permitted(&stale.wanted, said),
-            _ => self.pending(stale, &target.reference, &Obstacle::refused(&status.message)),
+        match (error.forbids(), refusal(error)) {
+            (Some(said), _) if lacks_right(said) => self.not_permitted(&stale.wanted, not_permitted(said)),
+            (_, Some(said)) => self.pending(stale, &target.reference, &Obstacle::refused(said)),
+            (_, None) => tell_of_failure(stale, error),
         }
     }
 
-    fn not_permitted(&mut self, wanted: &Wanted, said: &str) {
+    fn not_permitted(&mut self, wanted: &Wanted, text: String) {
         let essence = format!("{} not permitted", wanted.due.client_id);
-        self.told.tell(&wanted.object, EventReason::RestartNotPermitted, essence, not_permitted(said));
+        self.told.tell(&wanted.object, EventReason::RestartNotPermitted, essence, text);
     }
 
     fn pending(&mut self, stale: &Stale, object: &ObjectReference, obstacle: &Obstacle) {
@@ -366,6 +374,12 @@ impl Restarting {
         let essence = format!("{} {}", stale.wanted.due.client_id, words::essence(&text));
         self.told.tell(object, EventReason::RestartPending, essence, text);
     }
+}
+
+/// What the API server said of a change that it does not take; `None` if nobody knows whether it has, or it is busy.
+fn refusal(error: &KubernetesError) -> Option<&str> {
+    let status = error.status().filter(|status| matches!(status.code, 400 | 403 | 404..=407 | 410..=428))?;
+    Some(&status.message)
 }
 
 fn tell_of_failure(stale: &Stale, error: &KubernetesError) {

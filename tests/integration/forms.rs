@@ -343,7 +343,7 @@ fn words() -> Vec<Form> {
     let words = |field, kind, around, accepted: &[&str]| {
         let other = accepted.iter().flat_map(|word| [word.to_lowercase(), word.to_uppercase(), format!("{word} ")]);
         let other: Vec<String> = other.filter(|word| !accepted.contains(&&**word)).collect();
-        form(field, kind, around).accepts(accepted.iter().copied()).refuses(other).refuses(["", "None"])
+        form(field, kind, around).accepts(accepted.iter().copied()).refuses(other).refuses(["", "Any"])
     };
     vec![
         words(

@@ -23,7 +23,7 @@ use crate::decide::client::holders::{Holder, Holders};
 use crate::decide::time::later;
 
 pub use judge::{Verdict, judge};
-pub use obstacle::{Obstacle, lacks_right, not_permitted, of_other_owner};
+pub use obstacle::{Obstacle, lacks_right, not_permitted, of_other_owner, unseen};
 pub use pace::Pace;
 pub use workload::{REPLICA_SET_REVISION, Workload, WorkloadKind};
 

@@ -93,8 +93,16 @@ pub fn not_permitted(said: &str) -> String {
     )
 }
 
+/// What the OAuthClient is told if the operator may not see pods.
+#[must_use]
+pub fn unseen() -> String {
+    "the operator may not see pods, and so restarts no workload; install it with rollout.enabled and rbac.pods, or restart \
+     yourself what reads the Secret as variables: kubectl rollout restart"
+        .to_owned()
+}
+
 /// Whether a refusal (403) is for want of a right; else some admission has refused this one object.
 #[must_use]
 pub fn lacks_right(said: &str) -> bool {
-    said.contains("\" cannot ")
+    said.contains(" cannot patch resource ")
 }

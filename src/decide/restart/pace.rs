@@ -34,9 +34,13 @@ impl Pace {
         self.restarted.get(uid).is_none_or(|(before, times)| before != client_id || *times < MOST_RESTARTS)
     }
 
-    /// A restart is asked for, whether its answer arrives or not.
-    pub fn restarts(&mut self, uid: &str, client_id: &str, now: Instant) {
-        self.rolls(uid, now);
+    /// A restart is asked for: the workload takes a place, whether the answer arrives or not.
+    pub fn starts(&mut self, uid: &str, now: Instant) {
+        self.rolling.insert(uid.to_owned(), now);
+    }
+
+    /// A restart was carried out.
+    pub fn was_restarted(&mut self, uid: &str, client_id: &str) {
         let restarted = self.restarted.entry(uid.to_owned()).or_insert_with(|| (client_id.to_owned(), 0));
         if restarted.0 != client_id {
             *restarted = (client_id.to_owned(), 0);
@@ -49,21 +53,13 @@ impl Pace {
         self.rolling.entry(uid.to_owned()).or_insert(now);
     }
 
-    /// A restart did not come about.
-    pub fn was_not_restarted(&mut self, uid: &str) {
-        self.has_ended(uid);
-        if let Some((_, times)) = self.restarted.get_mut(uid) {
-            *times = times.saturating_sub(1);
-        }
-    }
-
     /// Whether a workload has rolled for so long that it counts no more.
     #[must_use]
     pub fn is_stuck(&self, uid: &str, now: Instant) -> bool {
         self.rolling.get(uid).is_some_and(|since| now.saturating_duration_since(*since) >= LONGEST_ROLL)
     }
 
-    /// A workload has rolled out, or is gone.
+    /// A workload has rolled out, is gone, or was not restarted.
     pub fn has_ended(&mut self, uid: &str) {
         self.rolling.remove(uid);
     }
@@ -75,14 +71,20 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    #[test]
-    fn ten_roll_at_once_and_the_next_one_when_one_has_ended() {
-        let (mut pace, now) = (Pace::default(), Instant::now());
+    fn ten_at(now: Instant) -> Pace {
+        let mut pace = Pace::default();
         for number in 0..AT_ONCE {
             assert!(pace.has_room(now), "{number}");
-            pace.restarts(&number.to_string(), "c-2", now);
+            pace.starts(&number.to_string(), now);
             pace.rolls(&number.to_string(), now);
         }
+        pace
+    }
+
+    #[test]
+    fn ten_roll_at_once_and_the_next_one_when_one_has_ended() {
+        let now = Instant::now();
+        let mut pace = ten_at(now);
         assert!(!pace.has_room(now));
         pace.has_ended("3");
         assert!(pace.has_room(now));
@@ -90,11 +92,8 @@ mod tests {
 
     #[test]
     fn one_that_is_stuck_counts_for_ten_minutes_however_often_it_is_seen_to_roll() {
-        let (mut pace, now) = (Pace::default(), Instant::now());
-        for number in 0..AT_ONCE {
-            pace.rolls(&number.to_string(), now);
-        }
-        let later = now + 10 * 60 * SECOND;
+        let now = Instant::now();
+        let (mut pace, later) = (ten_at(now), now + 10 * 60 * SECOND);
         pace.rolls("0", later - SECOND);
         assert!(!pace.has_room(later - SECOND));
         assert!(pace.has_room(later));
@@ -102,21 +101,29 @@ mod tests {
     }
 
     #[test]
-    fn a_workload_is_restarted_twice_at_most_for_the_same_client() {
+    fn one_that_was_stuck_counts_anew_when_it_is_restarted_anew() {
+        let now = Instant::now();
+        let (mut pace, later) = (ten_at(now), now + 20 * 60 * SECOND);
+        for number in 0..AT_ONCE {
+            pace.starts(&number.to_string(), later);
+        }
+        assert!(!pace.has_room(later));
+    }
+
+    #[test]
+    fn a_workload_is_restarted_twice_at_most_for_the_same_client_and_attempts_do_not_count() {
         let (mut pace, now) = (Pace::default(), Instant::now());
         for _ in 0..2 {
+            pace.starts("a", now);
+            pace.starts("a", now);
             assert!(pace.may_restart("a", "c-2"));
-            pace.restarts("a", "c-2", now);
+            pace.was_restarted("a", "c-2");
         }
         assert!(!pace.may_restart("a", "c-2"));
         assert!(pace.may_restart("a", "c-3") && pace.may_restart("b", "c-2"));
-        pace.restarts("a", "c-3", now);
+        pace.was_restarted("a", "c-3");
         assert!(pace.may_restart("a", "c-3"));
-        pace.restarts("a", "c-3", now);
-        assert!(!pace.may_restart("a", "c-3"));
-        pace.was_not_restarted("a");
-        assert!(pace.may_restart("a", "c-3"));
-        pace.restarts("a", "c-3", now);
+        pace.was_restarted("a", "c-3");
         assert!(!pace.may_restart("a", "c-3"));
     }
 }

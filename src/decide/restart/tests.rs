@@ -211,11 +211,20 @@ fn a_template_that_names_another_oauthclient_or_none_replaces_the_pods_by_itself
 }
 
 #[test]
+fn new_pods_read_the_secret_that_the_template_names() {
+    let secret = |changes: &[(&str, Value)]| workload(WorkloadKind::Deployment, changes).secret("web");
+    assert_eq!(secret(&[]).as_deref(), Some("web-oauth"));
+    let named = json!({ "meshagent.com/secret-name": " login " });
+    assert_eq!(secret(&[("/spec/template/metadata/annotations", named)]).as_deref(), Some("login"));
+    assert_eq!(secret(&[("/spec/template", Value::Null)]), None);
+}
+
+#[test]
 fn a_rollout_has_ended_when_all_pods_are_new_and_available() {
     let done = json!({
         "observedGeneration": 3, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2,
         "desiredNumberScheduled": 2, "updatedNumberScheduled": 2, "numberAvailable": 2,
-        "restartedAt": "1970-01-01T00:01:41Z",
+        "restartedAt": "1970-01-01T01:01:41+01:00",
     });
     let rolled = |kind, status: &Value| {
         let spec = ("/spec/restartAt", json!("1970-01-01T00:01:41Z"));
@@ -251,6 +260,7 @@ fn a_policys_refusal_is_no_missing_right() {
     assert!(lacks_right(
         "deployments.apps \"web\" is forbidden: User \"operator\" cannot patch resource \"deployments\""
     ));
+    assert!(!lacks_right("policy: container \"app\" cannot run as root"));
     assert!(!lacks_right("admission webhook \"policy\" denied the request: no restarts on Fridays"));
 }
 

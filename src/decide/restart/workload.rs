@@ -5,8 +5,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::core::{ApiResource, DynamicObject};
 use serde_json::Value;
 
-use crate::api::names::{CREDENTIAL_ANNOTATION, OAUTH_CLIENT_LABEL};
+use crate::api::names::{CREDENTIAL_ANNOTATION, OAUTH_CLIENT_LABEL, SECRET_NAME_ANNOTATION};
 use crate::decide::client::holders::controller;
+use crate::decide::published::secret_name;
 
 /// On a ReplicaSet, and on the Deployment that it is the latest of: the same number.
 pub const REPLICA_SET_REVISION: &str = "deployment.kubernetes.io/revision";
@@ -117,7 +118,7 @@ impl Workload {
                 WorkloadKind::DaemonSet => {
                     all(status("desiredNumberScheduled"), &["updatedNumberScheduled", "numberAvailable"])
                 }
-                WorkloadKind::Rollout => self.field("/status/restartedAt") == self.field("/spec/restartAt"),
+                WorkloadKind::Rollout => self.time("/status/restartedAt") >= self.restart_at(),
             }
     }
 
@@ -133,7 +134,19 @@ impl Workload {
 
     /// The time before which pods of an Argo Rollout are restarted.
     pub(super) fn restart_at(&self) -> Option<Timestamp> {
-        self.field("/spec/restartAt")?.as_str()?.parse().ok()
+        self.time("/spec/restartAt")
+    }
+
+    fn time(&self, pointer: &str) -> Option<Timestamp> {
+        self.field(pointer)?.as_str()?.parse().ok()
+    }
+
+    /// The Secret that pods of the present template read; `None` if there is no template here.
+    #[must_use]
+    pub fn secret(&self, client: &str) -> Option<String> {
+        let metadata = self.field("/spec/template/metadata")?;
+        let named = metadata["annotations"][SECRET_NAME_ANNOTATION].as_str();
+        Some(named.map_or_else(|| secret_name(client), |named| named.trim().to_owned()))
     }
 
     /// Whether a rollout that is under way replaces the pods of a revision: they are not of the latest, or the latest is
