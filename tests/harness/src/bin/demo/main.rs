@@ -97,7 +97,7 @@ async fn inject(stage: &Stage) -> Result<()> {
         -p '{\"spec\":{\"template\":{\"metadata\":{\"labels\":{\"meshagent.com/oauth-client\":\"web\"}}}}}' | \
         kubectl apply -f -";
     stage.run("An application with the label on its pod template.", deployment).await?;
-    stage.make_pods_ready(1).await?;
+    stage.run_pods().await?;
     let names = "kubectl get pod -l app=app -n shop -o jsonpath='{range .items[0].spec.containers[0].env[*]}{.name}{\"\\n\"}{end}'";
     stage.run("What the webhook has put into its container: references to the Secret.", names).await
 }
@@ -122,7 +122,7 @@ async fn restart(stage: &Stage) -> Result<()> {
             .map_err(|error| format!("{error:?}"))
     })
     .await?;
-    stage.make_pods_ready(2).await?;
+    stage.run_pods().await?;
     let rolled =
         "kubectl rollout status deployment/app -n shop --timeout=60s && kubectl rollout history deployment/app -n shop";
     stage.run("Its pods, which held the lost credential, are replaced, once.", rolled).await?;

@@ -83,15 +83,13 @@ impl Stage {
         Err(Error::Command { command: command.to_owned(), status: output.status, output: output.stderr })
     }
 
-    /// Says that all pods in the namespace `shop` are Ready, once there are so many, as a kubelet would that runs them.
-    pub(crate) async fn make_pods_ready(&self, number: usize) -> Result<()> {
-        let ready = format!(
-            "pods=$(kubectl get pods -n shop -o name) && [ $(echo \"$pods\" | wc -w) = {number} ] && for pod in $pods; do \
-             kubectl patch $pod -n shop --subresource=status \
-             -p '{{\"status\":{{\"conditions\":[{{\"type\":\"Ready\",\"status\":\"True\"}}]}}}}'; done"
-        );
-        harness::eventually(Duration::from_secs(30), "there are pods", async || {
-            self.ask(&ready).await.map_err(|error| format!("{error:?}"))
+    /// Says that the pods of the Deployment `app` are Ready, as a kubelet would that runs them, until it has rolled out.
+    pub(crate) async fn run_pods(&self) -> Result<()> {
+        let ready = "for pod in $(kubectl get pods -n shop -l app=app -o name); do kubectl patch $pod -n shop \
+            --subresource=status -p '{\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}]}}'; done; \
+            kubectl rollout status deployment/app -n shop --timeout=1s";
+        harness::eventually(Duration::from_secs(30), "the application has rolled out", async || {
+            self.ask(ready).await.map_err(|error| format!("{error:?}"))
         })
         .await
         .map(drop)
