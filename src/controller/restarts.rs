@@ -30,7 +30,7 @@ use crate::kubernetes::KubernetesError;
 use crate::kubernetes::clock::Clock;
 use crate::kubernetes::events::Events;
 use told::Told;
-use workloads::{Target, Workloads};
+use workloads::{Target, Workloads, refusal};
 
 /// How often it is seen to what is due, while something is.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -334,8 +334,7 @@ impl Restarting {
         let rolled_before = self.rolling.insert(uid.clone(), target.clone()).is_some();
         let known = Known { at: Instant::now(), client_id: client_id.clone(), restart: None };
         self.known.insert(maker.clone(), known);
-        let patched = self.workloads.patch(&target, &patch).await;
-        match &patched {
+        let keeps_place = match self.workloads.patch(&target, &patch).await {
             Ok(true) => {
                 self.pace.was_restarted(&uid, &client_id);
                 let (client, essence) = (&stale.client.1, format!("{client_id} restarted"));
@@ -343,25 +342,30 @@ impl Restarting {
                     "had a former credential of OAuthClient {client} in its environment; its pods are replaced"
                 );
                 self.told.tell(&target.reference, EventReason::Restarted, essence, text);
+                true
             }
             // Somebody has changed it meanwhile: it is looked at again.
-            Ok(false) => drop(self.known.remove(maker)),
-            Err(error) => self.failed(stale, &target, error),
-        }
-        let was_refused = patched.is_err_and(|error| refusal(&error).is_some());
-        if (was_refused || !self.known.contains_key(maker)) && !rolled_before {
+            Ok(false) => {
+                self.known.remove(maker);
+                false
+            }
+            Err(error) => !self.was_refused(stale, &target, &error),
+        };
+        if !keeps_place && !rolled_before {
             self.rolling.remove(&uid);
             self.pace.has_ended(&uid);
         }
     }
 
-    /// Says that a workload could not be restarted. It is tried again.
-    fn failed(&mut self, stale: &Stale, target: &Target, error: &KubernetesError) {
-        match (error.forbids(), refusal(error)) {
+    /// Says why a workload could not be restarted, and returns whether it certainly was not. It is tried again.
+    fn was_refused(&mut self, stale: &Stale, target: &Target, error: &KubernetesError) -> bool {
+        let refusal = refusal(error);
+        match (error.forbids(), refusal) {
             (Some(said), _) if lacks_right(said) => self.not_permitted(&stale.wanted, not_permitted(said)),
             (_, Some(said)) => self.pending(stale, &target.reference, &Obstacle::refused(said)),
             (_, None) => tell_of_failure(stale, error),
         }
+        refusal.is_some()
     }
 
     fn not_permitted(&mut self, wanted: &Wanted, text: String) {
@@ -374,12 +378,6 @@ impl Restarting {
         let essence = format!("{} {}", stale.wanted.due.client_id, words::essence(&text));
         self.told.tell(object, EventReason::RestartPending, essence, text);
     }
-}
-
-/// What the API server said of a change that it does not take; `None` if nobody knows whether it has, or it is busy.
-fn refusal(error: &KubernetesError) -> Option<&str> {
-    let status = error.status().filter(|status| matches!(status.code, 400 | 403 | 404..=407 | 410..=428))?;
-    Some(&status.message)
 }
 
 fn tell_of_failure(stale: &Stale, error: &KubernetesError) {

@@ -67,3 +67,9 @@ impl Published {
 pub fn secret_name(client: &str) -> String {
     format!("{client}-oauth")
 }
+
+/// The Secret that a pod of an OAuthClient reads: the one that its annotation names, or that client's own.
+#[must_use]
+pub fn secret_of_pod(client: &str, named: Option<&str>) -> String {
+    named.map_or_else(|| secret_name(client), |named| named.trim().to_owned())
+}

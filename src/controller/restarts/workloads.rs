@@ -89,3 +89,9 @@ fn found<T>(answer: Result<T, KubernetesError>) -> Result<Option<T>, KubernetesE
         Err(error) => Err(error),
     }
 }
+
+/// What the API server said of a change that it does not take; `None` if nobody knows whether it has, or it is busy.
+pub(super) fn refusal(error: &KubernetesError) -> Option<&str> {
+    let status = error.status().filter(|status| matches!(status.code, 400 | 403 | 404..=407 | 410..=428))?;
+    Some(&status.message)
+}

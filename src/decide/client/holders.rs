@@ -6,10 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
-use crate::api::names::{INJECTED_ANNOTATION, OAUTH_CLIENT_LABEL};
+use crate::api::names::{INJECTED_ANNOTATION, OAUTH_CLIENT_LABEL, SECRET_NAME_ANNOTATION};
 use crate::api::oauth_client::Retiring;
-use crate::decide::inject::waiting::promise;
 use crate::decide::inject::{Form, read_record};
+use crate::decide::published::secret_of_pod;
 use crate::decide::time::later;
 
 /// How long a former client lives on at most for pods that hold its credential, after its overlap has ended.
@@ -52,7 +52,8 @@ pub enum Holders {
 #[must_use]
 pub fn holder(metadata: &ObjectMeta) -> Option<(&str, Holder)> {
     let client = metadata.labels.as_ref()?.get(OAUTH_CLIENT_LABEL)?;
-    let (form, containers) = read_record(metadata.annotations.as_ref()?.get(INJECTED_ANNOTATION)?)?;
+    let annotations = metadata.annotations.as_ref()?;
+    let (form, containers) = read_record(annotations.get(INJECTED_ANNOTATION)?)?;
     if form != Form::Env || containers.is_empty() {
         return None;
     }
@@ -60,7 +61,7 @@ pub fn holder(metadata: &ObjectMeta) -> Option<(&str, Holder)> {
         pod: metadata.name.clone()?,
         uid: metadata.uid.clone().unwrap_or_default(),
         created: metadata.creation_timestamp.as_ref()?.0,
-        secret: promise(metadata)?.secret,
+        secret: secret_of_pod(client, annotations.get(SECRET_NAME_ANNOTATION).map(String::as_str)),
         owner: controller(metadata).cloned(),
         revision: metadata.labels.as_ref()?.get(REVISION_LABEL).cloned(),
         ending: metadata.deletion_timestamp.is_some(),

@@ -10,7 +10,7 @@ use crate::api::names::{
     OAUTH_CLIENTS_ANNOTATION, SECRET_KEYS_ANNOTATION, SECRET_NAME_ANNOTATION,
 };
 use crate::decide::problem::{InvalidSpec, Problems};
-use crate::decide::published::{Published, secret_name};
+use crate::decide::published::{Published, secret_of_pod};
 use crate::decide::syntax::{self, Fault};
 
 /// The volume with the Secret of a pod that gets files.
@@ -69,7 +69,7 @@ impl<'a> Request<'a> {
         let annotations = Annotations(pod.metadata.annotations.as_ref());
         let mut problems = Problems::default();
         problems.check(&format!("metadata.labels[{OAUTH_CLIENT_LABEL}]"), syntax::client_name(client));
-        let secret = annotations.get(SECRET_NAME_ANNOTATION).map_or_else(|| secret_name(client), str::to_owned);
+        let secret = secret_of_pod(client, annotations.get(SECRET_NAME_ANNOTATION));
         problems.check(&field(SECRET_NAME_ANNOTATION), syntax::object_name(&secret));
         let form = annotations.form(default, &mut problems);
         let values = annotations.values(&mut problems);

@@ -7,7 +7,7 @@ use crate::api::condition::{ConditionType, find};
 use crate::api::names::{INJECTED_ANNOTATION, OAUTH_CLIENT_LABEL, SECRET_NAME_ANNOTATION};
 use crate::api::oauth_client::OAuthClient;
 use crate::decide::client::desired::Essentials;
-use crate::decide::published::secret_name;
+use crate::decide::published::secret_of_pod;
 
 /// What a pod was promised: the credential of an OAuthClient, from a Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,9 +24,9 @@ pub fn promise(metadata: &ObjectMeta) -> Option<Promise> {
     let client = metadata.labels.as_ref()?.get(OAUTH_CLIENT_LABEL)?.clone();
     let annotations = metadata.annotations.as_ref()?;
     let (_, containers) = read_record(annotations.get(INJECTED_ANNOTATION)?)?;
-    let named = annotations.get(SECRET_NAME_ANNOTATION).map(|name| name.trim().to_owned());
-    let (is_named, default) = (named.is_some(), secret_name(&client));
-    (!containers.is_empty()).then(|| Promise { client, secret: named.unwrap_or(default), is_named })
+    let named = annotations.get(SECRET_NAME_ANNOTATION).map(String::as_str);
+    let secret = secret_of_pod(&client, named);
+    (!containers.is_empty()).then(|| Promise { client, secret, is_named: named.is_some() })
 }
 
 /// Why the pod waits, in a sentence; `None` if that is not known. The Secret of the promise is not there, as far as the

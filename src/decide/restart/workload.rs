@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::api::names::{CREDENTIAL_ANNOTATION, OAUTH_CLIENT_LABEL, SECRET_NAME_ANNOTATION};
 use crate::decide::client::holders::controller;
-use crate::decide::published::secret_name;
+use crate::decide::published::secret_of_pod;
 
 /// On a ReplicaSet, and on the Deployment that it is the latest of: the same number.
 pub const REPLICA_SET_REVISION: &str = "deployment.kubernetes.io/revision";
@@ -62,8 +62,7 @@ impl Workload {
         Self { kind, object }
     }
 
-    #[must_use]
-    pub fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         self.object.metadata.name.as_deref().unwrap_or_default()
     }
 
@@ -145,8 +144,7 @@ impl Workload {
     #[must_use]
     pub fn secret(&self, client: &str) -> Option<String> {
         let metadata = self.field("/spec/template/metadata")?;
-        let named = metadata["annotations"][SECRET_NAME_ANNOTATION].as_str();
-        Some(named.map_or_else(|| secret_name(client), |named| named.trim().to_owned()))
+        Some(secret_of_pod(client, metadata["annotations"][SECRET_NAME_ANNOTATION].as_str()))
     }
 
     /// Whether a rollout that is under way replaces the pods of a revision: they are not of the latest, or the latest is

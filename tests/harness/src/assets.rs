@@ -62,7 +62,7 @@ const GITOPSDIFF: Module = Module {
     package: ".",
     tools: &["gitopsdiff"],
     toolchain: Some("go1.27.3"),
-    about: "Argo CD's and Flux's diff from source (once; about 3 minutes on two cores)",
+    about: "Argo CD's and Flux's diff from source (once; more than five minutes of CPU)",
 };
 
 /// Clients and Helm ask a control plane for its version, which it lacks without these flags.
