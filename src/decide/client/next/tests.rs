@@ -16,6 +16,7 @@ use crate::decide::id::{ClientId, CredentialDigest, Token, Uid, Version};
 use crate::decide::marker::{Marker, Owner, Policy};
 use crate::decide::settings::Settings;
 
+mod adoption;
 mod departures;
 mod former_clients;
 mod laws;
