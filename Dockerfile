@@ -3,7 +3,7 @@
 #
 # The same commit gives the same bits with `--build-arg SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)` and
 # `--output type=image,rewrite-timestamp=true`.
-ARG RUST_IMAGE=rust:1.95.0-slim-bookworm
+ARG RUST_IMAGE=rust:1.95.0-bookworm
 
 FROM ${RUST_IMAGE} AS toolchain
 RUN cargo install --quiet --locked --version 0.7.7 cargo-auditable

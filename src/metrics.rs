@@ -3,15 +3,15 @@
 //!
 //! No label is called `namespace`: Prometheus would rename it, since a target has one.
 
-use std::collections::BTreeSet;
+mod scrape;
+
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text};
+use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -20,16 +20,13 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::decide::failure::{Disposition, Failure};
 use crate::meshagent::{CallObservation, Observer};
+pub use scrape::ClientState;
+use scrape::{Clients, Tasks, Unreadable};
 
 /// Bounds in seconds: from a pass without calls to one that meets several deadlines.
 const RECONCILE_BUCKETS: [f64; 10] = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 5.0, 20.0, 60.0];
 /// Bounds in seconds: from a server next door to the deadline of a call.
 const CALL_BUCKETS: [f64; 9] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0];
-
-/// The most objects that are named as impossible to decode.
-const MOST_UNREADABLE: usize = 100;
-/// The most OAuthClients that are named as not Ready.
-const MOST_NOT_READY: usize = 500;
 
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
@@ -93,24 +90,6 @@ struct Route {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct State {
-    ready: String,
-    reason: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct NotReady {
-    oauthclient: String,
-    reason: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Object {
-    kind: String,
-    object: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Project {
     project: String,
 }
@@ -118,80 +97,6 @@ struct Project {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Webhook {
     configuration: String,
-}
-
-/// An OAuthClient as a scrape finds it.
-#[derive(Clone, Copy, Debug)]
-pub struct ClientState<'a> {
-    pub namespace: &'a str,
-    pub name: &'a str,
-    /// Status and reason of its Ready condition; `None` if the operator has not looked at it yet.
-    pub ready: Option<(&'a str, &'a str)>,
-    /// How many former clients of it live on after their overlap, for pods that hold their credential.
-    pub living_on: usize,
-}
-
-type ClientSource = dyn Fn(&mut dyn FnMut(ClientState<'_>)) + Send + Sync;
-
-/// The OAuthClients as they are at a scrape: their number by condition, and the names of those that are not Ready.
-#[derive(Clone, Default)]
-struct Clients(Arc<OnceLock<Box<ClientSource>>>);
-
-impl fmt::Debug for Clients {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Clients")
-    }
-}
-
-impl Collector for Clients {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let (numbers, not_ready) = (Family::<State, Gauge>::default(), Family::<NotReady, Gauge>::default());
-        let (mut named, living_on) = (BTreeSet::new(), Gauge::<i64>::default());
-        let Some(source) = self.0.get() else { return Ok(()) };
-        source(&mut |ClientState { namespace, name, ready, living_on: more }| {
-            living_on.inc_by(i64::try_from(more).unwrap_or(i64::MAX));
-            let (ready, reason) = ready.unwrap_or(("Unknown", "Pending"));
-            let state = State { ready: ready.to_owned(), reason: reason.to_owned() };
-            numbers.get_or_create(&state).inc();
-            if ready != "True" {
-                named.insert((format!("{namespace}/{name}"), reason.to_owned()));
-            }
-        });
-        // In order, so that each scrape names the same.
-        for (oauthclient, reason) in named.into_iter().take(MOST_NOT_READY) {
-            not_ready.get_or_create(&NotReady { oauthclient, reason }).set(1);
-        }
-        let help = "Former clients that live on after their overlap, for pods that hold their credential.";
-        living_on.encode(encoder.encode_descriptor("former_clients_in_use", help, None, living_on.metric_type())?)?;
-        let help = "OAuthClients by status and reason of their Ready condition.";
-        numbers.encode(encoder.encode_descriptor("clients", help, None, numbers.metric_type())?)?;
-        let help = "1 for each OAuthClient that is not Ready; of more than five hundred, the first by name.";
-        not_ready.encode(encoder.encode_descriptor("client_not_ready", help, None, not_ready.metric_type())?)
-    }
-}
-
-type UnreadableSource = dyn Fn() -> Vec<[String; 2]> + Send + Sync;
-
-/// The objects that cannot be decoded, as they are at a scrape.
-#[derive(Clone, Default)]
-struct Unreadable(Arc<OnceLock<Box<UnreadableSource>>>);
-
-impl fmt::Debug for Unreadable {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Unreadable")
-    }
-}
-
-impl Collector for Unreadable {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let Some(source) = self.0.get() else { return Ok(()) };
-        let unreadable = Family::<Object, Gauge>::default();
-        for [kind, object] in source().into_iter().take(MOST_UNREADABLE) {
-            unreadable.get_or_create(&Object { kind, object }).set(1);
-        }
-        let help = "1 for each of the first hundred objects that cannot be decoded and are left as they are.";
-        unreadable.encode(encoder.encode_descriptor("unreadable_object", help, None, unreadable.metric_type())?)
-    }
 }
 
 /// All metrics; clones share them.
@@ -208,6 +113,7 @@ pub struct Metrics {
     credentials_held: Gauge,
     last_resync: Family<Project, Gauge>,
     leader: Gauge,
+    events_lost: Counter,
     unreadable: Unreadable,
     clock_skew: Gauge<f64, AtomicU64>,
     webhook_reachable: Family<Webhook, Gauge>,
@@ -229,6 +135,7 @@ impl Metrics {
             credentials_held: Gauge::default(),
             last_resync: Family::default(),
             leader: Gauge::default(),
+            events_lost: Counter::default(),
             unreadable: Unreadable::default(),
             clock_skew: Gauge::default(),
             webhook_reachable: Family::default(),
@@ -258,7 +165,7 @@ impl Metrics {
             Unit::Seconds,
             self.rest_call_duration.clone(),
         );
-        registry.register_collector(Box::new(self.clients.clone()));
+        self.register_scraped(&mut registry);
         registry.register(
             "orphans",
             "Clients at MeshAgent that this cluster made and whose OAuthClient is gone",
@@ -275,7 +182,11 @@ impl Metrics {
             self.credentials_held.clone(),
         );
         registry.register("leader", "1 in the replica that leads, 0 in one that waits", self.leader.clone());
-        registry.register_collector(Box::new(self.unreadable.clone()));
+        registry.register(
+            "events_lost",
+            "Kubernetes Events that were not written: too many were waiting, or the API server did not take them",
+            self.events_lost.clone(),
+        );
         registry.register_with_unit(
             "clock_skew",
             "How far the clock of this replica's machine is ahead of the API server's; below zero: behind",
@@ -294,6 +205,13 @@ impl Metrics {
             self.last_resync.clone(),
         );
         registry
+    }
+
+    /// Registers what is counted when a scrape asks for it.
+    fn register_scraped(&self, registry: &mut Registry) {
+        registry.register_collector(Box::new(self.clients.clone()));
+        registry.register_collector(Box::new(self.unreadable.clone()));
+        registry.register_collector(Box::new(Tasks));
     }
 
     /// Counts a pass that ended, with its duration. `kind` is the kind of its object.
@@ -320,13 +238,13 @@ impl Metrics {
 
     /// Sets where a scrape finds the OAuthClients. Only the first source counts.
     pub fn set_clients(&self, source: impl Fn(&mut dyn FnMut(ClientState<'_>)) + Send + Sync + 'static) {
-        let _first = self.clients.0.set(Box::new(source));
+        self.clients.set(source);
     }
 
     /// Sets where a scrape finds the objects that cannot be decoded, in order, each as its kind and `namespace/name`. Only
     /// the first source counts.
     pub fn set_unreadable(&self, source: impl Fn() -> Vec<[String; 2]> + Send + Sync + 'static) {
-        let _first = self.unreadable.0.set(Box::new(source));
+        self.unreadable.set(source);
     }
 
     /// Sets how many orphans a project has.
@@ -359,6 +277,11 @@ impl Metrics {
     /// Sets whether this replica leads.
     pub fn leads(&self, leads: bool) {
         self.leader.set(i64::from(leads));
+    }
+
+    /// Counts Events that were not written.
+    pub fn events_lost(&self, number: u64) {
+        self.events_lost.inc_by(number);
     }
 
     /// Sets how far the clock of this machine is ahead of the API server's.

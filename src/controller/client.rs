@@ -36,7 +36,7 @@ use crate::kubernetes::readable::{UnreadableObject, UnreadableObjects, watch_rea
 use crate::kubernetes::watch_backoff::NoPause;
 use crate::kubernetes::{scoped, within};
 use crate::metrics::{ClientState, Metrics, Outcome};
-use crate::project::{Projects, Resolution, Slot, Slots, Users};
+use crate::project::{Priority, Projects, Resolution, Slot, Slots, Users};
 
 /// How soon a lagging cache is checked again.
 const CATCH_UP: Duration = Duration::from_millis(100);
@@ -223,7 +223,8 @@ impl Context {
         };
         // A pass whose project cannot be used makes no call: it does not wait for a project that hangs.
         let called = (resolution.failure.is_none() && awaited.is_none()).then(|| ProjectKey::of(object));
-        let Some(slot) = shared.slots.enter(called.as_ref(), &ObjectRef::from_obj(object), &self.enqueue) else {
+        let (priority, reference) = (Priority::of(object), ObjectRef::from_obj(object));
+        let Some(slot) = shared.slots.enter(called.as_ref(), priority, &reference, &self.enqueue) else {
             return Action::await_change();
         };
         match awaited {
@@ -307,7 +308,7 @@ impl Context {
             ended.requeue = Some(if awaited.is_some() { wait.min(CHECK_INTERVAL) } else { wait });
             memory.suppress(uid, Suppression { until, circumstances, secrets, awaited });
         }
-        let _ = self.shared.events.publish(&ended.object, events);
+        self.shared.events.publish(&ended.object, events);
         self.shared.restarts.note(&ended.object, &self.shared.pods, self.shared.clock.now());
         ended.requeue.map_or_else(Action::await_change, Action::requeue)
     }
@@ -330,7 +331,7 @@ fn log(namespace: &str, ended: &client::Outcome, events: &[Event]) {
 pub(super) fn forget_the_gone(stores: &[Store<OAuthClient>], users: &HashMap<ProjectKey, i64>, shared: &Shared) {
     let uid = |object: Arc<OAuthClient>| Uid::new(object.metadata.uid.as_deref().unwrap_or_default());
     let uids = stores.iter().flat_map(Store::state).map(uid).collect();
-    shared.memory.keep(&uids);
+    shared.memory.keep(&uids, Instant::now());
     shared.pending.keep(&uids);
     shared.slots.keep(|project| users.contains_key(project));
 }

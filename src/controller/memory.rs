@@ -33,6 +33,15 @@ struct Remembered {
     told: Option<(Asked, HashSet<(String, String)>)>,
 }
 
+impl Remembered {
+    /// Whether an object of which nothing is remembered would be treated the same.
+    fn is_empty(&self, now: Instant) -> bool {
+        let Self { failures, superseded, suppression, told } = self;
+        let is_believed = |(_, since): &(Superseded, Instant)| now.duration_since(*since) >= PATIENCE;
+        *failures == 0 && superseded.as_ref().is_none_or(is_believed) && suppression.is_none() && told.is_none()
+    }
+}
+
 /// The suppression of an object whose pass failed: until when no other is tried, and what ends that early.
 #[derive(Clone, Debug)]
 pub(super) struct Suppression {
@@ -122,6 +131,10 @@ impl Memory {
         remembered.failures = if failed { remembered.failures.saturating_add(1).min(16) } else { 0 };
         remembered.suppression = None;
         remembered.superseded = (!left.is_empty()).then_some((left, now));
+        // Thousands that are converged are nothing to remember.
+        if remembered.is_empty(now) {
+            open.remove(uid);
+        }
     }
 
     /// The Events of a pass that were not told since the object was last converged or asked for something else: an
@@ -143,9 +156,11 @@ impl Memory {
         news
     }
 
-    /// Forgets all objects but these.
-    pub(super) fn keep(&self, uids: &HashSet<Uid>) {
-        self.open().retain(|uid, _| uids.contains(uid));
+    /// Forgets all objects but these, and what is no news of these any more.
+    pub(super) fn keep(&self, uids: &HashSet<Uid>, now: Instant) {
+        let mut open = self.open();
+        open.retain(|uid, remembered| uids.contains(uid) && !remembered.is_empty(now));
+        open.shrink_to_fit();
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<Uid, Remembered>> {

@@ -38,7 +38,7 @@ use crate::decide::project::reference::ProjectKey;
 use crate::http::Health;
 use crate::kubernetes::clock::Clock;
 use crate::kubernetes::crd::CrdReader;
-use crate::kubernetes::events;
+use crate::kubernetes::events::{self, Queue};
 use crate::kubernetes::readable::UnreadableObjects;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
@@ -132,7 +132,7 @@ pub async fn run(inputs: Inputs) -> Result<(), RunError> {
     let declared = declared_projects(&cluster_projects, &own_projects, &unreadable);
     let (clients, triggers) = client_scopes(&watches, scopes, &unreadable);
     let (events, queue) = events::queue();
-    let writer = JoinSet::from_iter([queue.write(requests.clone())]);
+    let writer = JoinSet::from_iter([write_events(queue, requests.clone(), metrics.clone())]);
     let shared = Arc::new(client::Shared {
         events: events.clone(),
         users: triggers.users().clone(),
@@ -200,6 +200,10 @@ fn start_keeping_objects(tasks: &mut JoinSet<()>, inputs: &Inputs) {
         };
         tasks.spawn(until_shutdown(registration.keep(), shutdown.clone()));
     }
+}
+
+async fn write_events(queue: Queue, requests: Client, metrics: Metrics) {
+    queue.write(requests, |lost| metrics.events_lost(lost)).await;
 }
 
 async fn joined(mut tasks: JoinSet<()>) -> Result<(), RunError> {

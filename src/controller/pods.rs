@@ -269,9 +269,8 @@ impl Seen {
             let essence = words::essence(&text);
             if told.as_ref() != Some(&essence) {
                 let reason = EventReason::CredentialAwaited.as_str().to_owned();
-                if events.publish(pod, vec![Event { type_: EventType::Warning, reason, text }]) {
-                    *told = Some(essence);
-                }
+                events.publish(pod, vec![Event { type_: EventType::Warning, reason, text }]);
+                *told = Some(essence);
             }
         }
     }

@@ -18,11 +18,16 @@ use serde_json::Value;
 
 use super::watch_backoff::WatchBackoff;
 
+/// The objects on a page of a listing: a page is decoded whole, with all that is thrown away.
+const PAGE: u32 = 100;
+/// The annotation in which `kubectl apply` keeps the whole object as it was applied.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 /// An object as a watch shows it.
 #[derive(Clone, Debug)]
 pub enum Readable<K> {
-    /// The object without `metadata.managedFields`: no user of a watch asks who wrote which field, and they are most of
-    /// its size.
+    /// The object without `metadata.managedFields` and kubectl's copy of what was applied last: no user of a watch asks
+    /// who wrote which field, and they are most of its size.
     Whole(Box<K>),
     /// The object cannot be decoded.
     Unreadable {
@@ -40,6 +45,9 @@ impl<'de, K: DeserializeOwned> Deserialize<'de> for Readable<K> {
             return Err(D::Error::missing_field("metadata"));
         };
         metadata.remove("managedFields");
+        if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+            annotations.remove(LAST_APPLIED);
+        }
         let text = |field: &str| metadata.get(field).and_then(Value::as_str).map(str::to_owned);
         let named = ObjectMeta {
             name: text("name"),
@@ -170,7 +178,7 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let mut sieve = Sieve { cached, unreadable, own: BTreeSet::new(), unseen: BTreeSet::new() };
-    watch_objects(objects, config).backoff(WatchBackoff::default()).filter_map(move |event| {
+    watch_objects(objects, config.page_size(PAGE)).backoff(WatchBackoff::default()).filter_map(move |event| {
         std::future::ready(match event {
             Ok(event) => sieve.readable(event).map(Ok),
             Err(error) => Some(Err(error)),

@@ -78,9 +78,10 @@ impl MeshAgent {
         }
     }
 
-    /// All clients of the project, each once, as the server's authoritative data has them. Since pages are counted by
-    /// offset, a concurrent change can hide a client: the absence of one proves nothing by itself.
-    pub async fn list_clients(&self) -> Result<Vec<wire::Client>, CallError> {
+    /// All clients of the project, each once, as the server's authoritative data has them; kept is what `read` makes of
+    /// each, page by page. Since pages are counted by offset, a concurrent change can hide a client: the absence of one
+    /// proves nothing by itself.
+    pub async fn list_clients<T>(&self, read: impl Fn(wire::Client) -> T) -> Result<Vec<T>, CallError> {
         let route = Route::ListClients;
         let unavailable = |kind| CallError { route, kind: Kind::Unavailable(kind), detail: String::new() };
         let latest = Instant::now() + self.0.transport.timeouts.listing;
@@ -96,7 +97,7 @@ impl MeshAgent {
             let next = match answer {
                 Ok(answer) => {
                     let page = wire::page(&answer.body).map_err(|problem| malformed(route, problem))?;
-                    listing.absorb(page, answer.body.len())
+                    listing.absorb(page, answer.body.len(), &read)
                 }
                 Err(CallError { kind: Kind::Unavailable(Unavailable::TooLarge), .. }) => listing.shrink(),
                 Err(error) => return Err(error),

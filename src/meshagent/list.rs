@@ -36,10 +36,10 @@ pub(super) enum Next {
     TooLargeAlone(usize),
 }
 
-/// What was seen so far: each client once, as last shown, in the order of first sight.
+/// What was seen so far: each client once, as it was read when it was last shown, in the order of first sight.
 #[derive(Debug)]
-pub(super) struct Listing {
-    clients: Vec<Client>,
+pub(super) struct Listing<T> {
+    clients: Vec<T>,
     places: HashMap<String, usize>,
     offset: usize,
     count: usize,
@@ -48,14 +48,14 @@ pub(super) struct Listing {
     bytes: usize,
 }
 
-impl Default for Listing {
+impl<T> Default for Listing<T> {
     fn default() -> Self {
         let (clients, places) = (Vec::new(), HashMap::new());
         Self { clients, places, offset: 0, count: PAGE_SIZE, pages: 0, repeats: 0, bytes: 0 }
     }
 }
 
-impl Listing {
+impl<T> Listing<T> {
     /// The page to begin with.
     pub(super) fn first(&self) -> PageRequest {
         PageRequest { offset: self.offset, count: self.count }
@@ -75,18 +75,18 @@ impl Listing {
         if self.pages >= MOST_PAGES { Next::TooManyPages(self.pages) } else { Next::Ask(self.first()) }
     }
 
-    /// Takes in a page of `bytes` bytes. A page that is empty ends the listing; so does a `total` that was reached
+    /// Takes in a page of `bytes` bytes, and keeps of each client what `read` makes of it. A page that is empty ends the listing; so does a `total` that was reached
     /// exactly, which saves one call. A short page ends nothing, since the server may cap `count`; neither does a
     /// `total` below what was already seen, which is false.
-    pub(super) fn absorb(&mut self, page: Page, bytes: usize) -> Next {
+    pub(super) fn absorb(&mut self, page: Page, bytes: usize, read: impl Fn(Client) -> T) -> Next {
         let Page { clients, total } = page;
         let (received, seen_before) = (clients.len(), self.clients.len());
         for client in clients {
             match self.places.get(&client.client_id) {
-                Some(place) => self.clients[*place] = client,
+                Some(place) => self.clients[*place] = read(client),
                 None => {
                     self.places.insert(client.client_id.clone(), self.clients.len());
-                    self.clients.push(client);
+                    self.clients.push(read(client));
                 }
             }
         }
@@ -104,7 +104,7 @@ impl Listing {
     }
 
     /// All clients that were seen.
-    pub(super) fn into_clients(self) -> Vec<Client> {
+    pub(super) fn into_clients(self) -> Vec<T> {
         self.clients
     }
 }

@@ -1,6 +1,6 @@
 //! What travels: requests as the API documents them, answers in every form that servers are known to give them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -66,28 +66,6 @@ pub struct Client {
     pub metadata: BTreeMap<String, String>,
     /// The official flag, if the server shows it.
     pub official: Option<bool>,
-}
-
-impl Client {
-    /// Redirect URIs, whose order means nothing.
-    pub fn redirect_uris(&self) -> BTreeSet<String> {
-        self.redirect_uris.iter().cloned().collect()
-    }
-
-    /// Grant types, whose order means nothing.
-    pub fn grant_types(&self) -> BTreeSet<String> {
-        self.grant_types.iter().cloned().collect()
-    }
-
-    /// Response types, whose order means nothing.
-    pub fn response_types(&self) -> BTreeSet<String> {
-        self.response_types.iter().cloned().collect()
-    }
-
-    /// The scope string, taken apart.
-    pub fn scopes(&self) -> BTreeSet<String> {
-        self.scope.split_whitespace().map(str::to_owned).collect()
-    }
 }
 
 /// An answer that is not of the documented form: what is wrong with it, without any of its content.

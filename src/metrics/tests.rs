@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use super::scrape::MOST_NOT_READY;
 use super::*;
 use crate::meshagent;
 
@@ -167,7 +168,9 @@ fn clones_share_what_they_count() {
     let metrics = Metrics::new();
     metrics.clone().credentials_held(2);
     metrics.clone().leads(true);
-    assert_eq!(samples(&metrics), counted([("clock_skew_seconds", 0.0), ("credentials_held", 2.0), ("leader", 1.0)]));
+    metrics.clone().events_lost(3);
+    let shared = [("clock_skew_seconds", 0.0), ("credentials_held", 2.0), ("events_lost_total", 3.0), ("leader", 1.0)];
+    assert_eq!(samples(&metrics), counted(shared));
 }
 
 #[test]

@@ -21,6 +21,6 @@ pub use losses::{Register, Roll};
 pub use object::ProjectObject;
 pub use reconcile::{Executor, WRITE_RETRY};
 pub use registry::{ProjectState, Projects, Resolution};
-pub use slots::{Slot, Slots};
-pub use snapshot::{Listing, OnRecord, Snapshot};
+pub use slots::{Priority, Slot, Slots};
+pub use snapshot::{Listing, OnRecord, PackedClient, Snapshot};
 pub use users::Users;

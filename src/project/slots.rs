@@ -1,10 +1,12 @@
 //! The slots of passes: so many in all, no more than its share for one project, and one for a project that is silent.
 //!
 //! A pass that finds no slot does not wait: its object is queued behind the others of its project, and enqueued again
-//! once a slot is its own. Projects take turns. A call of MeshAgent that takes long gives its slot back until its
+//! once a slot is its own. Projects take turns, and in each changes with the bulk, and namespaces. A call of MeshAgent that takes long gives its slot back until its
 //! answer comes, so that projects that hang, however many, keep no slot from the others.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+mod queue;
+
+use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,6 +17,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::api::OAuthClient;
 use crate::decide::client::observed::Answer;
 use crate::decide::project::reference::ProjectKey;
+pub use queue::Priority;
+use queue::Queue;
 
 /// How long a call may go without an answer before it gives its slot back.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -36,11 +40,18 @@ struct State {
     lanes: HashMap<LaneKey, Lane>,
     /// The lanes in which objects are queued, the next one first.
     turns: VecDeque<LaneKey>,
-    /// The place of each queued object: its lane, and its number there.
-    queued: HashMap<Object, (LaneKey, u64)>,
+    queued: HashMap<Object, Place>,
     /// The lane of each object that was granted a slot and enqueued for its pass.
     granted: HashMap<Object, LaneKey>,
     sequence: u64,
+}
+
+/// The place of a queued object: its lane and priority, and its number there.
+#[derive(Debug)]
+struct Place {
+    key: LaneKey,
+    priority: Priority,
+    number: u64,
 }
 
 #[derive(Debug, Default)]
@@ -49,7 +60,7 @@ struct Lane {
     busy: usize,
     /// How many calls became overdue since the last answer.
     unanswered: u32,
-    queue: BTreeMap<u64, (Object, UnboundedSender<Object>)>,
+    queue: Queue,
 }
 
 impl Slots {
@@ -74,11 +85,12 @@ impl Slots {
     pub fn enter(
         &self,
         project: Option<&ProjectKey>,
+        priority: Priority,
         object: &Object,
         enqueue: &UnboundedSender<Object>,
     ) -> Option<Slot> {
         let key = project.cloned();
-        let entered = self.state().enter(&key, object, enqueue);
+        let entered = self.state().enter(&key, priority, object, enqueue);
         entered.then(|| Slot { slots: self.clone(), key })
     }
 
@@ -103,14 +115,14 @@ impl Slots {
 }
 
 impl State {
-    fn enter(&mut self, key: &LaneKey, object: &Object, enqueue: &UnboundedSender<Object>) -> bool {
+    fn enter(&mut self, key: &LaneKey, priority: Priority, object: &Object, enqueue: &UnboundedSender<Object>) -> bool {
         match self.granted.remove(object) {
             Some(granted) if &granted == key => return true,
             Some(granted) => self.release(&granted),
             None => {}
         }
         match self.queued.get(object) {
-            Some((lane, _)) if lane == key => return false,
+            Some(place) if place.key == *key && place.priority == priority => return false,
             Some(_) => self.unqueue(object),
             None => {}
         }
@@ -125,8 +137,9 @@ impl State {
             self.turns.push_back(key.clone());
         }
         self.sequence += 1;
-        lane.queue.insert(self.sequence, (object.clone(), enqueue.clone()));
-        self.queued.insert(object.clone(), (key.clone(), self.sequence));
+        let number = self.sequence;
+        lane.queue.push(priority, number, object.clone(), enqueue.clone());
+        self.queued.insert(object.clone(), Place { key: key.clone(), priority, number });
         false
     }
 
@@ -136,9 +149,9 @@ impl State {
     }
 
     fn unqueue(&mut self, object: &Object) {
-        if let Some((key, place)) = self.queued.remove(object) {
+        if let Some(Place { key, priority, number }) = self.queued.remove(object) {
             if let Some(lane) = self.lanes.get_mut(&key) {
-                lane.queue.remove(&place);
+                lane.queue.remove(priority, number, object);
                 if lane.queue.is_empty() {
                     self.turns.retain(|turn| turn != &key);
                 }
@@ -175,7 +188,7 @@ impl State {
                 self.turns.push_back(key);
                 continue;
             }
-            let Some((_, (object, enqueue))) = lane.queue.pop_first() else { continue };
+            let Some((object, enqueue)) = lane.queue.pop() else { continue };
             lane.busy += 1;
             self.busy += 1;
             if !lane.queue.is_empty() {

@@ -1,5 +1,8 @@
 //! The clients of a project as last listed, with what this process has written and read since.
 
+mod packed;
+
+use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -10,9 +13,10 @@ use crate::decide::project::loss::RollCall;
 use crate::meshagent::convert;
 use crate::meshagent::{CallError, MeshAgent, wire};
 use crate::single_flight::SingleFlight;
+pub use packed::PackedClient;
 
-/// All clients of a project, as one listing showed them.
-pub type Listing = BTreeMap<ClientId, RemoteClient>;
+/// All clients of a project, as one listing showed them. A snapshot and its listings share what they both hold.
+pub type Listing = BTreeMap<ClientId, Arc<PackedClient>>;
 
 /// The ids of the clients that OAuthClients have on record; `None` if that is not known.
 pub type OnRecord = Option<BTreeSet<ClientId>>;
@@ -30,7 +34,7 @@ pub struct Snapshot {
 struct Merged {
     sequence: u64,
     clients: HashMap<ClientId, Entry>,
-    by_uid: HashMap<Uid, BTreeSet<ClientId>>,
+    by_uid: HashMap<Uid, Vec<ClientId>>,
     deleted: HashMap<ClientId, u64>,
 }
 
@@ -40,13 +44,13 @@ pub struct Moment(u64);
 
 #[derive(Debug)]
 struct Entry {
-    client: RemoteClient,
+    client: Arc<PackedClient>,
     /// The moment at which this process wrote the client, or at which the read or listing that showed it was begun.
     since: u64,
     /// Whether this process wrote the client, and no read has shown it since.
     written: bool,
     /// The client before this process changed it, as long as reads show nothing else.
-    before: Option<Box<RemoteClient>>,
+    before: Option<Arc<PackedClient>>,
 }
 
 impl Snapshot {
@@ -66,10 +70,11 @@ impl Snapshot {
 
     /// Takes in a client that this process has changed: as it was before, and as it is now for all that is known.
     pub fn changed(&self, id: &ClientId, before: RemoteClient, client: RemoteClient) {
-        self.put(id, client, Some(Box::new(before)));
+        self.put(id, client, Some(PackedClient::new(before)));
     }
 
-    fn put(&self, id: &ClientId, client: RemoteClient, before: Option<Box<RemoteClient>>) {
+    fn put(&self, id: &ClientId, client: RemoteClient, before: Option<PackedClient>) {
+        let (client, before) = (Arc::new(PackedClient::new(client)), before.map(Arc::new));
         let mut known = self.write();
         let since = known.next();
         known.deleted.remove(id);
@@ -84,6 +89,7 @@ impl Snapshot {
     /// Takes in a client that a read has shown. It counts from the moment at which the read was begun, until a listing
     /// that is begun later. A read that shows none is not kept: it proves a loss only to the pass that asked.
     pub fn saw(&self, id: &ClientId, Moment(begun): Moment, client: RemoteClient) {
+        let client = Arc::new(PackedClient::new(client));
         let mut known = self.write();
         if known.deleted.get(id).is_none_or(|deleted| *deleted < begun) {
             known.deleted.remove(id);
@@ -104,7 +110,7 @@ impl Snapshot {
     /// # Errors
     /// Returns the error of the call, the same to all who share it.
     pub async fn list(&self, api: &MeshAgent, roll: &Roll<'_>) -> Result<Arc<Listing>, CallError> {
-        let call = async || api.list_clients().await;
+        let call = async || api.list_clients(|client| self.read_listed(client)).await;
         self.list_by(call, || roll.on_record(), |called| roll.called(called)).await
     }
 
@@ -116,7 +122,7 @@ impl Snapshot {
 
     async fn list_by(
         &self,
-        call: impl AsyncFnOnce() -> Result<Vec<wire::Client>, CallError>,
+        call: impl AsyncFnOnce() -> Result<Vec<(ClientId, Arc<PackedClient>)>, CallError>,
         on_record: impl FnOnce() -> OnRecord,
         called: impl FnOnce(Option<&RollCall>),
     ) -> Result<Arc<Listing>, CallError> {
@@ -124,9 +130,7 @@ impl Snapshot {
             // The clients on record are read first: what is recorded later need not be in the listing.
             let on_record = on_record();
             let begun = self.write().next();
-            let clients = call().await?;
-            let read = clients.iter().map(|client| (ClientId::new(&client.client_id), convert::read(client)));
-            let listing: Listing = read.collect();
+            let listing: Listing = call().await?.into_iter().collect();
             let mut known = self.write();
             let roll = on_record.map(|on_record| known.call_roll(&on_record, &listing));
             known.merge(begun, &listing);
@@ -135,6 +139,18 @@ impl Snapshot {
             Ok(Arc::new(listing))
         };
         self.flight.share(begin).await
+    }
+
+    /// A client of a listing: what is known already if nothing has changed, so that most of a listing takes no room.
+    fn read_listed(&self, client: wire::Client) -> (ClientId, Arc<PackedClient>) {
+        let id = ClientId::new(&client.client_id);
+        let client = PackedClient::new(convert::read(client));
+        let known = self.read();
+        match known.clients.get_key_value(&id) {
+            Some((id, entry)) if *entry.client == client => (id.clone(), Arc::clone(&entry.client)),
+            Some((id, _)) => (id.clone(), Arc::new(client)),
+            None => (id, Arc::new(client)),
+        }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Merged> {
@@ -149,8 +165,9 @@ impl Snapshot {
 impl Entry {
     /// The client as passes see it. A PUT that a later listing does not show was normalised away, or silently refused.
     fn shown(&self) -> Remote {
-        let put_ignored = !self.written && self.before.as_deref() == Some(&self.client);
-        if put_ignored { Remote::PutIgnored(self.client.clone()) } else { Remote::Listed(self.client.clone()) }
+        let put_ignored = !self.written && self.before.as_ref() == Some(&self.client);
+        let client = self.client.unpack();
+        if put_ignored { Remote::PutIgnored(client) } else { Remote::Listed(client) }
     }
 }
 
@@ -163,7 +180,11 @@ impl Merged {
     fn insert(&mut self, id: ClientId, entry: Entry) {
         self.remove(&id);
         if let Some(marker) = &entry.client.marker {
-            self.by_uid.entry(marker.owner.uid.clone()).or_default().insert(id.clone());
+            match self.by_uid.entry(marker.owner.uid.clone()) {
+                // Nearly all have one client: a vector that grew would have room for four.
+                Vacant(vacant) => drop(vacant.insert(vec![id.clone()])),
+                Occupied(mut ids) => ids.get_mut().push(id.clone()),
+            }
         }
         self.clients.insert(id, entry);
     }
@@ -173,7 +194,7 @@ impl Merged {
         if let Some(marker) = &entry.client.marker
             && let Some(ids) = self.by_uid.get_mut(&marker.owner.uid)
         {
-            ids.remove(id);
+            ids.retain(|other| other != id);
             if ids.is_empty() {
                 self.by_uid.remove(&marker.owner.uid);
             }
@@ -206,13 +227,13 @@ impl Merged {
     }
 
     /// Takes in a client that a read or listing has shown, unless something is known that is newer than its beginning.
-    fn show(&mut self, begun: u64, id: &ClientId, client: &RemoteClient) {
+    fn show(&mut self, begun: u64, id: &ClientId, client: &Arc<PackedClient>) {
         let known = self.clients.get(id);
         if known.is_some_and(|entry| entry.since > begun) {
             return;
         }
-        let before = known.and_then(|entry| entry.before.clone()).filter(|before| **before == *client);
-        self.insert(id.clone(), Entry { client: client.clone(), since: begun, written: false, before });
+        let before = known.and_then(|entry| entry.before.clone()).filter(|before| before == client);
+        self.insert(id.clone(), Entry { client: Arc::clone(client), since: begun, written: false, before });
     }
 }
 

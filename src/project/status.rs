@@ -71,7 +71,7 @@ impl Executor<'_> {
             Ok(_) => {
                 self.checks.change(&key, |check| check.status_written = Some(Instant::now()));
                 if says_many_gone(&status) && !says_many_gone(&present) {
-                    let _ = self.events.publish(object, many_gone.map(warning).into_iter().collect());
+                    self.events.publish(object, many_gone.map(warning).into_iter().collect());
                 }
                 Duration::MAX
             }

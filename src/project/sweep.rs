@@ -13,13 +13,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Client;
 
 use super::client::ProjectClient;
-use super::snapshot::Listing;
+use super::snapshot::{Listing, PackedClient};
 use super::users::Users;
 use crate::api::project::Orphan;
 use crate::decide::client::change::Change;
 use crate::decide::client::holders::Holders;
 use crate::decide::client::object;
-use crate::decide::client::observed::RemoteClient;
 use crate::decide::id::ClientId;
 use crate::decide::marker::{Marker, Owner, Policy};
 use crate::decide::orphan::judge::{Age, Scope, Treatment, is_to_be_judged, judge, treat};
@@ -113,11 +112,11 @@ fn first_found<'a>(known: impl IntoIterator<Item = &'a Orphan>) -> BTreeMap<&'a 
 }
 
 /// Tells MeshAgent that a client was retained. If that fails, the next sweep tries it again.
-async fn mark_retained(project: &ProjectClient, client_id: &ClientId, client: &RemoteClient, marker: &Marker) {
+async fn mark_retained(project: &ProjectClient, client_id: &ClientId, client: &PackedClient, marker: &Marker) {
     let marker = Marker { retained: true, policy: Policy::Retain, ..marker.clone() };
     // A PUT replaces the whole metadata, so it has to be made from the present one.
     let present = match project.api.get_client(client_id.as_str()).await {
-        Ok(Some(present)) => convert::read(&present),
+        Ok(Some(present)) => convert::read(present),
         Ok(None) | Err(_) => return,
     };
     if present.marker != client.marker {

@@ -101,7 +101,7 @@ fn the_image_is_built_by_the_version_that_the_tests_were_run_with() {
     let read = |name: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
     let toolchain = read("rust-toolchain.toml");
     let version = toolchain.lines().find_map(|line| line.strip_prefix("channel = \"")?.strip_suffix('"')).unwrap();
-    assert!(read("Dockerfile").contains(&format!("RUST_IMAGE=rust:{version}-slim-")), "{version}");
+    assert!(read("Dockerfile").contains(&format!("RUST_IMAGE=rust:{version}-bookworm")), "{version}");
     let chart: Value = serde_saphyr::from_str(&read("charts/meshagent-operator/Chart.yaml")).unwrap();
     assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"), "the chart installs another version");
 }

@@ -35,7 +35,7 @@ impl Executor<'_> {
         let project = self.reach(pass)?;
         let begun = project.snapshot.moment();
         let client = project.api.get_client(client_id.as_str()).await.map_err(failed)?;
-        let client = client.as_ref().map(convert::read);
+        let client = client.map(convert::read);
         if let Some(client) = &client {
             project.snapshot.saw(client_id, begun, client.clone());
         }

@@ -27,6 +27,23 @@ fn a_cache_that_lags_our_own_write_is_waited_for_but_not_for_ever() {
 }
 
 #[test]
+fn what_is_no_news_any_more_takes_no_room() {
+    let (memory, now) = (Memory::default(), Instant::now());
+    let [converged, wrote, failed, gone] = ["converged", "wrote", "failed", "gone"].map(Uid::new);
+    memory.remember(&converged, false, Superseded::default(), now);
+    memory.remember(&wrote, false, left("1"), now);
+    memory.remember(&failed, true, Superseded::default(), now);
+    memory.remember(&gone, true, Superseded::default(), now);
+    let left = || memory.open().keys().cloned().collect::<HashSet<_>>();
+    assert_eq!(left(), HashSet::from([wrote.clone(), failed.clone(), gone]));
+    let there = HashSet::from([converged, wrote.clone(), failed.clone()]);
+    memory.keep(&there, now);
+    assert_eq!(left(), HashSet::from([wrote, failed.clone()]));
+    memory.keep(&there, now + PATIENCE);
+    assert_eq!(left(), HashSet::from([failed]));
+}
+
+#[test]
 fn the_wait_grows_with_failures_in_a_row_and_has_an_end() {
     let (memory, uid) = (Memory::default(), Uid::new("u"));
     let mut waits = Vec::new();

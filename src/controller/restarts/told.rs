@@ -33,8 +33,7 @@ impl Told {
         tracing::info!(namespace, name, kind = object.kind, reason = reason.as_str(), "{text}");
         let type_ = if reason == EventReason::Restarted { EventType::Normal } else { EventType::Warning };
         let event = Event { type_, reason: reason.as_str().to_owned(), text };
-        if self.events.publish_regarding(object.clone(), vec![event]) {
-            self.last.insert(uid, (essence, Instant::now()));
-        }
+        self.events.publish_regarding(object.clone(), event);
+        self.last.insert(uid, (essence, Instant::now()));
     }
 }

@@ -51,10 +51,15 @@ fn whatever_field_cannot_be_decoded_is_named_and_the_object_with_it() {
         let said = problem(object);
         assert!(said.starts_with(&format!("t {field}: ")), "{field}: {said}");
     }
-    assert!(
-        matches!(whole("t"), Readable::Whole(object) if object.managed_fields().is_empty()),
-        "managed fields count"
-    );
+}
+
+#[test]
+fn what_nobody_reads_is_not_kept() {
+    let annotations = json!({ "kubectl.kubernetes.io/last-applied-configuration": "{}", "team": "shop" });
+    let metadata = json!({ "name": "t", "annotations": annotations, "managedFields": [{ "manager": "kubectl" }] });
+    let Readable::Whole(object) = read(json!({ "metadata": metadata, "spec": {} })) else { unreachable!() };
+    assert!(object.managed_fields().is_empty());
+    assert_eq!(*object.annotations(), BTreeMap::from([("team".to_owned(), "shop".to_owned())]));
 }
 
 /// The names that a cache holds after these events, and the names that are left out.

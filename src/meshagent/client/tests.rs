@@ -1,3 +1,4 @@
+use std::convert::identity;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -69,7 +70,7 @@ fn error(route: Route, kind: Kind, detail: &str) -> CallError {
 async fn every_idempotent_call(agent: &MeshAgent) -> [(Route, Option<CallError>); 4] {
     let patch = wire::ClientPatch::default();
     let (list, get, update, delete) = tokio::join!(
-        agent.list_clients(),
+        agent.list_clients(identity),
         agent.get_client("c1"),
         agent.update_client("c1", &patch),
         agent.delete_client("c1"),

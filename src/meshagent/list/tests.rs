@@ -1,3 +1,5 @@
+use std::convert::identity;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -10,7 +12,7 @@ fn numbered(numbers: impl IntoIterator<Item = usize>) -> Vec<Client> {
 fn read(mut server: impl FnMut(usize) -> Page) -> Result<(usize, Vec<Client>), Next> {
     let (mut listing, mut offset) = (Listing::default(), 0);
     for pages in 1.. {
-        match listing.absorb(server(offset), 1_000) {
+        match listing.absorb(server(offset), 1_000, identity) {
             Next::Ask(next) => offset = next.offset,
             Next::Done => return Ok((pages, listing.into_clients())),
             end @ (Next::TooManyPages(_) | Next::TooManyBytes | Next::TooLargeAlone(_)) => return Err(end),
@@ -78,9 +80,9 @@ fn a_page_that_repeats_once_hides_nothing_behind_it() {
 #[test]
 fn a_client_that_shows_twice_is_kept_as_last_shown() {
     let mut listing = Listing::default();
-    listing.absorb(Page { clients: numbered([1, 2]), total: None }, 0);
+    listing.absorb(Page { clients: numbered([1, 2]), total: None }, 0, identity);
     let newer = Client { client_id: "1".into(), scope: "newer".into(), ..Client::default() };
-    listing.absorb(Page { clients: vec![newer.clone()], total: None }, 0);
+    listing.absorb(Page { clients: vec![newer.clone()], total: None }, 0, identity);
     assert_eq!(listing.into_clients(), [newer, numbered([2]).remove(0)]);
 }
 
@@ -93,7 +95,7 @@ fn a_listing_that_grows_for_ever_is_an_error() {
 #[test]
 fn a_listing_of_too_many_bytes_is_an_error() {
     let mut listing = Listing::default();
-    assert_eq!(listing.absorb(Page { clients: numbered([1]), total: None }, MOST_BYTES), Next::TooManyBytes);
+    assert_eq!(listing.absorb(Page { clients: numbered([1]), total: None }, MOST_BYTES, identity), Next::TooManyBytes);
 }
 
 /// Reads a server whose clients have these sizes, with no answer above `most`. Returns the page sizes asked for.
@@ -105,7 +107,7 @@ fn read_within(most: usize, sizes: &[usize]) -> Result<Vec<usize>, Next> {
         let range = request.offset..(request.offset + request.count).min(sizes.len());
         let bytes = sizes[range.clone()].iter().sum();
         let page = Page { clients: numbered(range), total: Some(sizes.len() as u64) };
-        match if bytes > most { listing.shrink() } else { listing.absorb(page, bytes) } {
+        match if bytes > most { listing.shrink() } else { listing.absorb(page, bytes, identity) } {
             Next::Ask(next) => request = next,
             Next::Done => {
                 assert_eq!(listing.into_clients(), numbered(0..sizes.len()));

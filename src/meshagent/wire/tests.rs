@@ -50,15 +50,6 @@ fn missing_and_null_fields_are_empty() {
 }
 
 #[test]
-fn scopes_and_lists_become_sets() {
-    let sets = full_client();
-    assert_eq!(sets.scopes(), ["email", "openid"].map(str::to_owned).into());
-    assert_eq!(sets.redirect_uris(), ["https://a.example/cb".to_owned()].into());
-    assert_eq!(sets.grant_types(), ["authorization_code".to_owned()].into());
-    assert_eq!(sets.response_types(), ["code".to_owned()].into());
-}
-
-#[test]
 fn a_post_yields_client_and_secret() {
     let mut answer = full();
     answer["client_secret"] = json!("s3");

@@ -22,7 +22,7 @@ impl Fixture {
     }
 
     fn enter(&self, name: &str, object: &str) -> Option<Slot> {
-        self.slots.enter(Some(&project(name)), &ObjectRef::new(object), &self.enqueue)
+        self.slots.enter(Some(&project(name)), Priority::Bulk, &ObjectRef::new(object), &self.enqueue)
     }
 
     /// Enters `number` objects of a project, and returns the slots of those that have one.
@@ -84,6 +84,75 @@ fn projects_take_turns_and_within_one_the_first_comes_first() {
     assert_eq!((slots.busy(), slots.slots.state().lanes.len()), (0, 0));
 }
 
+/// An object in a namespace, as a pass of this priority asks for a slot.
+fn ask(slots: &Fixture, priority: Priority, namespace: &str, name: &str) -> Option<Slot> {
+    slots.slots.enter(Some(&project("a")), priority, &ObjectRef::new(name).within(namespace), &slots.enqueue)
+}
+
+/// Frees the one slot again and again, and returns the order in which it is granted.
+fn order(slots: &mut Fixture, mut running: Option<Slot>) -> Vec<String> {
+    let mut order = Vec::new();
+    while running.take().is_some() {
+        if let Ok(object) = slots.enqueued.try_recv() {
+            running = slots.slots.enter(Some(&project("a")), Priority::Bulk, &object, &slots.enqueue);
+            order.push(object.name);
+        }
+    }
+    order
+}
+
+#[test]
+fn a_change_waits_for_one_of_the_bulk_and_one_of_the_bulk_for_a_change() {
+    let mut slots = Fixture::new(1);
+    let running = ask(&slots, Priority::Bulk, "shop", "running");
+    for number in 0..4 {
+        assert!(ask(&slots, Priority::Bulk, "shop", &format!("new{number}")).is_none());
+    }
+    for number in 0..2 {
+        assert!(ask(&slots, Priority::Interactive, "shop", &format!("edit{number}")).is_none());
+    }
+    assert_eq!(order(&mut slots, running), ["edit0", "new0", "edit1", "new1", "new2", "new3"]);
+    assert_eq!((slots.busy(), slots.slots.state().lanes.len()), (0, 0));
+}
+
+#[test]
+fn namespaces_take_turns_and_an_object_that_is_changed_while_it_waits_comes_sooner() {
+    let mut slots = Fixture::new(1);
+    let running = ask(&slots, Priority::Bulk, "many", "running");
+    for object in ["many0", "many1", "many2", "many3"] {
+        assert!(ask(&slots, Priority::Bulk, "many", object).is_none());
+    }
+    assert!(ask(&slots, Priority::Bulk, "few", "few0").is_none());
+    assert!(ask(&slots, Priority::Interactive, "many", "many3").is_none());
+    assert_eq!(order(&mut slots, running), ["many3", "many0", "few0", "many1", "many2"]);
+    assert_eq!((slots.busy(), slots.slots.state().queued.len()), (0, 0));
+}
+
+#[test]
+fn a_pass_is_interactive_if_something_was_asked_of_a_client_that_is_recorded() {
+    let priority = |change: serde_json::Value| {
+        let mut object = serde_json::json!({
+            "metadata": { "name": "web", "generation": 2, "annotations": {} },
+            "spec": { "projectRef": { "name": "default" } },
+            "status": { "clientId": "c", "observedGeneration": 2, "lastHandledRotateAt": "monday" },
+        });
+        json_patch::merge(&mut object, &change);
+        Priority::of(&serde_json::from_value(object).unwrap())
+    };
+    let rotate = |at| serde_json::json!({ "metadata": { "annotations": { "meshagent.com/rotate-requested-at": at } } });
+    for (change, expected) in [
+        (serde_json::json!({}), Priority::Bulk),
+        (serde_json::json!({ "metadata": { "generation": 3 } }), Priority::Interactive),
+        (serde_json::json!({ "metadata": { "deletionTimestamp": "2026-01-01T00:00:00Z" } }), Priority::Interactive),
+        (rotate("tuesday"), Priority::Interactive),
+        (rotate("monday"), Priority::Bulk),
+        (serde_json::json!({ "metadata": { "generation": 3 }, "status": { "clientId": null } }), Priority::Bulk),
+        (serde_json::json!({ "status": null }), Priority::Bulk),
+    ] {
+        assert_eq!(priority(change.clone()), expected, "{change}");
+    }
+}
+
 #[test]
 fn an_object_is_queued_once_and_gives_up_its_place_when_it_is_gone_or_calls_another_project() {
     let mut slots = Fixture::new(1);
@@ -92,14 +161,14 @@ fn an_object_is_queued_once_and_gives_up_its_place_when_it_is_gone_or_calls_anot
         assert!(slots.enter("a", object).is_none());
     }
     slots.slots.forget(&ObjectRef::new("a/1"));
-    assert!(slots.slots.enter(None, &ObjectRef::new("a/2"), &slots.enqueue).is_none());
+    assert!(slots.slots.enter(None, Priority::Bulk, &ObjectRef::new("a/2"), &slots.enqueue).is_none());
     drop(running);
     // Lane a has its turn, with a/3, which is deleted before its pass begins.
     assert_eq!(slots.enqueued.try_recv().unwrap().name, "a/3");
     slots.slots.forget(&ObjectRef::new("a/3"));
     assert_eq!(slots.enqueued.try_recv().unwrap().name, "a/2");
     assert!(slots.enqueued.try_recv().is_err());
-    assert!(slots.slots.enter(None, &ObjectRef::new("a/2"), &slots.enqueue).is_some());
+    assert!(slots.slots.enter(None, Priority::Bulk, &ObjectRef::new("a/2"), &slots.enqueue).is_some());
     assert_eq!((slots.busy(), slots.slots.state().queued.len()), (0, 0));
 }
 

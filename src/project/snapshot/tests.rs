@@ -29,6 +29,10 @@ fn id(text: &str) -> ClientId {
     ClientId::new(text)
 }
 
+fn listed<const N: usize>(clients: [(ClientId, RemoteClient); N]) -> Listing {
+    clients.into_iter().map(|(id, client)| (id, Arc::new(PackedClient::new(client)))).collect()
+}
+
 fn shows(snapshot: &Snapshot, id: &ClientId) -> Option<RemoteClient> {
     match snapshot.relevant([id], &Uid::new("nobody")).remove(id)? {
         Remote::Listed(client) | Remote::PutIgnored(client) | Remote::Read(client) => Some(client),
@@ -42,7 +46,7 @@ fn a_put_that_the_next_listing_does_not_show_has_not_moved_the_client() {
     let seen = || snapshot.relevant([&id], &Uid::new("nobody")).remove(&id);
     let list = |scope: &str| {
         let begun = snapshot.write().next();
-        snapshot.write().merge(begun, &Listing::from([(id.clone(), client(scope))]));
+        snapshot.write().merge(begun, &listed([(id.clone(), client(scope))]));
     };
     list("kept");
     assert_eq!(seen(), Some(Remote::Listed(client("kept"))));
@@ -63,7 +67,7 @@ fn a_put_that_the_next_listing_does_not_show_has_not_moved_the_client() {
 fn what_a_read_shows_is_known_until_a_listing_that_is_begun_later() {
     let (snapshot, id) = (Snapshot::default(), id("c"));
     let begin = || snapshot.write().next();
-    let list = |begun, scope: &str| snapshot.write().merge(begun, &Listing::from([(id.clone(), client(scope))]));
+    let list = |begun, scope: &str| snapshot.write().merge(begun, &listed([(id.clone(), client(scope))]));
     list(begin(), "listed");
     let listing = begin();
     snapshot.saw(&id, snapshot.moment(), client("read"));
@@ -117,6 +121,10 @@ fn on_the_wire(id: &str, scope: &str) -> wire::Client {
     wire::Client { client_id: id.to_owned(), scope: scope.to_owned(), ..wire::Client::default() }
 }
 
+fn read(id: &str, scope: &str) -> (ClientId, Arc<PackedClient>) {
+    Snapshot::default().read_listed(on_the_wire(id, scope))
+}
+
 fn out_of_order() -> CallError {
     CallError { route: Route::ListClients, kind: Kind::Disabled, detail: String::new() }
 }
@@ -128,7 +136,7 @@ fn a_write_after_a_listing_was_begun_wins_over_what_the_listing_shows() {
     snapshot.wrote(&put, client("new"));
     snapshot.wrote(&made, client("made"));
     snapshot.deleted(&gone);
-    let listing = Listing::from([(put.clone(), client("old")), (gone.clone(), client("old"))]);
+    let listing = listed([(put.clone(), client("old")), (gone.clone(), client("old"))]);
     snapshot.write().merge(begun, &listing);
     assert_eq!(shows(&snapshot, &put), Some(client("new")));
     assert_eq!(shows(&snapshot, &made), Some(client("made")));
@@ -143,7 +151,7 @@ fn a_listing_that_was_begun_after_a_write_wins_over_it() {
     snapshot.wrote(&gone, client("mine"));
     snapshot.deleted(&back);
     let begun = snapshot.write().next();
-    let listing = Listing::from([(edited.clone(), client("somebody's")), (back.clone(), client("mine"))]);
+    let listing = listed([(edited.clone(), client("somebody's")), (back.clone(), client("mine"))]);
     snapshot.write().merge(begun, &listing);
     assert_eq!(shows(&snapshot, &edited), Some(client("somebody's")));
     assert_eq!(shows(&snapshot, &gone), None);
@@ -176,7 +184,7 @@ async fn a_listing_is_never_one_that_was_begun_before_it_was_asked_for_and_who_w
         let call = async || {
             let call = calls.fetch_add(1, Ordering::SeqCst);
             gate.acquire().await.unwrap().forget();
-            Ok(vec![on_the_wire("c", &call.to_string())])
+            Ok(vec![read("c", &call.to_string())])
         };
         snapshot.list_by(call, || None, |_| ())
     };
@@ -186,7 +194,7 @@ async fn a_listing_is_never_one_that_was_begun_before_it_was_asked_for_and_who_w
         gate.add_permits(2);
     };
     let (first, second, third, ()) = tokio::join!(ask(), ask(), ask(), release);
-    let scopes = |answer: Result<Arc<Listing>, CallError>| answer.unwrap()[&id("c")].settings.scopes.clone();
+    let scopes = |answer: Result<Arc<Listing>, CallError>| answer.unwrap()[&id("c")].unpack().settings.scopes;
     let scope = |text: &str| BTreeSet::from([text.to_owned()]);
     assert_eq!([scopes(first), scopes(second), scopes(third)], [scope("0"), scope("1"), scope("1")]);
     assert_eq!(calls.load(Ordering::SeqCst), 2);
@@ -198,9 +206,9 @@ async fn a_listing_that_failed_changes_nothing_and_does_not_answer_who_asks_late
     snapshot.wrote(&id("c"), client("mine"));
     assert_eq!(snapshot.list_by(async || Err(out_of_order()), || None, |_| ()).await, Err(out_of_order()));
     assert_eq!(shows(&snapshot, &id("c")), Some(client("mine")));
-    let theirs = async || Ok(vec![on_the_wire("c", "theirs")]);
+    let theirs = async || Ok(vec![read("c", "theirs")]);
     let answer = snapshot.list_by(theirs, || None, |_| ()).await.unwrap();
-    assert_eq!(*answer, Listing::from([(id("c"), client("theirs"))]));
+    assert_eq!(*answer, listed([(id("c"), client("theirs"))]));
     assert_eq!(shows(&snapshot, &id("c")), Some(client("theirs")));
 }
 
@@ -220,10 +228,24 @@ async fn a_listing_counts_what_was_recorded_before_it_was_begun_and_was_not_dele
     snapshot.deleted(&id("retired"));
     let on_record = || Some(["there", "lost", "retired"].into_iter().map(id).collect());
     let mut told = None;
-    let listing = async || Ok(vec![on_the_wire("there", "openid"), on_the_wire("other", "openid")]);
+    let listing = async || Ok(vec![read("there", "openid"), read("other", "openid")]);
     snapshot.list_by(listing, on_record, |roll| told = roll.cloned()).await.unwrap();
     assert_eq!(told, Some(RollCall { recorded: 3, missing: BTreeSet::from([id("lost")]) }));
     let mut told = false;
     snapshot.list_by(async || Err(out_of_order()), || None, |_| told = true).await.unwrap_err();
     assert!(!told, "a listing that failed tells nothing");
+}
+
+#[test]
+fn a_listing_shares_with_the_snapshot_what_has_not_changed() {
+    let snapshot = Snapshot::default();
+    snapshot.wrote(&id("kept"), client("openid"));
+    snapshot.wrote(&id("edited"), client("openid"));
+    let shares = |id: &str, scope: &str| {
+        let (id, read) = snapshot.read_listed(on_the_wire(id, scope));
+        assert_eq!(read.unpack(), client(scope));
+        snapshot.read().clients.get(&id).is_some_and(|entry| Arc::ptr_eq(&entry.client, &read))
+    };
+    assert!(shares("kept", "openid"));
+    assert!(!shares("edited", "email") && !shares("new", "openid"));
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::decide::client::observed::RemoteClient;
 use crate::decide::id::{ClusterId, Token, Uid};
 use crate::decide::marker::Origin;
 use crate::decide::project::spec::OrphanPolicy;
@@ -166,6 +167,7 @@ fn marker(random: &str) -> Marker {
 
 fn listing(clients: impl IntoIterator<Item = (&'static str, Marker)>) -> Listing {
     let client = |marker| RemoteClient { settings: Settings::default(), marker: Some(marker) };
+    let client = |marker| Arc::new(PackedClient::new(client(marker)));
     clients.into_iter().map(|(id, marker)| (ClientId::new(id), client(marker))).collect()
 }
 
@@ -195,7 +197,7 @@ fn project(address: SocketAddr, listing: &Listing) -> ProjectClient {
     .unwrap();
     let snapshot = crate::project::Snapshot::default();
     for (id, client) in listing {
-        snapshot.wrote(id, client.clone());
+        snapshot.wrote(id, client.unpack());
     }
     ProjectClient {
         api,

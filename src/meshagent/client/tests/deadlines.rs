@@ -38,7 +38,7 @@ async fn an_answer_that_is_too_large_is_dropped() {
         let server = TestServer::start(move |_| Reply::Flood(head.into()));
         let agent = at(server.address);
         assert_eq!(timed(&agent).await.0, Kind::Unavailable(Unavailable::TooLarge));
-        assert_eq!(agent.list_clients().await.unwrap_err().kind, Kind::Unavailable(Unavailable::TooLarge));
+        assert_eq!(agent.list_clients(identity).await.unwrap_err().kind, Kind::Unavailable(Unavailable::TooLarge));
         assert_eq!(unknown(post(&agent).await), (Kind::Unavailable(Unavailable::TooLarge), None));
     }
 }

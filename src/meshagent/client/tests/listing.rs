@@ -14,7 +14,7 @@ fn page(target: &str, count: usize, cap: usize, total: bool) -> Reply {
 #[tokio::test]
 async fn a_thousand_clients_are_ten_gets_with_high_consistency() {
     let server = TestServer::start(|request| page(&request.target, 1_000, 100, true));
-    let clients = at(server.address).list_clients().await.unwrap();
+    let clients = at(server.address).list_clients(identity).await.unwrap();
     assert_eq!(clients.len(), 1_000);
     assert_eq!((&*clients[0].client_id, &*clients[999].client_id), ("0", "999"));
     let expected: Vec<_> = (0..10).map(|n| format!("GET {CLIENTS}?count=100&offset={}", n * 100)).collect();
@@ -25,7 +25,7 @@ async fn a_thousand_clients_are_ten_gets_with_high_consistency() {
 #[tokio::test]
 async fn a_capped_count_without_total_ends_on_the_empty_page() {
     let server = TestServer::start(|request| page(&request.target, 25, 10, false));
-    assert_eq!(at(server.address).list_clients().await.unwrap().len(), 25);
+    assert_eq!(at(server.address).list_clients(identity).await.unwrap().len(), 25);
     assert_eq!(server.lines().len(), 4);
 }
 
@@ -39,7 +39,7 @@ async fn a_failed_page_fails_the_listing() {
     ] {
         let first = || answer(200, &json!({"clients": [{"client_id": "a"}], "total": 2}));
         let server = TestServer::script(vec![first, failing]);
-        assert_eq!(at(server.address).list_clients().await.unwrap_err().kind, kind);
+        assert_eq!(at(server.address).list_clients(identity).await.unwrap_err().kind, kind);
     }
 }
 
@@ -54,7 +54,7 @@ async fn a_stumble_in_the_middle_is_repeated_for_that_page_only() {
         }
         page(&request.target, 250, 100, true)
     });
-    assert_eq!(at(server.address).list_clients().await.unwrap().len(), 250);
+    assert_eq!(at(server.address).list_clients(identity).await.unwrap().len(), 250);
     let offsets: Vec<_> = server.lines().iter().map(|line| line.rsplit('=').next().unwrap().to_owned()).collect();
     assert_eq!(offsets, ["0", "100", "100", "200"]);
 }
@@ -62,7 +62,7 @@ async fn a_stumble_in_the_middle_is_repeated_for_that_page_only() {
 #[tokio::test]
 async fn a_listing_that_grows_for_ever_ends_with_an_error() {
     let server = TestServer::start(|request| page(&request.target, usize::MAX / 2, 1, false));
-    let error = at(server.address).list_clients().await.unwrap_err();
+    let error = at(server.address).list_clients(identity).await.unwrap_err();
     assert_eq!(error.kind, Kind::Unavailable(Unavailable::EndlessListing { pages: 1_000 }));
     assert_eq!(error.to_string(), "GET /oauth/clients: the listing did not end within 1000 pages");
 }
@@ -73,7 +73,7 @@ async fn a_listing_whose_pages_are_slow_ends_in_time() {
         std::thread::sleep(Duration::from_millis(200));
         page(&request.target, 1_000, 1, true)
     });
-    let error = impatient(server.address).list_clients().await.unwrap_err();
+    let error = impatient(server.address).list_clients(identity).await.unwrap_err();
     assert_eq!(error.kind, Kind::Unavailable(Unavailable::Timeout));
 }
 
@@ -88,7 +88,7 @@ async fn a_page_above_the_bound_is_asked_for_again_in_halves() {
         let clients: Vec<_> = range.map(|n| json!({"client_id": n.to_string(), "scope": large})).collect();
         answer(200, &json!({"clients": clients, "total": 45}))
     });
-    assert_eq!(at(server.address).list_clients().await.unwrap().len(), 45);
+    assert_eq!(at(server.address).list_clients(identity).await.unwrap().len(), 45);
     let pages = [(100, 0), (50, 0), (25, 0), (25, 25)];
     let expected = pages.map(|(count, offset)| format!("GET {CLIENTS}?count={count}&offset={offset}"));
     assert_eq!(server.lines(), expected);
@@ -101,7 +101,7 @@ async fn a_client_that_is_too_large_alone_is_named_by_its_place() {
         true if request.target.contains("count=1&") => answer(200, &json!({"clients": [{"client_id": "a"}]})),
         _ => Reply::Flood(b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n".into()),
     });
-    let error = at(server.address).list_clients().await.unwrap_err();
+    let error = at(server.address).list_clients(identity).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "GET /oauth/clients: the answer is too large: the client at offset 1 alone has more than 8 MiB"

@@ -114,7 +114,7 @@ async fn a_deletion_that_was_committed_and_answered_500_succeeds_when_asked_agai
 async fn a_gateway_that_answers_404_to_everything_never_looks_like_an_empty_project() {
     for body in [r#"{"detail": "Not Found"}"#, "<html>404</html>"] {
         let server = TestServer::start(move |_| Reply::Answer(404, vec![], body.into()));
-        assert_eq!(at(server.address).list_clients().await.unwrap_err().kind, Kind::NotFound);
+        assert_eq!(at(server.address).list_clients(identity).await.unwrap_err().kind, Kind::NotFound);
     }
 }
 
@@ -184,7 +184,7 @@ async fn an_answer_in_a_coding_that_cannot_be_read_is_named_as_such() {
             Reply::Answer(code, vec![("Content-Encoding", "br".into())], b"\x0b\x02\x80{}\x03".into())
         });
         let said = "it comes in the content coding br, which was not asked for; check gateways and proxies";
-        assert_eq!(at(server.address).list_clients().await, Err(error(Route::ListClients, kind.clone(), said)));
+        assert_eq!(at(server.address).list_clients(identity).await, Err(error(Route::ListClients, kind.clone(), said)));
         let updated = at(server.address).update_client("c1", &wire::ClientPatch::default()).await;
         assert_eq!(updated.is_ok(), code == 200, "an update is done whatever its body says");
     }
