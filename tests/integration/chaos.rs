@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use harness::Random;
 use serde_json::{Value, json};
 use simulator::admin::Route;
 use simulator::fault::{Fault, FaultRule, ResetAt, Stage};
@@ -12,23 +13,12 @@ use super::fixture::{Fixture, LONG, condition, datum};
 const KILLS: usize = 50;
 const CLIENTS: u64 = 20;
 
-/// A small generator of numbers, so that a seed tells the whole story.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        // Knuth's constants for a linear congruential generator; the high bits are the good ones.
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-}
-
 #[tokio::test]
 async fn killed_fifty_times_it_ends_with_exactly_the_declared_clients() {
     let seed = std::env::var("CHAOS_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
     println!("CHAOS_SEED={seed}");
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let orphans = json!({ "orphans": { "minAge": "1s" } });
     // A process that was killed leaves a Lease behind, and waiting for its end is not what this is about.
     let args = ["--resync-interval", "5s", "--leader-elect", "false"];

@@ -8,6 +8,7 @@ use futures::stream::{self, TryStreamExt};
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
+use crate::bare::{CONCURRENCY, Sender};
 use crate::error::{Error, Result};
 use crate::names::{FIRST, NAMESPACE, ROTATE, oauth_clients};
 use crate::observer::{Goal, Met, Observer};
@@ -81,7 +82,7 @@ impl<'a> Mass<'a> {
 
     /// Creates the first client.
     pub async fn create_first(&self) -> Result<()> {
-        create(self.stage, FIRST, "default").await
+        create(self.stage, FIRST, "default").await.map(drop)
     }
 
     /// Creates all clients, and meanwhile now and then one more, and edits the first one again and again.
@@ -90,7 +91,7 @@ impl<'a> Mass<'a> {
         self.observer.aim(Goal::Ready);
         let (before, began, over) = (self.stage.cpu()?, Instant::now(), AtomicBool::new(false));
         let all = async {
-            self.each(async |name| create(self.stage, name, "default").await).await?;
+            self.each(async |name| create(self.stage, name, "default").await.map(drop)).await?;
             let enough = |met: Met| met.mass == self.count;
             self.observer.until("all are Ready", self.patience(), enough).await?;
             over.store(true, Ordering::Relaxed);
@@ -110,6 +111,16 @@ impl<'a> Mass<'a> {
         self.stage.quiet().await?;
         let phase = Phase { count, took: ended - began, cpu, requests: self.stage.requests().await? };
         Ok(Created { phase, ready, edited, clients })
+    }
+
+    /// Writes all clients as an operator would leave them.
+    pub async fn load(&self, sender: &Sender) -> Result<()> {
+        let names = stream::iter(self.names.iter().map(Ok));
+        let written = names.try_for_each_concurrent(CONCURRENCY, async |name: &String| {
+            let object = create(self.stage, name, "default").await?;
+            sender.create(&object).await.map(drop)
+        });
+        written.await
     }
 
     /// Applies one more client now and then.
@@ -156,7 +167,7 @@ impl<'a> Mass<'a> {
         observer.aim(Goal::Rotated);
         self.stage.begin_count().await?;
         let began = Instant::now();
-        patched(self.stage, FIRST, &rotation()).await?;
+        rotate(self.stage, FIRST, "monday").await?;
         observer.until("the first client is rotated", self.patience(), |met| met.first).await?;
         let took = began.elapsed();
         self.stage.quiet().await?;
@@ -165,8 +176,7 @@ impl<'a> Mass<'a> {
 
     /// Asks for a rotation of all clients.
     pub async fn rotate(&mut self) -> Result<Phase> {
-        let patch = rotation();
-        self.change("all are rotated", Goal::Rotated, async |name| patched(self.stage, name, &patch).await).await
+        self.change("all are rotated", Goal::Rotated, async |name| rotate(self.stage, name, "monday").await).await
     }
 
     /// Deletes all clients.
@@ -206,7 +216,7 @@ impl<'a> Mass<'a> {
 }
 
 /// Creates a client in a project.
-pub async fn create(stage: &Stage, name: &str, project: &str) -> Result<()> {
+pub async fn create(stage: &Stage, name: &str, project: &str) -> Result<DynamicObject> {
     let client = DynamicObject::new(name, &oauth_clients()).within(NAMESPACE).data(json!({ "spec": {
         "projectRef": { "kind": "ClusterMeshAgentProject", "name": project },
         "redirectUris": ["https://shop.example.com/oauth/callback"],
@@ -214,14 +224,16 @@ pub async fn create(stage: &Stage, name: &str, project: &str) -> Result<()> {
         "rotation": { "overlap": "0s" },
     } }));
     let created = stage.objects().create(&PostParams::default(), &client).await;
-    created.map(drop).map_err(Error::kubernetes(format!("creating {name}")))
+    created.map_err(Error::kubernetes(format!("creating {name}")))
 }
 
-fn rotation() -> Value {
-    json!({ "metadata": { "annotations": { ROTATE: "monday" } } })
+/// Asks for a rotation of a client; another word asks again.
+pub async fn rotate(stage: &Stage, name: &str, asked: &str) -> Result<()> {
+    patched(stage, name, &json!({ "metadata": { "annotations": { ROTATE: asked } } })).await
 }
 
-async fn edit(stage: &Stage, name: &str, number: i64) -> Result<()> {
+/// Changes the redirect URI of a client.
+pub async fn edit(stage: &Stage, name: &str, number: i64) -> Result<()> {
     let uri = format!("https://shop.example.com/oauth/callback/{number}");
     patched(stage, name, &json!({ "spec": { "redirectUris": [uri] } })).await
 }

@@ -68,7 +68,7 @@ async fn good(stage: &Stage, prefix: &str) -> Result<Vec<Duration>> {
     let applied: BTreeMap<String, Instant> =
         (0..GOOD).map(|number| (format!("{prefix}{number}"), Instant::now())).collect();
     let names = stream::iter(applied.keys().map(Ok));
-    names.try_for_each_concurrent(GOOD, async |name: &String| create(stage, name, "default").await).await?;
+    names.try_for_each_concurrent(GOOD, async |name: &String| create(stage, name, "default").await.map(drop)).await?;
     observer.until("the clients of the good project are Ready", START, |met| met.all == GOOD).await?;
     let times = observer.times();
     Ok(applied.iter().filter_map(|(name, at)| Some(times.get(name)?.duration_since(*at))).collect())

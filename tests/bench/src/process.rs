@@ -27,6 +27,21 @@ pub fn cpu(pid: u32) -> Result<Duration> {
     Ok(TICK * ticks)
 }
 
+/// How many files a process has open.
+pub fn open_files(pid: u32) -> Result<u64> {
+    entries(&format!("/proc/{pid}/fd"))
+}
+
+/// How many threads a process has.
+pub fn threads(pid: u32) -> Result<u64> {
+    entries(&format!("/proc/{pid}/task"))
+}
+
+fn entries(path: &str) -> Result<u64> {
+    let entries = fs::read_dir(path).map_err(Error::io(format!("reading {path}")))?;
+    Ok(u64::try_from(entries.count()).unwrap_or(u64::MAX))
+}
+
 /// The memory of a process now.
 pub fn memory(pid: u32) -> Result<Memory> {
     let path = format!("/proc/{pid}/status");

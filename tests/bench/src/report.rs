@@ -7,7 +7,7 @@ use crate::bare::CONCURRENCY;
 use crate::mass::{Created, Phase};
 use crate::process::Memory;
 use crate::requests::words;
-use crate::script::{BareFigures, Figures};
+use crate::script::{BareFigures, Figures, Idle, Kept};
 use crate::webhook::Admissions;
 
 /// All figures of a run; shown as a table in Markdown.
@@ -16,6 +16,34 @@ pub struct Report {
     pub operator: Figures,
     pub bare: BareFigures,
     pub admissions: Admissions,
+}
+
+/// The figures of a run that measures memory alone; shown as a table in Markdown.
+pub struct MemoryReport {
+    pub count: usize,
+    pub kept: Kept,
+}
+
+impl fmt::Display for MemoryReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Kept { empty, restart, idle } = &self.kept;
+        let each = idle.memory.resident.saturating_sub(empty.memory.resident) as f64 / self.count as f64;
+        let rows = [
+            ("memory with one client: resident, peak".to_owned(), mib(&empty.memory)),
+            ("memory after a start: resident, peak".to_owned(), mib(&restart.memory)),
+            ("memory after a start and idle resyncs: resident, peak".to_owned(), mib(&idle.memory)),
+            ("memory of each client".to_owned(), format!("{:.1} kB", each / 1e3)),
+            ("start: ready, at rest".to_owned(), pair(seconds(restart.ready), seconds(restart.quiet))),
+            ("start: CPU, requests".to_owned(), format!("{}, {} GET", seconds(restart.cpu), restart.pages)),
+            (idle_words(idle), format!("{}, {} GET", seconds(idle.cpu), idle.pages)),
+        ];
+        writeln!(f, "| {} clients | operator |\n| --- | --- |", self.count)?;
+        rows.iter().try_for_each(|(what, operator)| writeln!(f, "| {what} | {operator} |"))
+    }
+}
+
+fn idle_words(idle: &Idle) -> String {
+    format!("an idle resync (one each {:.0} s): CPU, requests", idle.interval.as_secs_f64())
 }
 
 /// The rows of a table.
@@ -106,8 +134,7 @@ impl Report {
         let Figures { empty, created, after_creating, idle, restart, first_rotation, .. } = &self.operator;
         let each = created.phase.cpu_of("operator") / u32::try_from(created.clients).unwrap_or(u32::MAX);
         rows.one("CPU of the operator for each create", format!("{:.1} ms", each.as_secs_f64() * 1e3));
-        let what = format!("an idle resync (one each {:.0} s): CPU, requests", idle.interval.as_secs_f64());
-        rows.one(what, format!("{}, {} GET", seconds(idle.cpu), idle.pages));
+        rows.one(idle_words(idle), format!("{}, {} GET", seconds(idle.cpu), idle.pages));
         rows.one("restart: ready, at rest", pair(seconds(restart.ready), seconds(restart.quiet)));
         rows.one("restart: CPU, requests", format!("{}, {} GET", seconds(restart.cpu), restart.pages));
         rows.one("a rotation that is asked for right after a restart", seconds(*first_rotation));
@@ -128,6 +155,10 @@ impl Report {
         let millis = |times: &[Duration]| format!("{}, {}", ms(times, 50), ms(times, 99));
         rows.one("webhook: one admission of 8 at a time: p50, p99", millis(busy));
         rows.one("webhook: one admission alone: p50, p99", millis(single));
+        let beside = &self.operator.admitted;
+        let what =
+            format!("webhook: one admission while {} clients are resynced without a pause: p50, p99", self.count);
+        rows.one(what, format!("{} (of {})", millis(beside), beside.len()));
         let each = cpu.as_secs_f64() * 1e6 / busy.len() as f64;
         rows.one("webhook: CPU for each admission", format!("{each:.0} µs"));
         rows.one("webhook: memory before: resident, peak", mib(before));

@@ -15,6 +15,7 @@ use crate::pattern::Pattern;
 use crate::process::Memory;
 use crate::requests::{Budget, Requests};
 use crate::stage::{START, Stage};
+use crate::webhook::Webhook;
 
 /// How many idle resyncs are measured.
 const RESYNCS: usize = 3;
@@ -61,6 +62,16 @@ pub struct Figures {
     /// Secrets that the garbage collector removes in a second.
     pub collected: f64,
     pub neighbours: Neighbours,
+    /// How long each admission took, one after the other, while all clients were resynced again and again.
+    pub admitted: Vec<Duration>,
+}
+
+/// What an operator needs that starts with clients that are converged.
+pub struct Kept {
+    /// With one client.
+    pub empty: Start,
+    pub restart: Start,
+    pub idle: Idle,
 }
 
 /// The figures of the bare client.
@@ -73,25 +84,11 @@ pub struct BareFigures {
 }
 
 /// Measures the operator, and takes the pattern for the bare client.
-pub async fn operator(count: usize, budget: &mut Budget) -> Result<(Figures, Arc<Pattern>)> {
+pub async fn operator(count: usize, webhook: &Webhook, budget: &mut Budget) -> Result<(Figures, Arc<Pattern>)> {
     say("the operator: starting");
     let mut stage = Stage::set_up().await?;
     let mut mass = Mass::new(&mut stage, count, "");
-    mass.create_first().await?;
-    mass.observer.aim(Goal::Ready);
-    let began = mass.stage.start_operator(&[])?;
-    let ready = async {
-        mass.stage.operator_ready().await?;
-        Ok::<_, Error>(began.elapsed())
-    };
-    let first = async {
-        mass.observer.until("the first client is Ready", START, |met| met.first).await?;
-        Ok::<_, Error>(began.elapsed())
-    };
-    let (ready, first_client) = tokio::try_join!(ready, first)?;
-    let quiet = mass.stage.quiet().await? - began;
-    let (cpu, memory) = (mass.stage.operator_cpu()?, mass.stage.memory()?);
-    let empty = Start { ready, quiet, cpu, memory, pages: 0 };
+    let (empty, first_client) = first(&mut mass).await?;
     let pattern = Arc::new(Pattern::take(mass.stage).await?);
     say("the operator: creating");
     let created = mass.create().await?;
@@ -99,9 +96,11 @@ pub async fn operator(count: usize, budget: &mut Budget) -> Result<(Figures, Arc
     let after_creating = mass.stage.memory()?;
     let clients = created.clients + 1;
     say("the operator: idle resyncs");
-    let idle = idle(&mut mass, clients, budget).await?;
+    let idle = idle(mass.stage, clients, budget).await?;
+    say("the operator: resyncs without a pause, beside admissions");
+    let admitted = admit_beside_resyncs(mass.stage, clients, webhook).await?;
     say("the operator: a restart");
-    let restart = restart(&mut mass, clients, budget).await?;
+    let restart = restart(mass.stage, clients, budget).await?;
     let (first_rotation, requests) = mass.rotate_first().await?;
     budget.hold("a rotation right after a restart", &requests, &rotation(1));
     let (edited, rotated) = change(&mut mass, "the operator", budget).await?;
@@ -123,8 +122,47 @@ pub async fn operator(count: usize, budget: &mut Budget) -> Result<(Figures, Arc
         deleted,
         collected,
         neighbours,
+        admitted,
     };
     Ok((figures, pattern))
+}
+
+/// Starts the operator with one client, and measures until that client is Ready.
+async fn first(mass: &mut Mass<'_>) -> Result<(Start, Duration)> {
+    mass.create_first().await?;
+    mass.observer.aim(Goal::Ready);
+    let began = mass.stage.start_operator(&[])?;
+    let ready = async {
+        mass.stage.operator_ready().await?;
+        Ok::<_, Error>(began.elapsed())
+    };
+    let first = async {
+        mass.observer.until("the first client is Ready", START, |met| met.first).await?;
+        Ok::<_, Error>(began.elapsed())
+    };
+    let (ready, first_client) = tokio::try_join!(ready, first)?;
+    let quiet = mass.stage.quiet().await? - began;
+    let (cpu, memory) = (mass.stage.operator_cpu()?, mass.stage.memory()?);
+    Ok((Start { ready, quiet, cpu, memory, pages: 0 }, first_client))
+}
+
+/// Measures the memory of an operator that starts with so many clients: they are written straight into the servers,
+/// in the form of the first one, which the operator made.
+pub async fn memory(count: usize, budget: &mut Budget) -> Result<Kept> {
+    say("the operator: starting");
+    let mut stage = Stage::set_up().await?;
+    let mut mass = Mass::new(&mut stage, count, "");
+    let (empty, _) = first(&mut mass).await?;
+    let pattern = Arc::new(Pattern::take(mass.stage).await?);
+    mass.stage.stop_operator().await?;
+    say("writing the clients");
+    let sender = Sender::new(mass.stage, pattern, false).await?;
+    mass.load(&sender).await?;
+    say("the operator: a restart");
+    let restart = restart(mass.stage, count + 1, budget).await?;
+    say("the operator: idle resyncs");
+    let idle = idle(mass.stage, count + 1, budget).await?;
+    Ok(Kept { empty, restart, idle })
 }
 
 /// Measures the bare client.
@@ -196,46 +234,57 @@ fn hold_create(budget: &mut Budget, what: &str, created: &Created) {
 }
 
 /// Restarts the operator and measures its start.
-async fn start(mass: &mut Mass<'_>, args: &[String]) -> Result<(Start, Requests)> {
-    mass.stage.stop_operator().await?;
-    mass.stage.begin_count().await?;
-    let began = mass.stage.start_operator(args)?;
-    mass.stage.operator_ready().await?;
+async fn start(stage: &mut Stage, args: &[String]) -> Result<(Start, Requests)> {
+    stage.stop_operator().await?;
+    stage.begin_count().await?;
+    let began = stage.start_operator(args)?;
+    stage.operator_ready().await?;
     let ready = began.elapsed();
-    let quiet = mass.stage.quiet().await? - began;
-    let requests = mass.stage.requests().await?;
-    let (cpu, memory) = (mass.stage.operator_cpu()?, mass.stage.memory()?);
+    let quiet = stage.quiet().await? - began;
+    let requests = stage.requests().await?;
+    let (cpu, memory) = (stage.operator_cpu()?, stage.memory()?);
     Ok((Start { ready, quiet, cpu, memory, pages: requests.pages }, requests))
 }
 
-async fn restart(mass: &mut Mass<'_>, clients: usize, budget: &mut Budget) -> Result<Start> {
-    let (start, requests) = start(mass, &[]).await?;
+async fn restart(stage: &mut Stage, clients: usize, budget: &mut Budget) -> Result<Start> {
+    let (start, requests) = start(stage, &[]).await?;
     budget.hold("a restart", &requests, &[]);
     budget.number("the pages that a restart lists", start.pages, clients.div_ceil(PAGE));
     Ok(start)
 }
 
 /// Measures resyncs from the first page of one to the first page of another.
-async fn idle(mass: &mut Mass<'_>, clients: usize, budget: &mut Budget) -> Result<Idle> {
+async fn idle(stage: &mut Stage, clients: usize, budget: &mut Budget) -> Result<Idle> {
     let seconds = 5.max(clients / 400);
     let interval = Duration::from_secs(u64::try_from(seconds).unwrap_or(u64::MAX));
-    start(mass, &[format!("--resync-interval={seconds}s")]).await?;
+    start(stage, &[format!("--resync-interval={seconds}s")]).await?;
     let pages = clients.div_ceil(PAGE);
-    mass.stage.begin_count().await?;
-    listed(mass.stage, 1, interval).await?;
-    let (before, began) = (mass.stage.operator_cpu()?, Instant::now());
-    listed(mass.stage, RESYNCS * pages + 1, interval).await?;
+    stage.begin_count().await?;
+    listed(stage, 1, interval).await?;
+    let (before, began) = (stage.operator_cpu()?, Instant::now());
+    listed(stage, RESYNCS * pages + 1, interval).await?;
     let resyncs = u32::try_from(RESYNCS).unwrap_or(u32::MAX);
-    let cpu = mass.stage.operator_cpu()?.saturating_sub(before) / resyncs;
+    let cpu = stage.operator_cpu()?.saturating_sub(before) / resyncs;
     let interval = began.elapsed() / resyncs;
-    mass.stage.quiet().await?;
-    let calls = mass.stage.admin.calls().await?;
+    stage.quiet().await?;
+    let calls = stage.admin.calls().await?;
     let whole = calls.iter().take(RESYNCS * pages).enumerate().all(|(number, call)| is_page(call, number % pages));
     if !whole {
         budget.differences.push(format!("idle resyncs: something but {pages} pages each was asked for"));
     }
-    budget.hold("idle resyncs", &mass.stage.requests().await?, &[]);
-    Ok(Idle { cpu, interval, pages, memory: mass.stage.memory()? })
+    budget.hold("idle resyncs", &stage.requests().await?, &[]);
+    Ok(Idle { cpu, interval, pages, memory: stage.memory()? })
+}
+
+/// Asks the webhook for admissions while an operator resyncs all clients again and again.
+async fn admit_beside_resyncs(stage: &mut Stage, clients: usize, webhook: &Webhook) -> Result<Vec<Duration>> {
+    let interval = Duration::from_secs(1);
+    stage.stop_operator().await?;
+    stage.start_operator(&[format!("--resync-interval={}s", interval.as_secs())])?;
+    stage.operator_ready().await?;
+    stage.begin_count().await?;
+    let resyncs = (RESYNCS * clients.div_ceil(PAGE)).max(RESYNCS);
+    webhook.admit_during(listed(stage, resyncs, START)).await
 }
 
 fn is_page(call: &Call, number: usize) -> bool {

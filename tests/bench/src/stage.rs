@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use harness::{ControlPlane, Operator, OperatorOptions, Options, Simulator, SimulatorOptions, built_binary, free_port};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{DynamicObject, ListParams, PostParams};
 use kube::runtime::watcher;
@@ -11,6 +12,7 @@ use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use simulator::admin::Admin;
+use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::names::{FIRST, LABEL, NAMESPACE, OPERATOR, OPERATOR_GROUPS, SYSTEM, cluster_projects, oauth_clients};
@@ -31,13 +33,36 @@ pub type Cpu = Vec<(&'static str, Duration)>;
 /// The running programs.
 pub struct Stage {
     // Fields drop in this order: the operator is not to see the others vanish.
-    operator: Option<Operator>,
+    operator: Option<Replica>,
     pub simulator: Simulator,
     pub plane: ControlPlane,
     pub admin: Admin,
     pub client: Client,
     audit: Audit,
-    health: String,
+}
+
+/// A running operator, and where it tells of itself.
+pub struct Replica {
+    pub operator: Operator,
+    address: String,
+}
+
+impl Replica {
+    async fn is_ready(&self) -> bool {
+        let answer = reqwest::get(format!("http://{}/readyz", self.address)).await;
+        answer.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    /// How many tasks its runtime has.
+    pub async fn tasks(&self) -> Result<u64> {
+        let doing = || Error::http("reading the operator's metrics");
+        let answer = reqwest::get(format!("http://{}/metrics", self.address)).await.map_err(doing())?;
+        let text = answer.text().await.map_err(doing())?;
+        let tasks = text.lines().find_map(|line| line.strip_prefix("meshagent_operator_tasks "));
+        tasks
+            .and_then(|number| number.trim().parse().ok())
+            .ok_or_else(|| Error::Unexpected("the operator's metrics do not count its tasks".to_owned()))
+    }
 }
 
 impl Stage {
@@ -52,7 +77,7 @@ impl Stage {
         let client = plane.admin().await?;
         let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy");
         plane.kubectl()?.run(&["apply", "--server-side", "-k", &deploy.display().to_string()]).await?;
-        let stage = Self { operator: None, simulator, plane, admin, client, audit, health: String::new() };
+        let stage = Self { operator: None, simulator, plane, admin, client, audit };
         let namespace = parsed(json!({ "metadata": { "name": NAMESPACE } }))?;
         let namespaces: Api<Namespace> = Api::all(stage.client.clone());
         let created = namespaces.create(&PostParams::default(), &namespace).await;
@@ -79,6 +104,13 @@ impl Stage {
         declared.map(drop).map_err(Error::kubernetes(format!("declaring project {name}")))
     }
 
+    /// The id of the simulator's project.
+    pub fn project(&self) -> Result<Uuid> {
+        let project = self.simulator.projects().first();
+        let id = project.and_then(|project| project.project_id.parse().ok());
+        id.ok_or_else(|| Error::Unexpected("the simulator has no project".to_owned()))
+    }
+
     /// The clients of the benchmark's namespace.
     pub fn objects(&self) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), NAMESPACE, &oauth_clients())
@@ -103,8 +135,14 @@ impl Stage {
 
     /// Starts the operator with its own rights, and returns when that was.
     pub fn start_operator(&mut self, args: &[String]) -> Result<Instant> {
+        let began = Instant::now();
+        self.operator = Some(self.start_replica(args)?);
+        Ok(began)
+    }
+
+    /// Starts one more operator with its own rights.
+    pub fn start_replica(&self, args: &[String]) -> Result<Replica> {
         let address = format!("127.0.0.1:{}", free_port()?);
-        self.health = format!("http://{address}/readyz");
         let flags = [format!("--http-address={address}"), format!("--namespace={SYSTEM}")];
         let options = OperatorOptions {
             binary: built_binary("meshagent-operator")?,
@@ -112,21 +150,20 @@ impl Stage {
             args: flags.iter().chain(args).cloned().collect(),
             env: vec![],
         };
-        let began = Instant::now();
-        self.operator = Some(Operator::start(options)?);
-        Ok(began)
+        Ok(Replica { operator: Operator::start(options)?, address })
     }
 
     /// Waits until the operator says that it is ready.
     pub async fn operator_ready(&self) -> Result<()> {
         let end = Instant::now() + START;
+        let Some(replica) = &self.operator else {
+            return Err(Error::Unexpected("no operator was started".to_owned()));
+        };
         loop {
-            if reqwest::get(&self.health).await.is_ok_and(|answer| answer.status().is_success()) {
+            if replica.is_ready().await {
                 return Ok(());
             }
-            if let Some(operator) = &self.operator {
-                operator.process().check_running()?;
-            }
+            replica.operator.process().check_running()?;
             if Instant::now() > end {
                 return Err(Error::Unexpected(format!("the operator is not ready within {START:?}")));
             }
@@ -136,8 +173,8 @@ impl Stage {
 
     /// Ends the operator as a user would, so that the next one leads at once.
     pub async fn stop_operator(&mut self) -> Result<()> {
-        if let Some(operator) = self.operator.take() {
-            let status = operator.process().terminate(START).await?;
+        if let Some(replica) = self.operator.take() {
+            let status = replica.operator.process().terminate(START).await?;
             if !status.success() {
                 return Err(Error::Unexpected(format!("the operator ended with {status}")));
             }
@@ -168,7 +205,7 @@ impl Stage {
     }
 
     fn operator_pid(&self) -> Option<u32> {
-        self.operator.as_ref().and_then(|operator| operator.process().pid())
+        self.operator.as_ref().and_then(|replica| replica.operator.process().pid())
     }
 
     /// The CPU time that the operator has taken.
@@ -208,6 +245,16 @@ impl Stage {
         requests.count_calls(&self.admin.calls().await?);
         self.audit.count(NAMESPACE, &mut requests)?;
         Ok(requests)
+    }
+
+    /// How many OAuthClients, Secrets of clients, and Leases of the operator there are.
+    pub async fn count_objects(&self) -> Result<[u64; 3]> {
+        let listed = self.objects().list_metadata(&ListParams::default()).await;
+        let clients = listed.map_err(Error::kubernetes("listing OAuthClients"))?.items.len();
+        let leases: Api<Lease> = Api::namespaced(self.client.clone(), SYSTEM);
+        let listed = leases.list_metadata(&ListParams::default()).await;
+        let leases = listed.map_err(Error::kubernetes("listing Leases"))?.items.len();
+        Ok([clients, self.count_secrets().await?, leases].map(|count| u64::try_from(count).unwrap_or(u64::MAX)))
     }
 
     /// How many Secrets of clients there are.

@@ -1,5 +1,6 @@
 //! The webhook under load: admissions over TLS, on connections that are kept open, by a process on one core.
 
+use std::pin::pin;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,8 +41,44 @@ pub struct Admissions {
     pub after: Memory,
 }
 
-/// Measures the webhook.
-pub async fn measure() -> Result<Admissions> {
+/// The webhook, and who calls it.
+pub struct Webhook {
+    process: Process,
+    caller: Arc<Caller>,
+    core: Option<&'static str>,
+    _workdir: Workdir,
+}
+
+impl Webhook {
+    /// Measures the webhook alone.
+    pub async fn measure(&self) -> Result<Admissions> {
+        let Self { process, caller, core, .. } = self;
+        let pid = process.pid().ok_or_else(|| Error::Unexpected("the webhook does not run".to_owned()))?;
+        let before = process::memory(pid)?;
+        admit(caller, WARM_UP, CONNECTIONS).await?;
+        let (cpu, began) = (process::cpu(pid)?, Instant::now());
+        let busy = admit(caller, ADMISSIONS, CONNECTIONS).await?;
+        let rate = ADMISSIONS as f64 / began.elapsed().as_secs_f64();
+        let cpu = process::cpu(pid)?.saturating_sub(cpu);
+        let after = process::memory(pid)?;
+        let single = admit(caller, ADMISSIONS / 10, 1).await?;
+        Ok(Admissions { core: *core, rate, cpu, busy, single, before, after })
+    }
+
+    /// Asks for one admission after the other until something else is done, and returns how long each took.
+    pub async fn admit_during(&self, work: impl Future<Output = Result<()>>) -> Result<Vec<Duration>> {
+        let (mut times, mut work) = (Vec::new(), pin!(work));
+        loop {
+            tokio::select! {
+                done = &mut work => return done.map(|()| times),
+                took = self.caller.ask() => times.push(took?),
+            }
+        }
+    }
+}
+
+/// Starts the webhook, bound to one core where that can be done.
+pub async fn start() -> Result<Webhook> {
     let workdir = Workdir::create("webhook")?;
     let authority = certificates(&workdir)?;
     let [https, http] = [free_port()?, free_port()?];
@@ -67,17 +104,8 @@ pub async fn measure() -> Result<Admissions> {
     let ready = format!("http://127.0.0.1:{http}/readyz");
     let is_ready = async || reqwest::get(&ready).await.and_then(reqwest::Response::error_for_status);
     process.eventually(START, "the webhook is ready", is_ready).await?;
-    let pid = process.pid().ok_or_else(|| Error::Unexpected("the webhook does not run".to_owned()))?;
     let caller = Arc::new(Caller::new(https, &authority)?);
-    let before = process::memory(pid)?;
-    admit(&caller, WARM_UP, CONNECTIONS).await?;
-    let (cpu, began) = (process::cpu(pid)?, Instant::now());
-    let busy = admit(&caller, ADMISSIONS, CONNECTIONS).await?;
-    let rate = ADMISSIONS as f64 / began.elapsed().as_secs_f64();
-    let cpu = process::cpu(pid)?.saturating_sub(cpu);
-    let after = process::memory(pid)?;
-    let single = admit(&caller, ADMISSIONS / 10, 1).await?;
-    Ok(Admissions { core, rate, cpu, busy, single, before, after })
+    Ok(Webhook { process, caller, core, _workdir: workdir })
 }
 
 /// Whether a process can be bound to a core here.

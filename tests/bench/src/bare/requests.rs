@@ -44,7 +44,7 @@ impl Sender {
     }
 
     /// Intent, dry run, POST, Secret, record; returns the version that the object has then.
-    pub(super) async fn create(&self, object: &DynamicObject) -> Result<String> {
+    pub async fn create(&self, object: &DynamicObject) -> Result<String> {
         let mut values = values(object);
         let object = self.intent(object, &values.token).await?;
         let dry = Values { token: "dry-run".to_owned(), client_id: "dry-run".to_owned(), ..values.clone() };
