@@ -76,9 +76,9 @@ go: ## the Go sources, and the Lua for Argo CD, pass vet and their tests
 	@cd tests/argocd && $(GO) mod verify && $(GO) vet -trimpath ./... && $(GO) test -trimpath ./...
 	@cd tests/controlplane && $(GO) mod verify && $(GO) vet -trimpath ./... && $(GO) test -trimpath ./signin/
 
-controlplane: ## build the tests' control plane, Helm and kube-score, and fetch Prometheus, unless this machine has them
-	$(call say,controlplane: etcd with kube-apiserver and kube-controller-manager and kubectl and helm and kube-score for the tests)
-	@cargo run -q -p harness --bin controlplane -- helm kube-score
+controlplane: ## build the tests' control plane, Helm, kube-score and kubeconform, and fetch Prometheus, unless this machine has them
+	$(call say,controlplane: etcd with Kubernetes and kwok and kubectl and helm and kube-score and kubeconform for the tests)
+	@cargo run -q -p harness --bin controlplane -- helm kube-score kubeconform
 	@scripts/prometheus prometheus --version >/dev/null
 
 build: ## build the operator and the simulator
