@@ -1,5 +1,6 @@
 // Controlplane is the Kubernetes that the tests and the demo run against: etcd, kube-apiserver,
-// kube-controller-manager and kubectl in one program, so that the Kubernetes packages are compiled and linked once.
+// kube-controller-manager, kube-scheduler, kwok and kubectl in one program, so that the Kubernetes packages are compiled
+// and linked once.
 // The first argument, or the name that the program is called by, chooses the component.
 package main
 
@@ -19,6 +20,7 @@ import (
 	"k8s.io/kubectl/pkg/cmd/util"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
+	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
 	"meshagent.com/operator/controlplane/signin"
 )
 
@@ -27,8 +29,10 @@ var components = map[string]func() int{
 	"etcd":                    func() int { etcdmain.Main(os.Args); return 0 },
 	"kube-apiserver":          func() int { return cli.Run(apiserver.NewAPIServerCommand()) },
 	"kube-controller-manager": func() int { return cli.Run(controllermanager.NewControllerManagerCommand()) },
+	"kube-scheduler":          func() int { return cli.Run(scheduler.NewSchedulerCommand()) },
 	"kubectl":                 runKubectl,
 	"kstatus":                 runKstatus,
+	"kwok":                    runKwok,
 	"signin":                  func() int { return signin.Run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr) },
 }
 

@@ -256,8 +256,9 @@ async fn every_example_is_accepted_as_it_is_written() {
         let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         files.filter(|path| path.extension().is_some_and(|extension| extension == "yaml")).collect()
     };
-    let files = [yaml(&folder), yaml(&folder.join("quickstart"))].concat();
-    assert!(files.len() >= 13, "{files:?}");
+    let client_of_the_proxy = folder.join("oauth2-proxy/oauthclient.yaml");
+    let files = [yaml(&folder), yaml(&folder.join("quickstart")), vec![client_of_the_proxy]].concat();
+    assert!(files.len() >= 14, "{files:?}");
     let index = std::fs::read_to_string(folder.join("README.md")).unwrap();
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
@@ -269,4 +270,20 @@ async fn every_example_is_accepted_as_it_is_written() {
         let name = file.file_name().unwrap().to_str().unwrap();
         assert!(index.contains(name) || file.parent().unwrap() != folder, "the index has no {name}");
     }
+}
+
+/// The chart itself is not here: what it makes of the values was read from what it rendered.
+#[tokio::test]
+async fn the_values_for_oauth2_proxy_name_the_secret_and_the_keys_that_the_operator_writes() {
+    let fixture = Fixture::shared("oauth2-proxy").await;
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/oauth2-proxy");
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let values: Value = serde_saphyr::from_str(&read("values.yaml")).unwrap();
+    let client: Value = serde_saphyr::from_str(&read("oauthclient.yaml")).unwrap();
+    fixture.apply(&fixture.client("admin", &client["spec"])).await;
+    fixture.wait_ready("admin").await;
+    let secret = fixture.get("secret", values["config"]["existingSecret"].as_str().unwrap()).await;
+    let written: Vec<&str> = secret["data"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(json!(written), values["config"]["requiredSecretKeys"]);
+    assert_eq!(values["extraArgs"]["redirect-url"], client["spec"]["redirectUris"][0]);
 }

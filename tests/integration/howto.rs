@@ -12,11 +12,10 @@ use harness::{
 };
 use serde_json::{Value, json};
 use simulator::admin::{Admin, ClientFields};
-use tokio::task::JoinHandle;
 
-use super::chart::release::{kubelet, run_operator};
+use super::chart::release::run_operator;
 use super::fixture::crds;
-use super::injection::replicas::Webhook;
+use super::injection::replicas::{DEPLOYMENT, PodNetwork, Webhook};
 
 /// The operator's own namespace, as documents call it.
 const SYSTEM: &str = "meshagent-operator";
@@ -29,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// - `client`: a client that was made by hand, its credential in `CLIENT_ID` and `CLIENT_SECRET`;
 /// - `cluster-id=…`: operators that were started with that `--cluster-id`;
 /// - `operator=one`: an operator in the first cluster only;
-/// - `cluster=empty`: neither definitions nor namespace nor operator, but pods that become Ready; the operator is then
+/// - `cluster=empty`: neither definitions nor namespace nor operator, but a node whose pods become Ready; the operator is then
 ///   started as the release's Deployment would, under the release's rights, and so is its webhook.
 const NEEDS: [&str; 6] = ["clusters", "project", "client", "cluster-id", "operator", "cluster"];
 
@@ -46,15 +45,9 @@ struct Cluster {
     operator: Option<Operator>,
     webhook: Option<Webhook>,
     args: Vec<String>,
-    /// The stand-in for a kubelet, in a cluster that was empty.
-    kubelet: Option<JoinHandle<()>>,
+    /// Whether all that runs in it is of a release.
+    was_empty: bool,
     plane: ControlPlane,
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        self.kubelet.iter().for_each(JoinHandle::abort);
-    }
 }
 
 impl Cluster {
@@ -62,16 +55,16 @@ impl Cluster {
         let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": SYSTEM } });
         let manifests = format!("{}\n---\n{namespace}\n", crds());
         let plane = ControlPlane::start(Options { manifests, ..Options::default() }).await.unwrap();
-        Self { name, operator: None, webhook: None, args, kubelet: None, plane }
+        Self { name, operator: None, webhook: None, args, was_empty: false, plane }
     }
 
     async fn set_up_empty(name: &'static str) -> Self {
-        let plane = ControlPlane::start(Options::default()).await.unwrap();
-        Self { name, operator: None, webhook: None, args: Vec::new(), kubelet: Some(kubelet(&plane).await), plane }
+        let plane = ControlPlane::start(Options { with_node: true, ..Options::default() }).await.unwrap();
+        Self { name, operator: None, webhook: None, args: Vec::new(), was_empty: true, plane }
     }
 
     async fn start_operator(&mut self) {
-        if self.kubelet.is_some() {
+        if self.was_empty {
             self.operator = Some(run_operator(&self.plane, SYSTEM, "meshagent-operator").await);
             return;
         }
@@ -166,7 +159,9 @@ impl Stage {
                         operator.process().terminate(PATIENCE).await.unwrap();
                     }
                     ["start", "webhook"] => {
-                        let webhook = Webhook::start(&cluster.plane).await;
+                        let network = PodNetwork::open().await;
+                        lead_service_to(&cluster.plane, network.port()).await;
+                        let webhook = Webhook::start(&cluster.plane, network).await;
                         webhook.until_answering().await;
                         cluster.webhook = Some(webhook);
                     }
@@ -175,6 +170,13 @@ impl Stage {
             }
         }
     }
+}
+
+/// Leads the webhook's Service to another port than the chart's, which documents beside each other could not share.
+async fn lead_service_to(plane: &ControlPlane, port: u16) {
+    let here = json!([{ "op": "replace", "path": "/spec/ports/0/targetPort", "value": port }]).to_string();
+    let patch = ["patch", "service", DEPLOYMENT, "-n", SYSTEM, "--type=json", "-p", &here];
+    plane.kubectl().unwrap().run(&patch).await.unwrap();
 }
 
 fn in_repository(path: &str) -> PathBuf {

@@ -20,8 +20,10 @@ use crate::{Error, Result};
 
 /// A Go module whose one binary is built and kept.
 struct Module {
-    /// The name of the module, and of its folder beside this crate's.
+    /// The name of the binary.
     name: &'static str,
+    /// The folder of the module, beside this crate's.
+    folder: &'static str,
     package: &'static str,
     /// The names that the binary is called by.
     tools: &'static [&'static str],
@@ -32,15 +34,26 @@ struct Module {
 
 const CONTROL_PLANE: Module = Module {
     name: "controlplane",
+    folder: "controlplane",
     package: ".",
-    tools: &["etcd", "kube-apiserver", "kube-controller-manager", "kubectl", "kstatus", "signin"],
+    tools: &[
+        "etcd",
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kube-scheduler",
+        "kwok",
+        "kubectl",
+        "kstatus",
+        "signin",
+    ],
     toolchain: None,
-    about: "etcd, kube-apiserver, kube-controller-manager and kubectl from source (once; about 6 minutes on two cores)",
+    about: "etcd, Kubernetes' control plane, kubectl and kwok from source (once; about 7 minutes on two cores)",
 };
 
 /// Helm is a module of its own, since only the chart's tests need it.
 const HELM: Module = Module {
     name: "helm",
+    folder: "helm",
     package: "helm.sh/helm/v4/cmd/helm",
     tools: &["helm"],
     toolchain: None,
@@ -50,15 +63,27 @@ const HELM: Module = Module {
 /// kube-score is a module of its own, since it is built against another version of Kubernetes.
 const KUBE_SCORE: Module = Module {
     name: "kubescore",
+    folder: "kubescore",
     package: "github.com/zegl/kube-score/cmd/kube-score",
     tools: &["kube-score"],
     toolchain: None,
     about: "kube-score from source (once; half a minute on two cores)",
 };
 
+/// kubeconform shares kube-score's module, whose packages it needs too.
+const KUBECONFORM: Module = Module {
+    name: "kubeconform",
+    folder: "kubescore",
+    package: "github.com/yannh/kubeconform/cmd/kubeconform",
+    tools: &["kubeconform"],
+    toolchain: None,
+    about: "kubeconform from source (once; seconds)",
+};
+
 /// gitopsdiff is a module of its own: Argo CD's and Flux's libraries need a newer Go than the rest, and many packages.
 const GITOPSDIFF: Module = Module {
     name: "gitopsdiff",
+    folder: "gitopsdiff",
     package: ".",
     tools: &["gitopsdiff"],
     toolchain: Some("go1.27.3"),
@@ -71,18 +96,19 @@ const LDFLAGS: &str = "-s -w \
     -X k8s.io/component-base/version.gitMajor=1 \
     -X k8s.io/component-base/version.gitMinor=37";
 
-/// Finds `etcd`, `kube-apiserver`, `kube-controller-manager`, `kubectl`, `kstatus`, `signin`, `helm`, `kube-score` or
-/// `gitopsdiff`: the first four in `KUBEBUILDER_ASSETS` if that is set, else in the user's cache, where it is built first
-/// if it is not there.
+/// Finds `etcd`, `kube-apiserver`, `kube-controller-manager`, `kubectl`, `kube-scheduler`, `kwok`, `kstatus`, `signin`,
+/// `helm`, `kube-score`, `kubeconform` or `gitopsdiff`: the first four in `KUBEBUILDER_ASSETS` if that is set, else in the user's cache,
+/// where it is built first if it is not there.
 ///
 /// # Errors
 /// `KUBEBUILDER_ASSETS` lacks the program, or the build fails.
 pub fn tool(name: &str) -> Result<PathBuf> {
-    if let Some(module) = [HELM, KUBE_SCORE, GITOPSDIFF].iter().find(|module| module.tools.contains(&name)) {
+    if let Some(module) = [HELM, KUBE_SCORE, KUBECONFORM, GITOPSDIFF].iter().find(|module| module.tools.contains(&name))
+    {
         return Ok(built(module)?.join(name));
     }
-    let of_kubernetes = !matches!(name, "kstatus" | "signin");
-    match env::var_os("KUBEBUILDER_ASSETS").filter(|assets| of_kubernetes && !assets.is_empty()) {
+    let is_theirs = !matches!(name, "kube-scheduler" | "kwok" | "kstatus" | "signin");
+    match env::var_os("KUBEBUILDER_ASSETS").filter(|assets| is_theirs && !assets.is_empty()) {
         Some(assets) => {
             let path = Path::new(&assets).join(name);
             let remedy = "KUBEBUILDER_ASSETS is set and lacks it; put it there (the usual assets have no \
@@ -130,7 +156,7 @@ fn cache() -> Result<PathBuf> {
 }
 
 fn sources(module: &Module) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(module.name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(module.folder)
 }
 
 fn hash(module: &Module) -> Result<String> {

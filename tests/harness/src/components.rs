@@ -128,6 +128,10 @@ fn apiserver_args(workdir: &Workdir, files: &Files, etcd: &str, port: u16, optio
         "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
         "--allow-privileged=true".to_owned(),
     ];
+    if options.with_node {
+        // Webhooks are called at the endpoints of their Services: no kube-proxy leads from a Service's address to them.
+        args.push("--enable-aggregator-routing=true".to_owned());
+    }
     args.extend_from_slice(&options.apiserver_args);
     args
 }
@@ -153,7 +157,7 @@ pub(crate) fn start_controller_manager(
     Process::start(program(workdir, "kube-controller-manager", &path, args))
 }
 
-fn program(workdir: &Workdir, name: &str, path: &Path, args: Vec<String>) -> Program {
+pub(crate) fn program(workdir: &Workdir, name: &str, path: &Path, args: Vec<String>) -> Program {
     let log = workdir.path().join(format!("{name}.log"));
     Program { name: name.to_owned(), path: path.to_owned(), args, env: vec![], log, stdout: None }
 }

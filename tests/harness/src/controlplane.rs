@@ -1,4 +1,4 @@
-//! etcd, kube-apiserver and kube-controller-manager as processes.
+//! etcd, kube-apiserver and kube-controller-manager as processes, and perhaps kube-scheduler and kwok.
 
 use std::{
     fmt, fs,
@@ -14,6 +14,7 @@ use crate::{
     access::Access,
     certificates::Authority,
     components::{self, Files, START},
+    node::Node,
 };
 
 /// How a control plane is started; the default is what most tests want.
@@ -33,11 +34,16 @@ pub struct Options {
     /// Leaves kube-controller-manager out: nothing is garbage-collected, namespaces are never emptied and pods are
     /// refused for want of service accounts.
     pub without_controller_manager: bool,
+    /// Adds a [node](crate::NODE) without containers: kube-scheduler binds pods to it, and kwok says that they run, at
+    /// the [machine's address](crate::machine_address), where the API server calls webhooks through their Services.
+    /// Without it pods stay Pending.
+    pub with_node: bool,
 }
 
 /// A running control plane. Dropping it kills its processes and removes its data.
 pub struct ControlPlane {
     // Fields drop in this order: an API server without its etcd would fill its log.
+    node: Option<Node>,
     controller_manager: Option<Process>,
     apiserver: Process,
     etcd: Process,
@@ -60,7 +66,7 @@ impl ControlPlane {
         }
         let (etcd, etcd_url) = components::start_etcd(&workdir, &options).await?;
         let (apiserver, access) = components::start_apiserver(&workdir, &files, authority, &etcd_url, &options).await?;
-        let mut control_plane = Self { controller_manager: None, apiserver, etcd, access, workdir };
+        let mut control_plane = Self { node: None, controller_manager: None, apiserver, etcd, access, workdir };
         if !options.manifests.is_empty() {
             let kubectl = Kubectl::new(&control_plane.admin_kubeconfig()?);
             kubectl.run_with_input(&["apply", "--server-side", "-f", "-"], &options.manifests).await?;
@@ -70,6 +76,11 @@ impl ControlPlane {
             let process = components::start_controller_manager(&control_plane.workdir, &files, &kubeconfig, &options)?;
             control_plane.controllers_ready(&process).await?;
             control_plane.controller_manager = Some(process);
+        }
+        if options.with_node {
+            let scheduler = control_plane.kubeconfig_for("system:kube-scheduler", &[])?;
+            let (client, admin) = (control_plane.admin().await?, control_plane.admin_kubeconfig()?);
+            control_plane.node = Some(Node::start(&control_plane.workdir, client, &scheduler, &admin).await?);
         }
         Ok(control_plane)
     }
@@ -152,12 +163,14 @@ impl ControlPlane {
         self.etcd.restart()?;
         self.apiserver.restart()?;
         self.ready(START).await?;
-        self.controller_manager.as_ref().map_or(Ok(()), Process::restart)
+        let node = self.node.iter().flat_map(|node| [&node.scheduler, &node.kwok]);
+        node.chain(&self.controller_manager).try_for_each(Process::restart)
     }
 
     async fn go_down(&self) -> Result<()> {
         let minute = Duration::from_secs(60);
-        let processes = self.controller_manager.iter().chain([&self.apiserver, &self.etcd]);
+        let node = self.node.iter().flat_map(|node| [&node.scheduler, &node.kwok]);
+        let processes = node.chain(&self.controller_manager).chain([&self.apiserver, &self.etcd]);
         for process in processes.filter(|process| process.pid().is_some()) {
             process.terminate(minute).await?;
         }
@@ -238,8 +251,9 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 
 impl fmt::Debug for ControlPlane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { controller_manager, apiserver, etcd, access, workdir } = self;
+        let Self { node, controller_manager, apiserver, etcd, access, workdir } = self;
         f.debug_struct("ControlPlane")
+            .field("node", node)
             .field("controller_manager", controller_manager)
             .field("apiserver", apiserver)
             .field("etcd", etcd)

@@ -1,9 +1,11 @@
 //! The chart: what it renders and refuses, and what becomes of it on a real control plane. Helm is Helm's own code.
 
 mod install;
+mod monitoring;
 pub(crate) mod release;
 mod render;
 pub(crate) mod rights;
+mod schemas;
 
 use std::path::{Path, PathBuf};
 

@@ -1,19 +1,14 @@
-//! A release on a control plane: kube-controller-manager makes its pods, a stand-in for a kubelet says that they are
-//! Ready, and the operator runs as a process with the arguments, the variables and the service account token of such a
-//! pod.
+//! A release on a control plane with a node: kube-controller-manager makes its pods, kube-scheduler binds them, kwok says
+//! that they are Ready, and the operator runs as a process with the arguments, the variables and the service account token
+//! of such a pod.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use harness::{
     ControlPlane, Kubectl, Operator, OperatorOptions, Options, Simulator, SimulatorOptions, built_binary, eventually,
     free_port,
 };
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::{ListParams, Patch, PatchParams};
-use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
 
 use super::Helm;
 use crate::fixture::LONG;
@@ -25,20 +20,13 @@ pub(crate) struct Cluster {
     pub(crate) helm: Helm,
     pub(crate) kubectl: Kubectl,
     pub(crate) simulator: Simulator,
-    kubelet: JoinHandle<()>,
     pub(crate) plane: ControlPlane,
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        self.kubelet.abort();
-    }
 }
 
 impl Cluster {
     /// A cluster, empty but for the namespace of the release and the Secret with the key of the simulated project.
     pub(crate) async fn start(options: Options) -> Self {
-        let plane = ControlPlane::start(options).await.unwrap();
+        let plane = ControlPlane::start(Options { with_node: true, ..options }).await.unwrap();
         let simulator = Simulator::start(SimulatorOptions {
             binary: Some(built_binary("meshagent-simulator").unwrap()),
             args: Vec::new(),
@@ -48,7 +36,6 @@ impl Cluster {
             helm: Helm::of(&plane.admin_kubeconfig().unwrap()),
             kubectl: plane.kubectl().unwrap(),
             simulator,
-            kubelet: kubelet(&plane).await,
             plane,
         };
         cluster.create_namespace(SYSTEM).await;
@@ -160,30 +147,8 @@ async fn kubeconfig_of(plane: &ControlPlane, namespace: &str, account: &str) -> 
     plane.workdir().write(&format!("{namespace}-{account}.kubeconfig"), &config.to_string()).unwrap()
 }
 
-/// Stands in for a kubelet, as far as Deployments see it, until it is aborted.
-pub(crate) async fn kubelet(plane: &ControlPlane) -> JoinHandle<()> {
-    tokio::spawn(say_that_pods_are_ready(Api::all(plane.admin().await.unwrap())))
-}
-
 pub(crate) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
-}
-
-async fn say_that_pods_are_ready(pods: Api<Pod>) {
-    loop {
-        for pod in pods.list(&ListParams::default()).await.map(|list| list.items).unwrap_or_default() {
-            let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-            if conditions.iter().any(|condition| condition.type_ == "Ready") {
-                continue;
-            }
-            let conditions = ["Ready", "ContainersReady"].map(|type_| json!({ "type": type_, "status": "True" }));
-            let patch = Patch::Merge(json!({ "status": { "phase": "Running", "conditions": conditions } }));
-            let pods: Api<Pod> = Api::namespaced(pods.clone().into_client(), &pod.namespace().unwrap_or_default());
-            // A pod that is gone meanwhile needs no status.
-            let _ = pods.patch_status(&pod.name_any(), &PatchParams::default(), &patch).await;
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
 }
 
 /// Waits until an object is Ready, and the spec of an OAuthClient is applied.

@@ -11,7 +11,7 @@ use super::{Helm, chart};
 use crate::fixture::in_repository;
 
 /// Each case of the snapshot: the values that are given, as Helm's arguments.
-const CASES: &[&[&str]] = &[
+pub(super) const CASES: &[&[&str]] = &[
     &["--set", "replicas=1"],
     &["--set", "clients=10000"],
     &["--set-json", r#"resources={"limits":{"memory":"1Gi"}}"#],

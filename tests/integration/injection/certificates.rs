@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use harness::eventually;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::Api;
 use kube::api::PostParams;
+use meshagent_operator::serving_certificate::{Bundle, Pair};
+use rustls::pki_types::{ServerName, UnixTime};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -125,7 +127,21 @@ async fn no_labelled_pod_is_refused_while_certificates_change_hands() {
     drop(beside);
 }
 
-/// Pods 6: what the API server trusts is wiped by a person, or by a tool that applies the chart once more.
+/// Waits until the operator has issued a certificate for this machine: it issued one for the Service before.
+async fn until_named(secrets: &Api<Secret>) {
+    eventually(LONG, "the certificate is one for this machine", async || {
+        let secret = secrets.get(CERTIFICATE).await.map_err(|error| error.to_string())?;
+        let field = |name: &str| secret.data.as_ref().unwrap()[name].0.clone();
+        let pair = Pair::parse(&field("tls.crt"), &field("tls.key")).map_err(|problem| problem.to_string())?;
+        let here = [ServerName::try_from("127.0.0.1").unwrap()];
+        pair.verify(&Bundle::parse(&field("ca.crt")), &here, UnixTime::now()).map_err(|problem| problem.to_string())
+    })
+    .await
+    .unwrap();
+}
+
+/// Pods 6: what the API server trusts is wiped by a person, or by a tool that applies the chart once more; and a person has
+/// it call the webhook by a URL.
 #[tokio::test]
 async fn what_the_api_server_trusts_is_put_back_within_ten_seconds() {
     let injecting = Injecting::start(&["--set", "injection.replicas=1"]).await;
@@ -149,4 +165,9 @@ async fn what_the_api_server_trusts_is_put_back_within_ten_seconds() {
     let admissions = Admissions::start(cluster).await;
     admissions.more(5).await;
     admissions.paused.store(true, Ordering::SeqCst);
+    let here =
+        json!([{ "op": "replace", "path": "/webhooks/0/clientConfig", "value": { "url": "https://127.0.0.1:9/" } }]);
+    let patch = ["patch", "mutatingwebhookconfiguration", CONFIGURATION, "--type=json", "-p", &here.to_string()];
+    cluster.kubectl.run(&patch).await.unwrap();
+    until_named(&Api::namespaced(cluster.plane.admin().await.unwrap(), SYSTEM)).await;
 }

@@ -143,6 +143,7 @@ async fn a_pod_that_waits_is_told_for_which_oauthclient_and_why() {
     tokio::time::sleep(Duration::from_secs(12)).await;
     let waits = told().await;
     assert!(waits.len() <= 4, "{waits:?}");
-    let second = ["get", "events", "-n", "shop", "--field-selector=involvedObject.name=second", "-o", "name"];
+    let of_second = "--field-selector=involvedObject.name=second,reason=CredentialAwaited";
+    let second = ["get", "events", "-n", "shop", of_second, "-o", "name"];
     assert_eq!(cluster.kubectl.run(&second).await.unwrap(), "");
 }

@@ -95,6 +95,7 @@ async fn without_a_webhook_labelled_pods_are_refused_in_words_and_others_start()
     injecting.webhook.stop().await;
     let refused = created(cluster, &pod("bare", &json!({}))).await.unwrap_err();
     assert!(refused.contains("failed calling webhook \"inject.meshagent.com\""), "{refused}");
+    assert!(refused.contains("no endpoints available for service \"meshagent-operator-webhook\""), "{refused}");
     let mut plain = pod("plain", &json!({}));
     plain["metadata"]["labels"].take();
     assert_eq!(created(cluster, &plain).await, Ok(String::new()));

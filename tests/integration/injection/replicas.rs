@@ -1,5 +1,6 @@
-//! The webhook's replicas as processes: a stand-in for the kubelet mounts their Secret, each at its own time, and a
-//! stand-in for the Service connects the API server with those that are ready.
+//! The webhook's replicas as processes. The API server calls them through the chart's Service: its EndpointSlices are those
+//! of kube-controller-manager for the pods of the Deployment. A stand-in for the kubelet mounts their Secret, each at its own
+//! time, and a stand-in for the network of pods connects the API server with those that are ready.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,12 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use harness::{ControlPlane, Operator, Options, Process, Program, Workdir, eventually, free_port};
+use harness::{
+    ControlPlane, Kubectl, Operator, Options, Process, Program, Workdir, eventually, free_port, machine_address,
+};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
-use meshagent_operator::serving_certificate::{Bundle, Pair};
-use rustls::pki_types::{ServerName, UnixTime};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -24,6 +25,8 @@ use crate::fixture::LONG;
 
 /// The configuration, and the Secret, of a release that is called as the chart.
 pub(crate) const CONFIGURATION: &str = "meshagent-operator";
+/// The Deployment of the webhook, and its Service.
+pub(crate) const DEPLOYMENT: &str = "meshagent-operator-webhook";
 pub(super) const CERTIFICATE: &str = "meshagent-operator-webhook-certificate";
 
 /// One replica, and where its Secret is mounted.
@@ -70,23 +73,32 @@ impl Replica {
     }
 }
 
+/// Where the pods of the webhook are reached: all have the address of this machine, and the port tells the tests' apart.
+pub(crate) struct PodNetwork(TcpListener);
+
+impl PodNetwork {
+    pub(crate) async fn open() -> Self {
+        Self(TcpListener::bind((machine_address().unwrap(), 0)).await.unwrap())
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.0.local_addr().unwrap().port()
+    }
+}
+
 /// The webhook of an installed release.
 pub(crate) struct Webhook {
     replicas: Arc<Vec<Replica>>,
+    kubectl: Kubectl,
+    port: u16,
     _stand_ins: JoinSet<()>,
 }
 
 impl Webhook {
-    /// Starts as many replicas as the release's Deployment has, as it would start them, and lets the API server find them:
-    /// no Service leads from here to a process of this machine.
-    pub(crate) async fn start(plane: &ControlPlane) -> Self {
-        let kubectl = plane.kubectl().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("https://{}/inject", listener.local_addr().unwrap());
-        let here = json!([{ "op": "replace", "path": "/webhooks/0/clientConfig", "value": { "url": url } }]);
-        let patch = ["patch", "mutatingwebhookconfiguration", CONFIGURATION, "--type=json", "-p", &here.to_string()];
-        kubectl.run(&patch).await.unwrap();
-        let get = ["get", "deployment", "meshagent-operator-webhook", "-n", SYSTEM, "-o", "json"];
+    /// Starts as many replicas as the release's Deployment has, as it would start them, behind the pods of that Deployment.
+    pub(crate) async fn start(plane: &ControlPlane, network: PodNetwork) -> Self {
+        let (kubectl, port) = (plane.kubectl().unwrap(), network.port());
+        let get = ["get", "deployment", DEPLOYMENT, "-n", SYSTEM, "-o", "json"];
         let deployment: Value = serde_json::from_str(&kubectl.run(&get).await.unwrap()).unwrap();
         let pod = &deployment["spec"]["template"]["spec"];
         assert_eq!(pod["automountServiceAccountToken"], false);
@@ -95,33 +107,58 @@ impl Webhook {
         let replicas = deployment["spec"]["replicas"].as_u64().unwrap();
         let replicas = Arc::new((0..replicas).map(|_| Replica::start(&args)).collect::<Vec<_>>());
         let secrets: Api<Secret> = Api::namespaced(plane.admin().await.unwrap(), SYSTEM);
-        until_named(&secrets).await;
         let mut stand_ins = JoinSet::new();
         stand_ins.spawn(mount(secrets, Arc::clone(&replicas)));
-        stand_ins.spawn(connect(listener, Arc::clone(&replicas)));
-        Self { replicas, _stand_ins: stand_ins }
+        stand_ins.spawn(connect(network.0, Arc::clone(&replicas)));
+        Self { replicas, kubectl, port, _stand_ins: stand_ins }
     }
 
-    /// Waits until every replica is ready.
+    /// Waits until every replica is ready, and the Service leads to as many pods.
     pub(crate) async fn until_answering(&self) {
         for replica in self.replicas.iter() {
             let ready = async || if replica.is_ready().await { Ok(()) } else { Err("not ready") };
             replica.process.eventually(LONG, "the webhook is ready", ready).await.unwrap();
         }
+        self.until_endpoints(self.replicas.len()).await;
     }
 
-    /// Ends all replicas, as a Deployment at zero does.
+    async fn until_endpoints(&self, number: usize) {
+        let of_service = format!("kubernetes.io/service-name={DEPLOYMENT}");
+        let get = ["get", "endpointslices", "-n", SYSTEM, "-l", &of_service, "-o", "json"];
+        eventually(LONG, "the Service leads to the pods that are ready", async || {
+            let slices: Value = serde_json::from_str(&self.kubectl.run(&get).await.unwrap()).unwrap();
+            let slices = slices["items"].as_array().unwrap();
+            let leads_here =
+                slices.iter().all(|slice| slice["ports"].as_array().is_none_or(|ports| is_among(ports, self.port)));
+            let endpoints = slices.iter().filter_map(|slice| slice["endpoints"].as_array()).flatten();
+            let ready = endpoints.filter(|endpoint| endpoint["conditions"]["ready"] == true).count();
+            if leads_here && ready == number { Ok(()) } else { Err(format!("{slices:?}")) }
+        })
+        .await
+        .unwrap();
+    }
+
+    async fn scale(&self, replicas: usize) {
+        let scale = ["scale", "deployment", DEPLOYMENT, "-n", SYSTEM, &format!("--replicas={replicas}")];
+        self.kubectl.run(&scale).await.unwrap();
+        self.until_endpoints(replicas).await;
+    }
+
+    /// Scales the Deployment to zero, and ends all replicas as it does.
     pub(super) async fn stop(&self) {
+        self.scale(0).await;
         let ended = join_all(self.replicas.iter().map(|replica| replica.process.terminate(LONG))).await;
         for (status, replica) in ended.into_iter().zip(self.replicas.iter()) {
             assert!(status.unwrap().success(), "{}", replica.process.log_tail());
         }
     }
 
+    /// Scales the Deployment back.
     pub(super) async fn restart(&self) {
         for replica in self.replicas.iter() {
             replica.process.restart().unwrap();
         }
+        self.scale(self.replicas.len()).await;
         self.until_answering().await;
     }
 
@@ -149,10 +186,11 @@ impl Injecting {
 
     pub(crate) async fn start_on(options: Options, values: &[&str]) -> Self {
         let cluster = Cluster::start(options).await;
-        let with_project = ["--set", "defaultProject.secretName=meshagent-api-key"];
-        cluster.install("meshagent-operator", SYSTEM, &[&with_project, values].concat()).await;
+        let network = PodNetwork::open().await;
+        let own = format!("defaultProject.secretName=meshagent-api-key,injection.port={}", network.port());
+        cluster.install("meshagent-operator", SYSTEM, &[&["--set", &own], values].concat()).await;
         let operator = cluster.run_operator(SYSTEM, "meshagent-operator").await;
-        let webhook = Webhook::start(&cluster.plane).await;
+        let webhook = Webhook::start(&cluster.plane, network).await;
         webhook.until_answering().await;
         cluster.point_at_simulator().await;
         until_ready(&cluster, SYSTEM, "cmaproj", "default").await;
@@ -176,17 +214,8 @@ impl Cluster {
     }
 }
 
-/// Waits until the operator has issued a certificate for this machine: it issued one for the Service before.
-async fn until_named(secrets: &Api<Secret>) {
-    eventually(LONG, "the certificate is one for this machine", async || {
-        let secret = secrets.get(CERTIFICATE).await.map_err(|error| error.to_string())?;
-        let field = |name: &str| secret.data.as_ref().unwrap()[name].0.clone();
-        let pair = Pair::parse(&field("tls.crt"), &field("tls.key")).map_err(|problem| problem.to_string())?;
-        let here = [ServerName::try_from("127.0.0.1").unwrap()];
-        pair.verify(&Bundle::parse(&field("ca.crt")), &here, UnixTime::now()).map_err(|problem| problem.to_string())
-    })
-    .await
-    .unwrap();
+fn is_among(ports: &[Value], port: u16) -> bool {
+    ports.iter().any(|one| one["name"] == "https" && one["port"] == port)
 }
 
 /// Mounts the Secret into each replica when it changes: into the second one seconds later.

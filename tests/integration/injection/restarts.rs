@@ -159,7 +159,6 @@ async fn a_new_credential_is_one_rollout_of_each_workload() {
     let cluster = &injecting.cluster;
     cluster.apply(&restarting()).await;
     let before = until_ready(cluster, "shop", "maoc", "web").await["status"]["clientId"].clone();
-    cluster.apply(&json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": "node" } })).await;
     let kinds = [("Deployment", "app"), ("StatefulSet", "store"), ("DaemonSet", "agent")];
     for (kind, name) in kinds {
         cluster.run_workload(&workload(kind, name, json!({}))).await;

@@ -1,5 +1,5 @@
-//! Prints the directory that holds etcd, kube-apiserver, kube-controller-manager, kubectl, kstatus and signin, which it
-//! builds first if this machine never did; then the path of each tool that the arguments name.
+//! Prints the directory that holds etcd, Kubernetes' control plane, kwok, kubectl, kstatus and signin, which it builds first
+//! if this machine never did; then the path of each tool that the arguments name.
 
 use std::env;
 
