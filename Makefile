@@ -146,7 +146,7 @@ mutants: $(MUTANTS) ## change the code that decides, one expression at a time: u
 	@PATH="$(dir $(MUTANTS)):$$PATH" scripts/mutants
 
 # The operator is built by itself, as for an image: together with others, its dependencies would have their features too.
-bench: ## measure the operator and its webhook beside a bare client, and print a table; N=1000 clients (the first time about 20 minutes, most of them building; 10000 take half an hour; 100000 or ONLY=memory: memory alone)
+bench: ## measure the operator and its webhook beside a bare client, and print a table; N=1000 clients (the first time about 20 minutes, most of them building; 10000 take half an hour; 100000 or ONLY=memory: memory alone; ONLY=operator: no bare client)
 	$(call say,bench: release builds on a real control plane; the table comes last)
 	@cargo build --release --locked --bin meshagent-operator
 	@cargo build --release --locked -p meshagent-simulator -p bench

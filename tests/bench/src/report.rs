@@ -14,7 +14,8 @@ use crate::webhook::Admissions;
 pub struct Report {
     pub count: usize,
     pub operator: Figures,
-    pub bare: BareFigures,
+    /// `None` if it was left out.
+    pub bare: Option<BareFigures>,
     pub admissions: Admissions,
 }
 
@@ -60,9 +61,11 @@ impl Rows {
     }
 
     /// A row of rates.
-    fn rates(&mut self, what: &str, operator: &Phase, bare: &Phase) {
-        let (operator, bare) = (operator.rate(), bare.rate());
-        self.row(what, format!("{operator:.0}/s"), format!("{bare:.0}/s"), format!("{:.2}", operator / bare));
+    fn rates(&mut self, what: &str, operator: &Phase, bare: Option<&Phase>) {
+        let (operator, bare) = (operator.rate(), bare.map(Phase::rate));
+        let ratio = bare.map(|bare| format!("{:.2}", operator / bare));
+        let bare = bare.map(|bare| format!("{bare:.0}/s"));
+        self.row(what, format!("{operator:.0}/s"), bare.unwrap_or_default(), ratio.unwrap_or_default());
     }
 }
 
@@ -83,29 +86,32 @@ impl fmt::Display for Report {
 
 impl Report {
     fn speed(&self, rows: &mut Rows) {
-        let (operator, bare) = (&self.operator, &self.bare);
-        rows.rates("creates, until Ready", &operator.created.phase, &bare.created.phase);
-        rows.rates("creates, with an Event each", &operator.created.phase, &bare.with_events.phase);
-        rows.rates("edits, until applied", &operator.edited, &bare.edited);
-        rows.rates("rotations, until the former client is gone", &operator.rotated, &bare.rotated);
-        rows.rates("deletions, until the object is gone", &operator.deleted, &bare.deleted);
+        let (operator, bare) = (&self.operator, self.bare.as_ref());
+        let (created, with_events) = (bare.map(|bare| &bare.created.phase), bare.map(|bare| &bare.with_events.phase));
+        rows.rates("creates, until Ready", &operator.created.phase, created);
+        rows.rates("creates, with an Event each", &operator.created.phase, with_events);
+        rows.rates("edits, until applied", &operator.edited, bare.map(|bare| &bare.edited));
+        let rotated = bare.map(|bare| &bare.rotated);
+        rows.rates("rotations, until the former client is gone", &operator.rotated, rotated);
+        rows.rates("deletions, until the object is gone", &operator.deleted, bare.map(|bare| &bare.deleted));
         rows.one("after that: Secrets that the garbage collector removes", format!("{:.0}/s", operator.collected));
         for process in ["operator", "kube-apiserver", "etcd", "kube-controller-manager", "simulator", "benchmark"] {
             let of = |created: &Created| seconds(created.phase.cpu_of(process));
             let what = format!("CPU while creating: {process}");
-            let bare = if process == "operator" { String::new() } else { of(&bare.created) };
+            let bare = bare.filter(|_| process != "operator").map(|bare| of(&bare.created)).unwrap_or_default();
             rows.row(what, of(&operator.created), bare, String::new());
         }
     }
 
     fn single(&self, rows: &mut Rows) {
         let Figures { created, neighbours, empty, first_client, .. } = &self.operator;
-        let bare = &self.bare.created;
+        let bare = self.bare.as_ref().map(|bare| &bare.created);
         let what = format!("one client among {}, from apply to Ready: p50, p99", self.count);
-        let both = |times: &[Duration]| format!("{}, {} (of {})", p(times, 50), p(times, 99), times.len());
-        rows.row(what, both(&created.ready), both(&bare.ready), String::new());
+        let both = |times: &Vec<Duration>| format!("{}, {} (of {})", p(times, 50), p(times, 99), times.len());
+        let theirs = |of: fn(&Created) -> &Vec<Duration>| bare.map(|bare| both(of(bare))).unwrap_or_default();
+        rows.row(what, both(&created.ready), theirs(|created| &created.ready), String::new());
         let what = "one edit meanwhile, until applied: p50, p99";
-        rows.row(what, both(&created.edited), both(&bare.edited), String::new());
+        rows.row(what, both(&created.edited), theirs(|created| &created.edited), String::new());
         rows.one("start with one client: ready, that client Ready", pair(seconds(empty.ready), seconds(*first_client)));
         let apart = |times: &[Duration]| format!("{}, {}", p(times, 50), p(times, 100));
         rows.one("10 clients applied at once, until Ready: p50, slowest", apart(&neighbours.alone));
@@ -114,16 +120,17 @@ impl Report {
     }
 
     fn requests(&self, rows: &mut Rows) {
-        let (operator, bare) = (&self.operator, &self.bare);
+        let (operator, bare) = (&self.operator, self.bare.as_ref());
         let phases = [
-            ("creates", &operator.created.phase, &bare.created.phase),
-            ("edits", &operator.edited, &bare.edited),
-            ("rotations", &operator.rotated, &bare.rotated),
-            ("deletions", &operator.deleted, &bare.deleted),
+            ("creates", &operator.created.phase, bare.map(|bare| &bare.created.phase)),
+            ("edits", &operator.edited, bare.map(|bare| &bare.edited)),
+            ("rotations", &operator.rotated, bare.map(|bare| &bare.rotated)),
+            ("deletions", &operator.deleted, bare.map(|bare| &bare.deleted)),
         ];
         for (what, operator, bare) in phases {
-            let same = operator.requests.budgeted == bare.requests.budgeted;
-            let theirs = if same { "the same".to_owned() } else { bare.requests.in_words() };
+            let same = |bare: &Phase| operator.requests.budgeted == bare.requests.budgeted;
+            let theirs = |bare| if same(bare) { "the same".to_owned() } else { bare.requests.in_words() };
+            let theirs = bare.map(theirs).unwrap_or_default();
             rows.row(format!("requests: {what}"), operator.requests.in_words(), theirs, String::new());
             let besides = format!("{} Events; {}", operator.requests.events, words(&operator.requests.elsewhere));
             rows.one(format!("besides, {what}: Events, and outside of the namespace"), besides);
