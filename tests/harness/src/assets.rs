@@ -6,10 +6,10 @@ use std::{
         consts::{ARCH, OS},
     },
     fs,
-    io::Write,
+    io::{BufRead, BufReader, Write},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     sync::{Mutex, PoisonError},
     time::Instant,
 };
@@ -89,6 +89,9 @@ const GITOPSDIFF: Module = Module {
     toolchain: Some("go1.27.3"),
     about: "Argo CD's and Flux's diff from source (once; more than five minutes of CPU)",
 };
+
+/// After how many compiled packages the log says how far a build is.
+const TELL_EACH: usize = 100;
 
 /// Clients and Helm ask a control plane for its version, which it lacks without these flags.
 const LDFLAGS: &str = "-s -w \
@@ -201,22 +204,7 @@ fn build(module: &Module, directory: &Path) -> Result<()> {
         .tempdir_in(cache)
         .map_err(Error::io(format!("making a directory in {}", cache.display())))?;
     let binary = unfinished.path().join(module.name);
-    let mut command = Command::new("go");
-    if let Some(toolchain) = module.toolchain {
-        command.env("GOTOOLCHAIN", toolchain);
-    }
-    let status = command
-        .args(["build", "-trimpath", "-buildvcs=false", "-ldflags", LDFLAGS, "-o"])
-        .arg(&binary)
-        .arg(module.package)
-        .current_dir(sources(module))
-        .env("CGO_ENABLED", "0")
-        .status()
-        .map_err(Error::io("running go (Go 1.26 or newer builds the control plane)"))?;
-    if !status.success() {
-        let command = format!("go build in {}", sources(module).display());
-        return Err(Error::Command { command, status, output: "see above".to_owned() });
-    }
+    compile(module, &binary)?;
     for tool in module.tools.iter().filter(|tool| **tool != module.name) {
         symlink(module.name, unfinished.path().join(tool)).map_err(Error::io(format!("linking {tool}")))?;
     }
@@ -227,6 +215,44 @@ fn build(module: &Module, directory: &Path) -> Result<()> {
     }
     say(&format!("built in {} s: {}", began.elapsed().as_secs(), directory.display()));
     Ok(())
+}
+
+/// Compiles a module's package, and says how far that is.
+fn compile(module: &Module, binary: &Path) -> Result<()> {
+    let running = || Error::io("running go (Go 1.26 or newer builds the control plane)");
+    let listed = go(module).args(["list", "-deps", module.package]).stderr(Stdio::inherit()).output();
+    let packages = listed.map_err(running())?.stdout.lines().count();
+    let mut build = go(module);
+    // -v names each package as it is compiled, and none that is kept from an earlier build.
+    build.args(["build", "-v", "-trimpath", "-buildvcs=false", "-ldflags", LDFLAGS, "-o"]).arg(binary);
+    let mut build = build.arg(module.package).stderr(Stdio::piped()).spawn().map_err(running())?;
+    let lines = build.stderr.take().into_iter().flat_map(|said| BufReader::new(said).lines());
+    let mut compiled = 0;
+    for line in lines.map_while(std::result::Result::ok) {
+        if line.contains(' ') {
+            say(&line);
+            continue;
+        }
+        compiled += 1;
+        if compiled % TELL_EACH == 0 {
+            say(&format!("compiled {compiled} of at most {packages} packages"));
+        }
+    }
+    let status = build.wait().map_err(running())?;
+    if !status.success() {
+        let command = format!("go build in {}", sources(module).display());
+        return Err(Error::Command { command, status, output: "see above".to_owned() });
+    }
+    Ok(())
+}
+
+fn go(module: &Module) -> Command {
+    let mut command = Command::new("go");
+    command.current_dir(sources(module)).env("CGO_ENABLED", "0");
+    if let Some(toolchain) = module.toolchain {
+        command.env("GOTOOLCHAIN", toolchain);
+    }
+    command
 }
 
 /// Prints a line at once, also in a test, whose `eprintln!` is held back.
