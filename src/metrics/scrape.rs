@@ -96,9 +96,9 @@ pub(super) struct Tasks;
 
 impl Collector for Tasks {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let Ok(runtime) = Handle::try_current() else { return Ok(()) };
+        let alive = Handle::try_current().map_or(0, |runtime| runtime.metrics().num_alive_tasks());
         let tasks = Gauge::<i64>::default();
-        tasks.set(i64::try_from(runtime.metrics().num_alive_tasks()).unwrap_or(i64::MAX));
+        tasks.set(i64::try_from(alive).unwrap_or(i64::MAX));
         let help = "Tasks of the process; a number that only grows is a leak.";
         tasks.encode(encoder.encode_descriptor("tasks", help, None, tasks.metric_type())?)
     }

@@ -169,7 +169,13 @@ fn clones_share_what_they_count() {
     metrics.clone().credentials_held(2);
     metrics.clone().leads(true);
     metrics.clone().events_lost(3);
-    let shared = [("clock_skew_seconds", 0.0), ("credentials_held", 2.0), ("events_lost_total", 3.0), ("leader", 1.0)];
+    let shared = [
+        ("clock_skew_seconds", 0.0),
+        ("credentials_held", 2.0),
+        ("events_lost_total", 3.0),
+        ("leader", 1.0),
+        ("tasks", 0.0),
+    ];
     assert_eq!(samples(&metrics), counted(shared));
 }
 

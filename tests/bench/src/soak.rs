@@ -22,6 +22,7 @@ use crate::script::say;
 use crate::stage::Stage;
 use readings::Readings;
 use replicas::Replicas;
+use users::Users;
 
 /// How long a round lasts before all is left in peace.
 const ROUND: Duration = Duration::from_secs(30);
@@ -36,7 +37,7 @@ pub async fn run() -> Result<Vec<String>> {
     let (began, whole) = (Instant::now(), Duration::from_secs(60 * minutes));
     let (mut random, stage) = (Random::new(seed), Stage::set_up().await?);
     sweep_soon(&stage).await?;
-    let mut replicas = Replicas::start(&stage)?;
+    let (mut replicas, mut users) = (Replicas::start(&stage)?, Users::default());
     let (mut readings, mut tokens, mut rounds) = (Readings::default(), BTreeSet::new(), 0_u32);
     while rounds == 0 || began.elapsed() < whole {
         rounds += 1;
@@ -44,7 +45,7 @@ pub async fn run() -> Result<Vec<String>> {
             replicas.spare();
         }
         stage.admin.clear_calls().await?;
-        round(&stage, &mut replicas, &mut random).await?;
+        round(&stage, &mut replicas, &mut users, &mut random).await?;
         replicas.all_run().await?;
         stage.admin.clear_faults().await?;
         invariants::hold(&stage, &mut tokens).await?;
@@ -57,14 +58,14 @@ pub async fn run() -> Result<Vec<String>> {
 }
 
 /// One round: faults at MeshAgent, what people do, and one or two accidents.
-async fn round(stage: &Stage, replicas: &mut Replicas, random: &mut Random) -> Result<()> {
+async fn round(stage: &Stage, replicas: &mut Replicas, users: &mut Users, random: &mut Random) -> Result<()> {
     trouble::at_meshagent(stage, random).await?;
     let end = Instant::now() + ROUND;
     let mut accidents: Vec<Instant> =
         (0..=random.below(2)).map(|_| Instant::now() + Duration::from_secs(random.below(ROUND.as_secs()))).collect();
     while Instant::now() < end {
         replicas.revive()?;
-        users::act(stage, random).await;
+        users.act(stage, random).await;
         if let Some(due) = accidents.iter().position(|at| *at <= Instant::now()) {
             accidents.swap_remove(due);
             trouble::strike(stage, replicas, random).await?;

@@ -53,7 +53,12 @@ fn names_are_read_from_their_source_with_their_values_and_texts() {
 
 #[test]
 fn every_metric_that_is_registered_is_shown() {
-    let source = [include_str!("../../../src/metrics.rs"), include_str!("../../../src/webhook/metrics.rs")].concat();
+    let source = [
+        include_str!("../../../src/metrics.rs"),
+        include_str!("../../../src/metrics/scrape.rs"),
+        include_str!("../../../src/webhook/metrics.rs"),
+    ]
+    .concat();
     let registrations = ["registry.register(", "registry.register_with_unit(", ".encode_descriptor("];
     let registered: usize = registrations.iter().map(|call| source.matches(call).count()).sum();
     assert_eq!(metrics().unwrap().matches("| `meshagent_operator_").count(), registered);

@@ -48,29 +48,17 @@ fn fault(random: &mut Random) -> Fault {
     }
 }
 
-/// Lets one accident happen: to a replica, to the API server, or to a client at MeshAgent.
+/// Lets one accident happen: to a replica, or to the API server.
 pub async fn strike(stage: &Stage, replicas: &mut Replicas, random: &mut Random) -> Result<()> {
     let which = usize::try_from(random.below(1000)).unwrap_or_default();
-    match random.below(8) {
+    match random.below(7) {
         0..=2 => replicas.kill(which),
         3 => replicas.replace(which).await,
         4 | 5 => replicas.freeze(which),
-        6 => {
+        _ => {
             stage.plane.apiserver().kill()?;
             stage.plane.apiserver().restart()?;
             Ok(stage.plane.ready(START).await?)
         }
-        _ => lose_a_client(stage, which).await,
     }
-}
-
-/// Deletes a client at MeshAgent: its OAuthClient is to get another one. More at once would engage the brake.
-async fn lose_a_client(stage: &Stage, which: usize) -> Result<()> {
-    let project = stage.project()?;
-    let clients = stage.admin.state().await?.clients_of(project);
-    if let Some(client) = clients.get(which % clients.len().max(1)) {
-        // The operator may have been quicker.
-        drop(stage.admin.delete_client(project, &client.client_id).await);
-    }
-    Ok(())
 }
