@@ -105,17 +105,21 @@ async fn a_leader_frozen_past_its_lease_writes_nothing_when_it_wakes_and_ends() 
     until_leads(&fixture, &standby).await;
     until_one_client_each(&fixture).await;
     let everything = async || {
-        let versions = ["get", "maoc,secret,event", "-o", "jsonpath={.items[*].metadata.resourceVersion}"];
+        let versions = ["get", "maoc,secret", "-o", "jsonpath={.items[*].metadata.resourceVersion}"];
         let writes = fixture.calls().await.iter().filter(|call| call.method != "GET").count();
         (fixture.kubectl(&versions).await, writes)
     };
-    let before = everything().await;
+    let (before, thawed) = (everything().await, jiff::Timestamp::now());
     leader(&fixture).thaw().unwrap();
     let status = leader(&fixture).wait_exit(LONG).await.unwrap();
     assert_eq!(status.code(), Some(1));
     let log = leader(&fixture).log();
     assert!(log.contains("leadership is lost: the Lease was not renewed in time"), "{log}");
     assert_eq!(everything().await, before);
+    // Events are written beside the passes: those of the standby may come late, but tell of what was before.
+    let told = fixture.kubectl(&["get", "event", "-o", "jsonpath={.items[*].eventTime}"]).await;
+    let is_earlier = |at: &str| at.parse::<jiff::Timestamp>().unwrap() < thawed;
+    assert!(!told.is_empty() && told.split_whitespace().all(is_earlier), "{thawed}: {told}");
     assert_eq!(fixture.remote_ids().await.len(), CLIENTS);
     standby.process().check_running().unwrap();
 }
