@@ -14,6 +14,8 @@ use crate::error::{Error, Result};
 use crate::names::LABEL;
 use crate::stage::Stage;
 
+/// The key in a client's metadata that names its OAuthClient.
+const UID: &str = "meshagent.com/uid";
 /// How long the operator may take: a hanging call, a Lease that has to end and a backoff come together.
 const SETTLED: Duration = Duration::from_secs(240);
 
@@ -62,6 +64,11 @@ async fn differences(stage: &Stage) -> Result<Vec<String>> {
             drop(former["clientId"].as_str().and_then(|id| clients.remove(id)));
         }
         let secret = secrets.remove(&format!("{name}-oauth"));
+        if waits(object) {
+            // What its last POST may have made is looked for by the next one.
+            clients.retain(|_, client| client.metadata.get(UID) != object.metadata.uid.as_ref());
+            continue;
+        }
         if let Some(difference) = difference(object, client.as_ref(), secret.as_ref()) {
             differences.push(format!("{name}: {difference}"));
         } else if let Some([id, value]) = secret.as_ref().and_then(credential)
@@ -73,6 +80,13 @@ async fn differences(stage: &Stage) -> Result<Vec<String>> {
     differences.extend(clients.keys().map(|id| format!("client {id} belongs to nobody")));
     differences.extend(secrets.keys().map(|name| format!("Secret {name} belongs to nobody")));
     Ok(differences)
+}
+
+/// Whether a replacement waits for its time: after a POST of unknown outcome that is ten minutes.
+fn waits(object: &DynamicObject) -> bool {
+    let conditions = object.data["status"]["conditions"].as_array().into_iter().flatten();
+    let mut ready = conditions.filter(|condition| condition["type"] == "Ready");
+    object.metadata.deletion_timestamp.is_none() && ready.any(|ready| ready["reason"] == "Rotating")
 }
 
 /// What is wrong with one OAuthClient.
