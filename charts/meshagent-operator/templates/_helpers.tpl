@@ -100,7 +100,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default .Chart.AppVersion }}{{ end -}}
 {{- end -}}
 
-{{- /* Requests and limits by the number of clients. Measured by make bench: 36 MB with 1,000 clients and 118 MB with 10,000, at most 47 and 168. */ -}}
+{{- /* Requests and limits by the number of clients. Measured by make bench: 29 MB with 1,000 clients and 114 MB with 10,000, at most 41 and 167. */ -}}
 {{- define "meshagent-operator.resources" -}}
 {{- if .Values.resources -}}
 {{- toYaml .Values.resources -}}

@@ -55,10 +55,18 @@ pub async fn strike(stage: &Stage, replicas: &mut Replicas, random: &mut Random)
         0..=2 => replicas.kill(which),
         3 => replicas.replace(which).await,
         4 | 5 => replicas.freeze(which),
-        _ => {
-            stage.plane.apiserver().kill()?;
-            stage.plane.apiserver().restart()?;
-            Ok(stage.plane.ready(START).await?)
-        }
+        _ => reboot(stage).await,
     }
+}
+
+/// Kills the API server and starts it again, and with it kube-controller-manager, whose garbage collector would otherwise
+/// overlook what was deleted at that moment.
+async fn reboot(stage: &Stage) -> Result<()> {
+    stage.plane.apiserver().kill()?;
+    stage.plane.apiserver().restart()?;
+    stage.plane.ready(START).await?;
+    if let Some(controllers) = stage.plane.controller_manager() {
+        controllers.restart()?;
+    }
+    Ok(())
 }
