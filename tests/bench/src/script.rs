@@ -146,12 +146,12 @@ async fn first(mass: &mut Mass<'_>) -> Result<(Start, Duration)> {
     Ok((Start { ready, quiet, cpu, memory, pages: 0 }, first_client))
 }
 
-/// Measures the memory of an operator that starts with so many clients: they are written straight into the servers,
+/// Measures the memory of an operator that starts with so many clients, the first one included: they are written straight into the servers,
 /// in the form of the first one, which the operator made.
 pub async fn memory(count: usize, budget: &mut Budget) -> Result<Kept> {
     say("the operator: starting");
     let mut stage = Stage::set_up().await?;
-    let mut mass = Mass::new(&mut stage, count, "");
+    let mut mass = Mass::new(&mut stage, count.saturating_sub(1), "");
     let (empty, _) = first(&mut mass).await?;
     let pattern = Arc::new(Pattern::take(mass.stage).await?);
     mass.stage.stop_operator().await?;
@@ -159,9 +159,9 @@ pub async fn memory(count: usize, budget: &mut Budget) -> Result<Kept> {
     let sender = Sender::new(mass.stage, pattern, false).await?;
     mass.load(&sender).await?;
     say("the operator: a restart");
-    let restart = restart(mass.stage, count + 1, budget).await?;
+    let restart = restart(mass.stage, count, budget).await?;
     say("the operator: idle resyncs");
-    let idle = idle(mass.stage, count + 1, budget).await?;
+    let idle = idle(mass.stage, count, budget).await?;
     Ok(Kept { empty, restart, idle })
 }
 
