@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use kube::Client;
@@ -11,17 +11,20 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::client::{Shared, forget_the_gone, show_states, unreadable};
+use super::client::Shared;
 use super::declared::DeclaredProjects;
 use super::namespaces::{Audience, NamespaceWriter};
 use super::pods::Caches;
 use super::restarts::Restarting;
 use super::triggers::Triggers;
 use super::until_shutdown;
+use crate::api::{ConditionType, condition};
 use crate::decide::project::reference::ProjectKey;
 use crate::decide::time::ClockState;
 use crate::kubernetes::clock::Clock;
-use crate::project::ProjectObject;
+use crate::kubernetes::readable::{UnreadableObject, UnreadableObjects};
+use crate::metrics::ClientState;
+use crate::project::{CachedClient, ProjectObject};
 
 /// How often what is known of objects that are gone is forgotten.
 const GONE_INTERVAL: Duration = Duration::from_secs(10);
@@ -88,5 +91,36 @@ fn enqueue_where_numbers_changed<K>(
             // The receiver ends at shutdown.
             let _ = queue.send(ObjectRef::from_obj(&*object));
         }
+    }
+}
+
+/// Forgets what is remembered of objects that are gone.
+fn forget_the_gone(stores: &[Store<CachedClient>], users: &HashMap<ProjectKey, i64>, shared: &Shared) {
+    let uids = stores.iter().flat_map(Store::state).map(|object| object.facts.named.uid.clone()).collect();
+    shared.memory.keep(&uids, Instant::now());
+    shared.pending.keep(&uids);
+    shared.slots.keep(|project| users.contains_key(project));
+}
+
+/// The objects that cannot be decoded, each as its kind and name.
+fn unreadable(objects: &UnreadableObjects) -> Vec<[String; 2]> {
+    let named = |UnreadableObject { kind, namespace, name }: UnreadableObject| {
+        [kind, if namespace.is_empty() { name } else { format!("{namespace}/{name}") }]
+    };
+    objects.all().into_keys().map(named).collect()
+}
+
+/// Shows each OAuthClient with its Ready condition, as the caches hold it.
+fn show_states(stores: &[Store<CachedClient>], show: &mut dyn FnMut(ClientState<'_>)) {
+    for object in stores.iter().flat_map(Store::state).filter_map(|object| object.unpack().ok()) {
+        let conditions = object.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+        let ready = condition::find(conditions, ConditionType::Ready);
+        let retiring = object.status.as_ref().and_then(|status| status.retiring.as_deref()).unwrap_or_default();
+        show(ClientState {
+            namespace: object.metadata.namespace.as_deref().unwrap_or_default(),
+            name: object.metadata.name.as_deref().unwrap_or_default(),
+            ready: ready.map(|ready| (ready.status.as_str(), ready.reason.as_str())),
+            living_on: retiring.iter().filter(|former| former.pods.is_some()).count(),
+        });
     }
 }

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod connect;
 pub mod crd;
 pub mod events;
+pub mod packed;
 pub mod patch;
 pub mod readable;
 pub mod watch_backoff;
