@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
-use kube::Client;
 use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Client, Resource as _};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -18,7 +18,6 @@ use super::pods::Caches;
 use super::restarts::Restarting;
 use super::triggers::Triggers;
 use super::until_shutdown;
-use crate::api::{ConditionType, condition};
 use crate::decide::project::reference::ProjectKey;
 use crate::decide::time::ClockState;
 use crate::kubernetes::clock::Clock;
@@ -112,15 +111,13 @@ fn unreadable(objects: &UnreadableObjects) -> Vec<[String; 2]> {
 
 /// Shows each OAuthClient with its Ready condition, as the caches hold it.
 fn show_states(stores: &[Store<CachedClient>], show: &mut dyn FnMut(ClientState<'_>)) {
-    for object in stores.iter().flat_map(Store::state).filter_map(|object| object.unpack().ok()) {
-        let conditions = object.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-        let ready = condition::find(conditions, ConditionType::Ready);
-        let retiring = object.status.as_ref().and_then(|status| status.retiring.as_deref()).unwrap_or_default();
+    for object in stores.iter().flat_map(Store::state) {
+        let (metadata, facts) = (object.meta(), &object.facts);
         show(ClientState {
-            namespace: object.metadata.namespace.as_deref().unwrap_or_default(),
-            name: object.metadata.name.as_deref().unwrap_or_default(),
-            ready: ready.map(|ready| (ready.status.as_str(), ready.reason.as_str())),
-            living_on: retiring.iter().filter(|former| former.pods.is_some()).count(),
+            namespace: metadata.namespace.as_deref().unwrap_or_default(),
+            name: metadata.name.as_deref().unwrap_or_default(),
+            ready: facts.ready.as_ref().map(|[status, reason]| (status.as_ref(), reason.as_ref())),
+            living_on: facts.living_on,
         });
     }
 }

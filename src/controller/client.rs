@@ -34,6 +34,7 @@ use crate::kubernetes::crd::CrdReader;
 use crate::kubernetes::events::{Event, Events};
 use crate::kubernetes::packed::{CachedSecret, UnpackError, cached};
 use crate::kubernetes::readable::{UnreadableObjects, watch_readable};
+use crate::kubernetes::touched::touched;
 use crate::kubernetes::watch_backoff::NoPause;
 use crate::kubernetes::{scoped, within};
 use crate::metrics::{Metrics, Outcome};
@@ -108,22 +109,23 @@ impl Watches {
         let declared = Arc::clone(&shared.declared);
         let unreadable = shared.unreadable.clone();
         let api = scoped(self.watches.clone(), namespace);
-        let objects = watch_readable(api, watcher::Config::default(), self.objects.clone(), unreadable.clone())
+        let events = watch_readable(api, watcher::Config::default(), self.objects.clone(), unreadable.clone())
             .reflect(self.object_writer)
-            .inspect(cache.tell(filled))
-            .inspect(move |event| {
-                if let Ok(watcher::Event::Delete(object)) = event {
-                    declared.lost_a_user(&object.facts.project);
-                }
-            })
-            .touched_objects()
-            .filter_map(asking(self.enqueue.clone(), |object| [ObjectRef::from_obj(&object)]));
+            .inspect(cache.tell(filled));
+        let known = self.objects.clone();
+        let ask_for_object = move |object: CachedClient| {
+            let reference = ObjectRef::from_obj(&object);
+            if known.get(&reference).is_none() {
+                declared.lost_a_user(&object.facts.project);
+            }
+            [reference]
+        };
+        let objects = touched(events, self.objects.clone()).filter_map(asking(self.enqueue.clone(), ask_for_object));
         let labelled = watcher::Config::default().labels(OAUTH_CLIENT_LABEL);
         let api = scoped(self.watches.clone(), namespace);
-        let secrets = watch_readable(api, labelled, self.secrets.clone(), unreadable)
-            .reflect(self.secret_writer)
-            .touched_objects()
-            .filter_map(asking(self.enqueue.clone(), |secret| owners(&secret)));
+        let events = watch_readable(api, labelled, self.secrets.clone(), unreadable).reflect(self.secret_writer);
+        let ask_for_owners = |secret: CachedSecret| owners(&secret);
+        let secrets = touched(events, self.secrets.clone()).filter_map(asking(self.enqueue.clone(), ask_for_owners));
         let intake = Intake::default();
         let (slots, restarts) = (shared.slots.clone(), shared.restarts.clone());
         let context =
@@ -140,7 +142,7 @@ impl Watches {
                 Err(kube::runtime::controller::Error::ObjectNotFound(gone)) => {
                     let namespace = gone.namespace.unwrap_or_default();
                     let object = ObjectRef::new(&gone.name).within(&namespace);
-                    intake.leave(&object);
+                    intake.miss(&object);
                     slots.forget(&object);
                     restarts.forget(&(namespace, gone.name));
                 }
@@ -196,9 +198,15 @@ enum PassError {
     Damaged(#[from] UnpackError),
 }
 
-async fn reconcile_object(object: Arc<CachedClient>, context: Arc<Context>) -> Result<Action, PassError> {
-    let _running = context.intake.begin(&ObjectRef::from_obj(&*object));
-    task::run(async move { context.pass(&object).await }).await.map_err(|_| PassError::Panicked)?
+fn reconcile_object(
+    object: Arc<CachedClient>,
+    context: Arc<Context>,
+) -> impl Future<Output = Result<Action, PassError>> + Send {
+    let taken = context.intake.take(&ObjectRef::from_obj(&*object));
+    async move {
+        taken.begin();
+        task::run(async move { context.pass(&object).await }).await.map_err(|_| PassError::Panicked)?
+    }
 }
 
 fn after_failure(object: Arc<CachedClient>, error: &PassError, _: Arc<Context>) -> Action {
@@ -249,7 +257,7 @@ impl Context {
         })
     }
 
-    /// Thousands of passes are begun at once, and most of them end with their beginning: only what goes on has room for more.
+    /// Many passes are begun at once, and most of them end with their beginning: only what goes on has room for more.
     async fn pass(&self, packed: &CachedClient) -> Result<Action, PassError> {
         match self.begin(packed)? {
             Begun::Later(action) => Ok(action),
@@ -323,7 +331,7 @@ impl Context {
             slot: &slot,
             requests: &shared.requests,
         };
-        let started = Instant::now();
+        let (started, project) = (Instant::now(), ProjectKey::of(&object));
         let holders = shared.pods.holders(&namespace, &object.name_any());
         let start = Start {
             object,
@@ -341,7 +349,6 @@ impl Context {
         let ended = reconcile(&executor, start, shared.memory.backoff(&uid)).await;
         shared.metrics.reconciled("OAuthClient", Outcome::of(ended.failure.as_ref()), started.elapsed());
         shared.metrics.credentials_held(i64::try_from(shared.pending.credentials()).unwrap_or(i64::MAX));
-        let project = ProjectKey::of(&ended.object);
         if shared.projects.losses().has_news(&project) {
             shared.declared.enqueue(&project);
         }

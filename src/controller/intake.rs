@@ -1,6 +1,6 @@
 //! What waits to be reconciled. kube's controller takes in all that is triggered at once, begins a pass for each, and keeps
 //! the room that this took for ever: after a listing of thousands that is more than the objects need. So few are let in at a
-//! time, and the others wait here.
+//! time, and the others wait here. What kube tries again by itself, when a pass asked for it, does not come through here.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,21 +25,22 @@ pub(super) struct Intake(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     places: HashMap<Arc<Object>, Place>,
-    /// The objects that wait, the next one first.
+    /// The objects that wait, the next one first; among them some that have left their place since.
     waiting: VecDeque<Arc<Object>>,
     inside: usize,
     waker: Option<Waker>,
 }
 
-/// Where an object is.
+/// Where an object is. `again` says that it was asked for since kube looked it up, so that another pass has to follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Waiting,
-    /// In the controller; its pass has not begun.
-    Inside,
+    /// In the controller: kube has not looked it up yet, or its pass has not begun.
+    Inside {
+        again: bool,
+    },
     /// Its pass is under way.
     Running {
-        /// It was asked for again meanwhile.
         again: bool,
     },
 }
@@ -60,15 +61,19 @@ impl Intake {
         })
     }
 
-    /// Notes that the pass of an object has begun, which is under way as long as the value lives.
-    pub(super) fn begin(&self, object: &Object) -> Running {
-        self.open().set(object, Place::Running { again: false });
-        Running { intake: self.clone(), object: object.clone() }
+    /// Notes that kube has just looked an object up for a pass. Called at once, before the cache can change: what is asked
+    /// for from now on is newer.
+    pub(super) fn take(&self, object: &Object) -> Taken {
+        self.open().put(object, Place::Inside { again: false });
+        Taken { intake: self.clone(), object: object.clone() }
     }
 
-    /// Notes that an object has no pass, since it is gone.
-    pub(super) fn leave(&self, object: &Object) {
-        self.open().end(object);
+    /// Notes that kube has looked an object up and not found it. The object may have been made again since.
+    pub(super) fn miss(&self, object: &Object) {
+        let mut state = self.open();
+        if let Some(Place::Inside { .. }) = state.places.get(object) {
+            state.end(object);
+        }
     }
 
     fn open(&self) -> MutexGuard<'_, State> {
@@ -76,13 +81,23 @@ impl Intake {
     }
 }
 
-/// A pass that is under way.
-pub(super) struct Running {
+/// An object that kube has taken for a pass, which is under way as long as this lives.
+pub(super) struct Taken {
     intake: Intake,
     object: Object,
 }
 
-impl Drop for Running {
+impl Taken {
+    /// Notes that the pass has begun.
+    pub(super) fn begin(&self) {
+        let mut state = self.intake.open();
+        if let Some(Place::Inside { again }) = state.places.get(&self.object).copied() {
+            state.put(&self.object, Place::Running { again });
+        }
+    }
+}
+
+impl Drop for Taken {
     fn drop(&mut self) {
         self.intake.open().end(&self.object);
     }
@@ -96,17 +111,16 @@ impl State {
                 self.places.insert(Arc::clone(&object), Place::Waiting);
                 self.waiting.push_back(object);
             }
-            Some(Place::Running { again }) => *again = true,
-            Some(Place::Waiting | Place::Inside) => {}
+            Some(Place::Waiting) => {}
+            Some(Place::Inside { again } | Place::Running { again }) => *again = true,
         }
     }
 
     fn next(&mut self, context: &Context<'_>) -> Poll<Option<Object>> {
         if self.inside < MOST_INSIDE {
-            // An object whose pass began without it, since kube tries some again by itself, waits no more.
             while let Some(object) = self.waiting.pop_front() {
                 if self.places.get(&object) == Some(&Place::Waiting) {
-                    self.set(&object, Place::Inside);
+                    self.put(&object, Place::Inside { again: false });
                     return Poll::Ready(Some((*object).clone()));
                 }
             }
@@ -115,30 +129,31 @@ impl State {
         Poll::Pending
     }
 
-    fn set(&mut self, object: &Object, place: Place) {
+    fn put(&mut self, object: &Object, place: Place) {
         let before = match self.places.get_mut(object) {
             Some(present) => Some(std::mem::replace(present, place)),
             None => self.places.insert(Arc::new(object.clone()), place),
         };
-        self.inside += usize::from(place == Place::Inside);
-        self.left(before);
+        self.inside += usize::from(matches!(place, Place::Inside { .. }));
+        self.leave(before);
     }
 
+    /// Ends what was under way with an object, and goes on with what was asked for meanwhile.
     fn end(&mut self, object: &Object) {
         let before = self.places.remove(object);
-        if before == Some(Place::Running { again: true }) {
+        if let Some(Place::Inside { again: true } | Place::Running { again: true }) = before {
             self.ask(object.clone());
         }
-        if self.places.is_empty() {
+        if self.places.len() < self.places.capacity() / 4 {
             self.places.shrink_to(KEPT);
             self.waiting.shrink_to(KEPT);
         }
-        self.left(before);
+        self.leave(before);
     }
 
-    /// Notes that an object has left its place, and wakes the stream if that lets another in.
-    fn left(&mut self, before: Option<Place>) {
-        self.inside -= usize::from(before == Some(Place::Inside));
+    /// Counts an object out of its place, and wakes the stream if that lets another in.
+    fn leave(&mut self, before: Option<Place>) {
+        self.inside -= usize::from(matches!(before, Some(Place::Inside { .. })));
         if !self.waiting.is_empty()
             && self.inside < MOST_INSIDE
             && let Some(waker) = self.waker.take()

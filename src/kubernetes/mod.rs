@@ -9,6 +9,7 @@ pub mod events;
 pub mod packed;
 pub mod patch;
 pub mod readable;
+pub mod touched;
 pub mod watch_backoff;
 
 pub use call::{DEADLINE, KubernetesError, scoped, within};

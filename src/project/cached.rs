@@ -1,6 +1,8 @@
 //! OAuthClients as they are cached.
 
-use crate::api::OAuthClient;
+use std::borrow::Cow;
+
+use crate::api::{ConditionType, OAuthClient, Reason, condition};
 use crate::decide::client::object;
 use crate::decide::client::observed::Named;
 use crate::decide::project::reference::ProjectKey;
@@ -18,6 +20,10 @@ pub struct ClientFacts {
     pub named: Named,
     /// `status.projectId`, if the status names a client of its own.
     pub project_id: Option<Box<str>>,
+    /// Status and reason of the condition `Ready`.
+    pub ready: Option<[Cow<'static, str>; 2]>,
+    /// How many former clients live on because pods hold them.
+    pub living_on: usize,
 }
 
 impl Packable for OAuthClient {
@@ -34,8 +40,24 @@ impl Packable for OAuthClient {
         let named = object::named(self);
         let project_id = self.status.as_ref().and_then(|status| status.project_id.as_deref());
         let project_id = project_id.filter(|_| named.own.is_some()).map(Box::from);
-        ClientFacts { project: ProjectKey::of(self), named, project_id }
+        let status = self.status.as_ref();
+        let conditions = status.and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+        let ready = condition::find(conditions, ConditionType::Ready);
+        let retiring = status.and_then(|status| status.retiring.as_deref()).unwrap_or_default();
+        ClientFacts {
+            project: ProjectKey::of(self),
+            named,
+            project_id,
+            ready: ready.map(|ready| [known(&ready.status), known(&ready.reason)]),
+            living_on: retiring.iter().filter(|former| former.pods.is_some()).count(),
+        }
     }
+}
+
+/// A word of a condition: those that the operator writes take no room.
+fn known(word: &str) -> Cow<'static, str> {
+    let words = ["True", "False", "Unknown"].into_iter().chain(Reason::ALL.map(Reason::as_str));
+    words.into_iter().find(|known| *known == word).map_or_else(|| Cow::Owned(word.to_owned()), Cow::Borrowed)
 }
 
 #[cfg(test)]
@@ -61,6 +83,13 @@ mod tests {
             assert_eq!(serde_json::json!(packed.unpack().unwrap()), serde_json::json!(object));
             assert_eq!(packed.facts.project, ProjectKey::of(&object));
             assert_eq!(packed.facts.named, object::named(&object));
+            let status = serde_json::json!(object.status);
+            let conditions = status["conditions"].as_array().into_iter().flatten();
+            let ready = conditions.filter(|condition| condition["type"] == "Ready");
+            let ready: Vec<_> =
+                ready.map(|ready| [&ready["status"], &ready["reason"]].map(|word| word.to_string())).collect();
+            let shown = packed.facts.ready.map(|ready| ready.map(|word| format!("{word:?}")));
+            assert_eq!(shown.into_iter().collect::<Vec<_>>(), ready);
         }
     }
 

@@ -29,6 +29,18 @@ proptest! {
     }
 }
 
+/// lz4 takes larger texts in another way, and reaches back no further than 64 KiB.
+#[test]
+fn the_largest_annotations_are_unpacked_as_they_were_packed() {
+    let random =
+        |seed: u64| (0..seed).fold(seed, |random, _| random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+    let noise: String = (0..4000).map(|seed| format!("{:016x}", random(seed))).collect();
+    let long = format!("{noise}{}{noise}", "meshagent.com/".repeat(9000));
+    assert!(long.len() > 250_000);
+    let written = json!({ "name": "a", "namespace": "shop", "annotations": { "notes": long } });
+    assert_eq!(json!(packed(written.clone()).unpack().unwrap()), written);
+}
+
 #[test]
 fn a_cache_finds_an_object_by_namespace_and_name_and_sees_that_it_is_being_deleted() {
     let written = json!({ "name": "a", "namespace": "shop", "uid": "u", "deletionTimestamp": "2026-01-01T00:00:00Z" });
