@@ -31,7 +31,8 @@ struct State {
     waker: Option<Waker>,
 }
 
-/// Where an object is. `again` says that it was asked for since kube looked it up, so that another pass has to follow.
+/// Where an object is. `again` says that it was asked for since it was let in, or since kube looked it up for a pass: then
+/// that pass may not see what it was asked for, and another has to follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Waiting,

@@ -98,7 +98,7 @@ pub(super) async fn run<K>(
     let known = store.clone();
     let objects = touched(events, store.clone()).inspect(move |object| {
         if let Ok(object) = object
-            && known.get(&ObjectRef::from_obj(object)).is_none()
+            && known.get(&ObjectRef::from_obj(object)).is_none_or(|present| present.uid() != object.uid())
         {
             watches.forget(&object.key());
             gone.forget(&object.key());

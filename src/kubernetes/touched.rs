@@ -2,14 +2,17 @@
 
 use futures::{Stream, StreamExt as _, stream};
 use kube::Resource;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::Store;
 use kube::runtime::watcher::{self, Event};
+
+/// How many objects of a listing are touched before others have their turn.
+const AT_A_TIME: usize = 128;
 
 /// The objects that the events of a watch have touched, out of its cache, which the events have been written to.
 ///
 /// kube's own `touched_objects` shows those of a listing one by one, while the cache still holds what was there before: a
 /// pass that begins then sees the past, and the end of the listing begins no other. Here a listing touches all objects once
-/// it is whole, and those that it lacks.
+/// it is whole: first as they were before, those that it lacks included, and then as they are.
 pub fn touched<K>(
     events: impl Stream<Item = watcher::Result<Event<K>>> + Send,
     cached: Store<K>,
@@ -27,21 +30,27 @@ where
                 Vec::new()
             }
             Ok(Event::InitApply(_)) => Vec::new(),
-            Ok(Event::InitDone) => {
-                let mut touched = std::mem::take(&mut before);
-                touched.retain(|object| cached.get(&ObjectRef::from_obj(&**object)).is_none());
-                touched.extend(cached.state());
-                touched
-            }
+            Ok(Event::InitDone) => [std::mem::take(&mut before), cached.state()].concat(),
         };
-        stream::iter(touched).map(|object| Ok((*object).clone())).right_stream()
+        in_turns(touched).map(|object| Ok((*object).clone())).right_stream()
     })
+}
+
+/// Of thousands a few at a time, so that others get their turn on this core.
+fn in_turns<T: Clone + Send + 'static>(all: Vec<T>) -> impl Stream<Item = T> + Send {
+    let turns: Vec<Vec<T>> = all.chunks(AT_A_TIME).map(<[T]>::to_vec).collect();
+    let yielding = stream::iter(turns).then(async |turn| {
+        tokio::task::yield_now().await;
+        turn
+    });
+    yielding.flat_map(stream::iter)
 }
 
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::ConfigMap;
     use kube::ResourceExt as _;
+    use kube::runtime::reflector::ObjectRef;
     use kube::runtime::{WatchStreamExt as _, reflector};
 
     use super::*;
@@ -80,8 +89,19 @@ mod tests {
         let under_way = [&first[..], &second[..]].concat();
         assert_eq!(shown(under_way.clone()).await, versions(&[("a", Some("1")), ("b", Some("1"))]));
         let whole = [&under_way[..], &[Event::InitDone]].concat();
-        let all = [("a", Some("1")), ("a", Some("2")), ("b", None), ("b", Some("1")), ("c", Some("1"))];
+        // "a" as it was before, and as it is.
+        let a = [("a", Some("1")), ("a", Some("2")), ("a", Some("2"))];
+        let all = [&a[..], &[("b", None), ("b", Some("1")), ("c", Some("1"))]].concat();
         assert_eq!(shown(whole).await, versions(&all));
+        // A listing that fails and is begun again.
+        let again = [&under_way[..], &second[..], &[Event::InitDone]].concat();
+        assert_eq!(shown(again).await, versions(&all));
+    }
+
+    #[tokio::test]
+    async fn thousands_are_touched_in_turns() {
+        let numbers: Vec<u32> = (0..5000).collect();
+        assert_eq!(in_turns(numbers.clone()).collect::<Vec<_>>().await, numbers);
     }
 
     #[tokio::test]
@@ -94,6 +114,7 @@ mod tests {
     async fn an_error_is_passed_on() {
         let (cached, _writer) = reflector::store::<ConfigMap>();
         let failed = stream::iter([Err(watcher::Error::NoResourceVersion)]);
-        assert!(touched(failed, cached).collect::<Vec<_>>().await.iter().all(Result::is_err));
+        let shown: Vec<_> = touched(failed, cached).collect().await;
+        assert!(matches!(shown[..], [Err(watcher::Error::NoResourceVersion)]));
     }
 }

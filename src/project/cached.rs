@@ -54,7 +54,7 @@ impl Packable for OAuthClient {
     }
 }
 
-/// A word of a condition: those that the operator writes take no room.
+/// A word of a condition: those that the operator writes are not copied.
 fn known(word: &str) -> Cow<'static, str> {
     let words = ["True", "False", "Unknown"].into_iter().chain(Reason::ALL.map(Reason::as_str));
     words.into_iter().find(|known| *known == word).map_or_else(|| Cow::Owned(word.to_owned()), Cow::Borrowed)
@@ -88,9 +88,31 @@ mod tests {
             let ready = conditions.filter(|condition| condition["type"] == "Ready");
             let ready: Vec<_> =
                 ready.map(|ready| [&ready["status"], &ready["reason"]].map(|word| word.to_string())).collect();
+            let retiring = status["retiring"].as_array().into_iter().flatten();
+            assert_eq!(packed.facts.living_on, retiring.filter(|former| former["pods"].is_array()).count());
             let shown = packed.facts.ready.map(|ready| ready.map(|word| format!("{word:?}")));
             assert_eq!(shown.into_iter().collect::<Vec<_>>(), ready);
         }
+    }
+
+    #[test]
+    fn a_former_client_lives_on_by_its_pods_and_a_word_of_others_is_shown_as_it_is() {
+        let former = |id: &str, pods: &[&str]| {
+            let former = serde_json::json!({ "clientId": id, "deleteAfter": "2026-01-01T00:00:00Z", "pods": pods });
+            serde_json::from_value::<crate::api::oauth_client::Retiring>(former).unwrap()
+        };
+        let mut waits = former("b", &[]);
+        waits.pods = None;
+        let mut object =
+            shown().into_iter().find(|object| CachedClient::new(object).unwrap().facts.ready.is_some()).unwrap();
+        let status = object.status.as_mut().unwrap();
+        status.retiring = Some(vec![former("a", &["web-1"]), waits]);
+        for condition in status.conditions.iter_mut().flatten() {
+            condition.reason = "Theirs".into();
+        }
+        let facts = CachedClient::new(&object).unwrap().facts;
+        assert_eq!((facts.living_on, facts.named.retiring.len()), (1, 2));
+        assert_eq!(facts.ready.unwrap()[1], "Theirs");
     }
 
     #[test]

@@ -17,10 +17,11 @@ struct Fixture {
     /// The objects that kube has looked up and not found, without having said so yet.
     missed: BTreeSet<usize>,
     /// The objects that kube has looked up for a pass: those whose pass has begun as well.
-    taken: BTreeMap<usize, (Taken, bool)>,
+    taken: BTreeMap<usize, Taken>,
     /// The objects that were asked for since they were looked up last.
     due: BTreeSet<usize>,
-    uncounted: usize,
+    /// The objects inside that the intake does not count.
+    uncounted: BTreeSet<usize>,
 }
 
 fn object(number: usize) -> Object {
@@ -33,7 +34,7 @@ impl Fixture {
         let intake = Intake::default();
         let admitted = Box::pin(intake.admit(poll_fn(move |context| asked.poll_recv(context))));
         let (inside, missed, due) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        Self { intake, enqueue, admitted, inside, missed, taken: BTreeMap::new(), due, uncounted: 0 }
+        Self { intake, enqueue, admitted, inside, missed, taken: BTreeMap::new(), due, uncounted: BTreeSet::new() }
     }
 
     fn ask(&mut self, number: usize) {
@@ -51,7 +52,7 @@ impl Fixture {
             // kube merges requests for one object.
             self.inside.insert(number);
         }
-        let most = MOST_INSIDE + self.uncounted;
+        let most = MOST_INSIDE + self.uncounted.len();
         assert!(self.inside.len() <= most, "{} are inside", self.inside.len());
     }
 
@@ -60,7 +61,7 @@ impl Fixture {
         if !self.taken.contains_key(&number) && !self.missed.contains(&number) {
             self.inside.remove(&number);
             self.looked_up(number);
-            self.taken.insert(number, (self.intake.take(&object(number)), false));
+            self.taken.insert(number, self.intake.take(&object(number)));
         }
     }
 
@@ -75,20 +76,22 @@ impl Fixture {
 
     /// What was asked for before is in the cache, and what the stream has not read yet will be asked for all the same.
     fn looked_up(&mut self, number: usize) {
+        self.uncounted.remove(&number);
         self.due.remove(&number);
     }
 
     fn begin(&mut self, number: usize) {
-        if let Some((taken, has_begun)) = self.taken.get_mut(&number) {
+        if let Some(taken) = self.taken.get(&number) {
             taken.begin();
-            *has_begun = true;
         }
     }
 
     fn miss(&mut self, number: usize) {
         if self.missed.remove(&number) {
             // It was let in between kube's own look at what is gone and its word of it, and counts no more.
-            self.uncounted += usize::from(self.inside.contains(&number));
+            if self.inside.contains(&number) {
+                self.uncounted.insert(number);
+            }
             self.intake.miss(&object(number));
         }
     }
