@@ -63,7 +63,7 @@ async fn measure() -> Result<Budget> {
     }
     if count > MOST_CHANGED || only == "memory" {
         say(&format!("{count} clients, and memory alone"));
-        let kept = script::memory(count, &mut budget).await?;
+        let kept = script::memory(count, &webhook::start().await?, &mut budget).await?;
         print!("{}", MemoryReport { count, kept });
         return Ok(budget);
     }

@@ -27,7 +27,7 @@ pub struct MemoryReport {
 
 impl fmt::Display for MemoryReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Kept { empty, restart, idle } = &self.kept;
+        let Kept { empty, restart, idle, admitted } = &self.kept;
         let each = idle.memory.resident.saturating_sub(empty.memory.resident) as f64 / self.count as f64;
         let rows = [
             ("memory with one client: resident, peak".to_owned(), mib(&empty.memory)),
@@ -37,10 +37,16 @@ impl fmt::Display for MemoryReport {
             ("start: ready, at rest".to_owned(), pair(seconds(restart.ready), seconds(restart.quiet))),
             ("start: CPU, requests".to_owned(), format!("{}, {} GET", seconds(restart.cpu), restart.pages)),
             (idle_words(idle), format!("{}, {} GET", seconds(idle.cpu), idle.pages)),
+            admitted_row(self.count, admitted),
         ];
         writeln!(f, "| {} clients | operator |\n| --- | --- |", self.count)?;
         rows.iter().try_for_each(|(what, operator)| writeln!(f, "| {what} | {operator} |"))
     }
+}
+
+fn admitted_row(count: usize, admitted: &[Duration]) -> (String, String) {
+    let what = format!("webhook: one admission while {count} clients are resynced without a pause: p50, p99");
+    (what, format!("{}, {} (of {})", ms(admitted, 50), ms(admitted, 99), admitted.len()))
 }
 
 fn idle_words(idle: &Idle) -> String {
@@ -162,10 +168,8 @@ impl Report {
         let millis = |times: &[Duration]| format!("{}, {}", ms(times, 50), ms(times, 99));
         rows.one("webhook: one admission of 8 at a time: p50, p99", millis(busy));
         rows.one("webhook: one admission alone: p50, p99", millis(single));
-        let beside = &self.operator.admitted;
-        let what =
-            format!("webhook: one admission while {} clients are resynced without a pause: p50, p99", self.count);
-        rows.one(what, format!("{} (of {})", millis(beside), beside.len()));
+        let (what, beside) = admitted_row(self.count, &self.operator.admitted);
+        rows.one(what, beside);
         let each = cpu.as_secs_f64() * 1e6 / busy.len() as f64;
         rows.one("webhook: CPU for each admission", format!("{each:.0} µs"));
         rows.one("webhook: memory before: resident, peak", mib(before));

@@ -72,6 +72,8 @@ pub struct Kept {
     pub empty: Start,
     pub restart: Start,
     pub idle: Idle,
+    /// How long each admission took, one after the other, while all clients were resynced again and again.
+    pub admitted: Vec<Duration>,
 }
 
 /// The figures of the bare client.
@@ -148,7 +150,7 @@ async fn first(mass: &mut Mass<'_>) -> Result<(Start, Duration)> {
 
 /// Measures the memory of an operator that starts with so many clients, the first one included: they are written straight into the servers,
 /// in the form of the first one, which the operator made.
-pub async fn memory(count: usize, budget: &mut Budget) -> Result<Kept> {
+pub async fn memory(count: usize, webhook: &Webhook, budget: &mut Budget) -> Result<Kept> {
     say("the operator: starting");
     let mut stage = Stage::set_up().await?;
     let mut mass = Mass::new(&mut stage, count.saturating_sub(1), "");
@@ -162,7 +164,9 @@ pub async fn memory(count: usize, budget: &mut Budget) -> Result<Kept> {
     let restart = restart(mass.stage, count, budget).await?;
     say("the operator: idle resyncs");
     let idle = idle(mass.stage, count, budget).await?;
-    Ok(Kept { empty, restart, idle })
+    say("the operator: resyncs without a pause, beside admissions");
+    let admitted = admit_beside_resyncs(mass.stage, count, webhook).await?;
+    Ok(Kept { empty, restart, idle, admitted })
 }
 
 /// Measures the bare client.
