@@ -1,7 +1,6 @@
 //! MeshAgent projects as this process knows them: how to reach each, who uses it, and what clients it holds.
 
 pub mod access;
-mod cached;
 mod checks;
 mod client;
 pub mod connect;
@@ -16,7 +15,6 @@ mod status;
 pub mod sweep;
 mod users;
 
-pub use cached::{CachedClient, ClientFacts};
 pub use checks::Checks;
 pub use client::ProjectClient;
 pub use losses::{Register, Roll};
