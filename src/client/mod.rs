@@ -17,7 +17,7 @@ use pass::Pass;
 use crate::api::{OAuthClient, Reason};
 use crate::decide::client::next::{Conclusion, Record, Step, next};
 use crate::decide::client::observed::{Answer, Secret};
-use crate::decide::client::report::{addressed, report, requeue};
+use crate::decide::client::report::{addressed, requeue};
 use crate::decide::failure::Failure;
 use crate::decide::id::Version;
 use crate::kubernetes::events::Event;
@@ -74,7 +74,7 @@ pub async fn reconcile(executor: &Executor<'_>, start: Start<'_>, backoff: Durat
         }
         tracing::debug!(step = ?step, "next");
         let before = event::Before::of(&pass);
-        let carried_out = executor.execute(&mut pass, &step);
+        let carried_out = Box::pin(executor.execute(&mut pass, &step));
         let answer = if step.is_remote() { executor.slot.call(carried_out).await } else { carried_out.await };
         events.extend(event::tell(&before, &pass, &step, &answer));
         let version = pass.secret_version();
@@ -100,8 +100,9 @@ fn ended(pass: Pass<'_>, events: Vec<Event>, recorded: Option<Box<Record>>, back
             Some(backoff)
         }
         (Some(record), _) => {
-            let input = pass.input(record);
-            requeue(&input, &report(&input), backoff)
+            // The status that was recorded is the object's now.
+            let status = pass.object.status.clone().unwrap_or_default();
+            requeue(&pass.input(record), &status, backoff)
         }
         (None, _) => None,
     };

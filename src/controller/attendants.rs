@@ -2,16 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
-use kube::Client;
 use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Client, Resource as _};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::client::{Shared, forget_the_gone, show_states, unreadable};
+use super::client::Shared;
 use super::declared::DeclaredProjects;
 use super::namespaces::{Audience, NamespaceWriter};
 use super::pods::Caches;
@@ -21,7 +21,9 @@ use super::until_shutdown;
 use crate::decide::project::reference::ProjectKey;
 use crate::decide::time::ClockState;
 use crate::kubernetes::clock::Clock;
-use crate::project::ProjectObject;
+use crate::kubernetes::readable::{UnreadableObject, UnreadableObjects};
+use crate::metrics::ClientState;
+use crate::project::{CachedClient, ProjectObject};
 
 /// How often what is known of objects that are gone is forgotten.
 const GONE_INTERVAL: Duration = Duration::from_secs(10);
@@ -88,5 +90,34 @@ fn enqueue_where_numbers_changed<K>(
             // The receiver ends at shutdown.
             let _ = queue.send(ObjectRef::from_obj(&*object));
         }
+    }
+}
+
+/// Forgets what is remembered of objects that are gone.
+fn forget_the_gone(stores: &[Store<CachedClient>], users: &HashMap<ProjectKey, i64>, shared: &Shared) {
+    let uids = stores.iter().flat_map(Store::state).map(|object| object.facts.named.uid.clone()).collect();
+    shared.memory.keep(&uids, Instant::now());
+    shared.pending.keep(&uids);
+    shared.slots.keep(|project| users.contains_key(project));
+}
+
+/// The objects that cannot be decoded, each as its kind and name.
+fn unreadable(objects: &UnreadableObjects) -> Vec<[String; 2]> {
+    let named = |UnreadableObject { kind, namespace, name }: UnreadableObject| {
+        [kind, if namespace.is_empty() { name } else { format!("{namespace}/{name}") }]
+    };
+    objects.all().into_keys().map(named).collect()
+}
+
+/// Shows each OAuthClient with its Ready condition, as the caches hold it.
+fn show_states(stores: &[Store<CachedClient>], show: &mut dyn FnMut(ClientState<'_>)) {
+    for object in stores.iter().flat_map(Store::state) {
+        let (metadata, facts) = (object.meta(), &object.facts);
+        show(ClientState {
+            namespace: metadata.namespace.as_deref().unwrap_or_default(),
+            name: metadata.name.as_deref().unwrap_or_default(),
+            ready: facts.ready.as_ref().map(|[status, reason]| (status.as_ref(), reason.as_ref())),
+            living_on: facts.living_on,
+        });
     }
 }

@@ -1,14 +1,13 @@
 //! The controller of OAuthClients: what enqueues them, and what follows from how a pass ended.
 
-use std::collections::{HashMap, HashSet};
-use std::future::pending;
+use std::collections::HashSet;
+use std::future::{Ready, pending, ready};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::core::PartialObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{Controller, WatchStreamExt, watcher};
@@ -16,14 +15,15 @@ use kube::{Api, Client, Resource, ResourceExt};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{oneshot, watch};
 
-use super::circumstances::Circumstances;
+use super::circumstances::{Asked, Circumstances};
 use super::filled::Filled;
+use super::intake::Intake;
 use super::memory::{CHECK_INTERVAL, Memory, Suppressed, Suppression};
 use super::pods::{Caches, Pods};
 use super::restarts::Restarts;
 use super::{task, tell_of_failed_watch};
+use crate::api::OAuthClient;
 use crate::api::names::{GROUP, OAUTH_CLIENT_LABEL};
-use crate::api::{ConditionType, OAuthClient, condition};
 use crate::client::pending::PendingStore;
 use crate::client::{self, Awaited, Executor, Start, former_secret_name, reconcile, secret_name};
 use crate::decide::id::{ClusterId, Uid, Version};
@@ -32,11 +32,13 @@ use crate::decide::project::reference::ProjectKey;
 use crate::kubernetes::clock::Clock;
 use crate::kubernetes::crd::CrdReader;
 use crate::kubernetes::events::{Event, Events};
-use crate::kubernetes::readable::{UnreadableObject, UnreadableObjects, watch_readable};
+use crate::kubernetes::packed::{CachedSecret, UnpackError, cached};
+use crate::kubernetes::readable::{UnreadableObjects, watch_readable};
+use crate::kubernetes::touched::touched;
 use crate::kubernetes::watch_backoff::NoPause;
 use crate::kubernetes::{scoped, within};
-use crate::metrics::{ClientState, Metrics, Outcome};
-use crate::project::{Priority, Projects, Resolution, Slot, Slots, Users};
+use crate::metrics::{Metrics, Outcome};
+use crate::project::{CachedClient, Priority, Projects, Resolution, Slot, Slots, Users};
 
 /// How soon a lagging cache is checked again.
 const CATCH_UP: Duration = Duration::from_millis(100);
@@ -63,13 +65,13 @@ pub(super) struct Shared {
 
 /// The watches of one scope: all namespaces, or one.
 pub(super) struct Watches {
-    objects: Store<OAuthClient>,
-    secrets: Store<PartialObjectMeta<Secret>>,
+    objects: Store<CachedClient>,
+    secrets: Store<CachedSecret>,
     namespace: Option<String>,
     watches: Client,
-    object_writer: reflector::store::Writer<OAuthClient>,
-    secret_writer: reflector::store::Writer<PartialObjectMeta<Secret>>,
-    enqueue: UnboundedSender<ObjectRef<OAuthClient>>,
+    object_writer: reflector::store::Writer<CachedClient>,
+    secret_writer: reflector::store::Writer<CachedSecret>,
+    enqueue: UnboundedSender<ObjectRef<CachedClient>>,
 }
 
 impl Watches {
@@ -77,7 +79,7 @@ impl Watches {
     pub(super) fn new(
         watches: Client,
         namespace: Option<String>,
-        enqueue: UnboundedSender<ObjectRef<OAuthClient>>,
+        enqueue: UnboundedSender<ObjectRef<CachedClient>>,
     ) -> Self {
         let (objects, object_writer) = reflector::store();
         let (secrets, secret_writer) = reflector::store();
@@ -85,7 +87,7 @@ impl Watches {
     }
 
     /// The OAuthClients as cached.
-    pub(super) fn objects(&self) -> Store<OAuthClient> {
+    pub(super) fn objects(&self) -> Store<CachedClient> {
         self.objects.clone()
     }
 
@@ -99,7 +101,7 @@ impl Watches {
     pub(super) async fn run(
         self,
         shared: Arc<Shared>,
-        requested: impl Stream<Item = ObjectRef<OAuthClient>> + Send + 'static,
+        requested: impl Stream<Item = ObjectRef<CachedClient>> + Send + 'static,
         filled: oneshot::Sender<()>,
         shutdown: watch::Receiver<bool>,
     ) {
@@ -107,34 +109,41 @@ impl Watches {
         let declared = Arc::clone(&shared.declared);
         let unreadable = shared.unreadable.clone();
         let api = scoped(self.watches.clone(), namespace);
-        let objects = watch_readable(api, watcher::Config::default(), self.objects.clone(), unreadable.clone())
+        let events = watch_readable(api, watcher::Config::default(), self.objects.clone(), unreadable.clone())
             .reflect(self.object_writer)
-            .inspect(cache.tell(filled))
-            .inspect(move |event| {
-                if let Ok(watcher::Event::Delete(object)) = event {
-                    declared.lost_a_user(&ProjectKey::of(object));
-                }
-            })
-            .touched_objects();
+            .inspect(cache.tell(filled));
+        let known = self.objects.clone();
+        let ask_for_object = move |object: CachedClient| {
+            let reference = ObjectRef::from_obj(&object);
+            if known.get(&reference).is_none() {
+                declared.lost_a_user(&object.facts.project);
+            }
+            [reference]
+        };
+        let objects = touched(events, self.objects.clone()).filter_map(asking(self.enqueue.clone(), ask_for_object));
         let labelled = watcher::Config::default().labels(OAUTH_CLIENT_LABEL);
         let api = scoped(self.watches.clone(), namespace);
-        let secrets = watch_readable::<PartialObjectMeta<Secret>>(api, labelled, self.secrets.clone(), unreadable)
-            .reflect(self.secret_writer)
-            .touched_objects();
+        let events = watch_readable(api, labelled, self.secrets.clone(), unreadable).reflect(self.secret_writer);
+        let ask_for_owners = |secret: CachedSecret| owners(&secret);
+        let secrets = touched(events, self.secrets.clone()).filter_map(asking(self.enqueue.clone(), ask_for_owners));
+        let intake = Intake::default();
         let (slots, restarts) = (shared.slots.clone(), shared.restarts.clone());
-        let context = Arc::new(Context { shared, secrets: self.secrets, enqueue: self.enqueue });
+        let context =
+            Arc::new(Context { shared, secrets: self.secrets, enqueue: self.enqueue, intake: intake.clone() });
         // The controller is unbounded: the slots say how many passes run, and none waits in the controller's queue.
         let controller = Controller::for_stream(objects, self.objects)
-            .watches_stream(secrets, |secret: PartialObjectMeta<Secret>| owners(&secret))
-            .reconcile_on(requested)
+            .watches_stream(secrets, |_: CachedSecret| None)
+            .reconcile_on(intake.admit(requested))
             .trigger_backoff(NoPause)
             .graceful_shutdown_on(super::until_shutdown(pending(), shutdown.clone()))
-            .run(reconcile_object, after_panic, context)
+            .run(reconcile_object, after_failure, context)
             .for_each(async |ended| match ended {
                 Ok(_) => {}
                 Err(kube::runtime::controller::Error::ObjectNotFound(gone)) => {
                     let namespace = gone.namespace.unwrap_or_default();
-                    slots.forget(&ObjectRef::new(&gone.name).within(&namespace));
+                    let object = ObjectRef::new(&gone.name).within(&namespace);
+                    intake.miss(&object);
+                    slots.forget(&object);
                     restarts.forget(&(namespace, gone.name));
                 }
                 Err(error) => tell_of_failed_watch("OAuthClients or their Secrets", &error),
@@ -144,97 +153,154 @@ impl Watches {
 }
 
 /// The OAuthClients of a Secret, by its label and by its owner reference: an alteration of either is to be noticed.
-fn owners(secret: &PartialObjectMeta<Secret>) -> HashSet<ObjectRef<OAuthClient>> {
-    let by_label = secret.labels().get(OAUTH_CLIENT_LABEL);
+fn owners(secret: &CachedSecret) -> HashSet<ObjectRef<CachedClient>> {
+    let Ok(metadata) = secret.unpack() else { return HashSet::new() };
+    let by_label = metadata.labels.as_ref().and_then(|labels| labels.get(OAUTH_CLIENT_LABEL));
     let ours = |owner: &&OwnerReference| owner.kind == OAuthClient::kind(&()) && owner.api_version.starts_with(GROUP);
-    let by_reference = secret.owner_references().iter().filter(ours).map(|owner| &owner.name);
-    let namespace = secret.namespace().unwrap_or_default();
-    by_label.into_iter().chain(by_reference).map(|name| ObjectRef::new(name).within(&namespace)).collect()
+    let by_reference = metadata.owner_references.iter().flatten().filter(ours).map(|owner| &owner.name);
+    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    by_label.into_iter().chain(by_reference).map(|name| ObjectRef::new(name).within(namespace)).collect()
+}
+
+/// Asks for what an object of a watch concerns, in place of the object itself: the intake lets it in.
+fn asking<K, I>(
+    enqueue: UnboundedSender<ObjectRef<CachedClient>>,
+    concerned: impl Fn(K) -> I,
+) -> impl FnMut(watcher::Result<K>) -> Ready<Option<watcher::Result<K>>>
+where
+    I: IntoIterator<Item = ObjectRef<CachedClient>>,
+{
+    move |touched| {
+        ready(match touched {
+            Ok(object) => {
+                // The receiver ends with the controller, at shutdown.
+                concerned(object).into_iter().for_each(|concerned| drop(enqueue.send(concerned)));
+                None
+            }
+            Err(error) => Some(Err(error)),
+        })
+    }
 }
 
 struct Context {
     shared: Arc<Shared>,
-    secrets: Store<PartialObjectMeta<Secret>>,
-    enqueue: UnboundedSender<ObjectRef<OAuthClient>>,
+    secrets: Store<CachedSecret>,
+    enqueue: UnboundedSender<ObjectRef<CachedClient>>,
+    intake: Intake,
 }
 
-/// A pass that panicked.
+/// A pass that came to no end.
 #[derive(Debug, thiserror::Error)]
-#[error("a reconcile panicked; it is tried again")]
-struct Panicked;
-
-async fn reconcile_object(object: Arc<OAuthClient>, context: Arc<Context>) -> Result<Action, Panicked> {
-    task::run(async move { context.pass(&object).await }).await.map_err(|_| Panicked)
+enum PassError {
+    #[error("a reconcile panicked; it is tried again")]
+    Panicked,
+    #[error(transparent)]
+    Damaged(#[from] UnpackError),
 }
 
-fn after_panic(object: Arc<OAuthClient>, error: &Panicked, _: Arc<Context>) -> Action {
+fn reconcile_object(
+    object: Arc<CachedClient>,
+    context: Arc<Context>,
+) -> impl Future<Output = Result<Action, PassError>> + Send {
+    let taken = context.intake.take(&ObjectRef::from_obj(&*object));
+    async move {
+        taken.begin();
+        task::run(async move { context.pass(&object).await }).await.map_err(|_| PassError::Panicked)?
+    }
+}
+
+fn after_failure(object: Arc<CachedClient>, error: &PassError, _: Arc<Context>) -> Action {
     tracing::error!(namespace = object.namespace(), name = object.name_any(), "{error}");
     Action::requeue(Duration::from_secs(60))
 }
 
 /// What the caches show of an object.
-struct Cached<'a> {
-    object: &'a OAuthClient,
+struct Cached {
+    object: OAuthClient,
+    reference: ObjectRef<CachedClient>,
     uid: Uid,
     namespace: String,
-    secret: Option<Arc<PartialObjectMeta<Secret>>>,
-    /// The Secret under its former name.
-    former: Option<Arc<PartialObjectMeta<Secret>>>,
+    /// The metadata of the Secret that the spec names.
+    secret: Option<ObjectMeta>,
+    /// The metadata of the Secret under its former name.
+    former: Option<ObjectMeta>,
 }
 
-impl Cached<'_> {
+impl Cached {
     fn secret_versions(&self) -> [Option<Version>; 2] {
-        [&self.secret, &self.former]
-            .map(|secret| secret.as_ref().and_then(|secret| secret.resource_version()).map(Version::new))
+        let version = |secret: &ObjectMeta| secret.resource_version.as_deref().map(Version::new);
+        [&self.secret, &self.former].map(|secret| secret.as_ref().and_then(version))
     }
+}
+
+/// How a pass begins.
+enum Begun {
+    /// Not now.
+    Later(Action),
+    /// The Secret that the object waits for is looked at.
+    Check(Box<Cached>, Awaited, Slot),
+    /// The object is reconciled.
+    Reconcile(Box<Cached>, Box<Resolution>, Slot),
 }
 
 impl Context {
-    fn cached<'a>(&self, object: &'a OAuthClient) -> Cached<'a> {
-        let namespace = object.namespace().unwrap_or_default();
-        let secret = |name: &str| self.secrets.get(&ObjectRef::new(name).within(&namespace));
-        Cached {
+    fn cached(&self, packed: &CachedClient) -> Result<Cached, UnpackError> {
+        let (object, namespace) = (packed.unpack()?, packed.namespace().unwrap_or_default());
+        let secret = |name: &str| cached(&self.secrets, &namespace, name).map(|secret| secret.unpack()).transpose();
+        Ok(Cached {
+            reference: ObjectRef::from_obj(packed),
+            uid: packed.facts.named.uid.clone(),
+            secret: secret(&secret_name(&object))?,
+            former: former_secret_name(&object).map(secret).transpose()?.flatten(),
             object,
-            uid: Uid::new(object.metadata.uid.as_deref().unwrap_or_default()),
-            secret: secret(&secret_name(object)),
-            former: former_secret_name(object).and_then(secret),
             namespace,
+        })
+    }
+
+    /// Many passes are begun at once, and most of them end with their beginning: only what goes on has room for more.
+    async fn pass(&self, packed: &CachedClient) -> Result<Action, PassError> {
+        match self.begin(packed)? {
+            Begun::Later(action) => Ok(action),
+            Begun::Check(cached, awaited, _slot) => Ok(Box::pin(self.check_awaited(&cached, &awaited)).await),
+            Begun::Reconcile(cached, resolution, slot) => Ok(Box::pin(self.reconcile(cached, *resolution, slot)).await),
         }
     }
 
-    async fn pass(&self, object: &OAuthClient) -> Action {
-        let shared = &self.shared;
-        let cached = self.cached(object);
+    fn begin(&self, packed: &CachedClient) -> Result<Begun, UnpackError> {
+        let (shared, cached) = (&self.shared, self.cached(packed)?);
+        let Cached { object, uid, reference, .. } = &cached;
         let [secret, former] = cached.secret_versions();
         let version = Version::new(object.resource_version().unwrap_or_default());
-        if shared.memory.is_behind(&cached.uid, &version, secret.as_ref(), Instant::now()) {
-            return Action::requeue(CATCH_UP);
+        if shared.memory.is_behind(uid, &version, secret.as_ref(), Instant::now()) {
+            return Ok(Begun::Later(Action::requeue(CATCH_UP)));
         }
         let Some(resolution) = shared.resolve_for(object, object.metadata.deletion_timestamp.is_some()) else {
             // The project is not checked yet, or the namespace is not seen yet: either enqueues the object once it is.
-            return Action::await_change();
+            return Ok(Begun::Later(Action::await_change()));
         };
-        let circumstances = Circumstances::of(object, &resolution);
-        let secrets = [secret.as_ref(), former.as_ref()];
-        let awaited = match shared.memory.suppressed(&cached.uid, &circumstances, secrets, Instant::now()) {
+        let suppressed = |circumstances: Circumstances| {
+            shared.memory.suppressed(uid, &circumstances, [secret.as_ref(), former.as_ref()], Instant::now())
+        };
+        let circumstances = shared.memory.may_suppress(uid).then(|| Circumstances::of(object, &resolution));
+        let awaited = match circumstances.and_then(suppressed) {
             None => None,
-            Some(Suppressed::For(left)) => return Action::requeue(left),
+            Some(Suppressed::For(left)) => return Ok(Begun::Later(Action::requeue(left))),
             Some(Suppressed::Unless(awaited)) => Some(awaited),
         };
         // A pass whose project cannot be used makes no call: it does not wait for a project that hangs.
         let called = (resolution.failure.is_none() && awaited.is_none()).then(|| ProjectKey::of(object));
-        let (priority, reference) = (Priority::of(object), ObjectRef::from_obj(object));
-        let Some(slot) = shared.slots.enter(called.as_ref(), priority, &reference, &self.enqueue) else {
-            return Action::await_change();
+        let Some(slot) = shared.slots.enter(called.as_ref(), Priority::of(object), reference, &self.enqueue) else {
+            return Ok(Begun::Later(Action::await_change()));
         };
-        match awaited {
-            Some(awaited) => self.check_awaited(&cached, &awaited).await,
-            None => self.reconcile(&cached, &resolution, &slot).await,
-        }
+        let cached = Box::new(cached);
+        Ok(match awaited {
+            Some(awaited) => Begun::Check(cached, awaited, slot),
+            None => Begun::Reconcile(cached, Box::new(resolution), slot),
+        })
     }
 
     /// Reads the Secret that a suppressed object waits for, and enqueues the object if it has changed.
-    async fn check_awaited(&self, Cached { object, uid, namespace, .. }: &Cached<'_>, awaited: &Awaited) -> Action {
+    async fn check_awaited(&self, Cached { reference, uid, namespace, .. }: &Cached, awaited: &Awaited) -> Action {
         let secrets: Api<Secret> = Api::namespaced(self.shared.requests.clone(), namespace);
         let name = &awaited.secret;
         let found = match within("read the Secret", secrets.get_metadata(name)).await {
@@ -247,30 +313,31 @@ impl Context {
         }
         self.shared.memory.unsuppress(uid);
         // The receiver ends with the controller, at shutdown.
-        let _ = self.enqueue.send(ObjectRef::from_obj(*object));
+        let _ = self.enqueue.send(reference.clone());
         Action::await_change()
     }
 
-    async fn reconcile(&self, cached: &Cached<'_>, resolution: &Resolution, slot: &Slot) -> Action {
-        let (shared, Cached { object, uid, namespace, secret, former }) = (&self.shared, cached);
+    async fn reconcile(&self, cached: Box<Cached>, mut resolution: Resolution, slot: Slot) -> Action {
+        let (shared, secret_versions) = (&self.shared, cached.secret_versions());
+        let Cached { object, uid, namespace, secret, former, .. } = *cached;
         let executor = Executor {
-            objects: Api::namespaced(shared.requests.clone(), namespace),
-            secrets: Api::namespaced(shared.requests.clone(), namespace),
+            objects: Api::namespaced(shared.requests.clone(), &namespace),
+            secrets: Api::namespaced(shared.requests.clone(), &namespace),
             project: resolution.project.as_deref(),
             pending: &shared.pending,
             crd: &shared.crd,
             projects: &shared.projects,
             users: &shared.users,
-            slot,
+            slot: &slot,
             requests: &shared.requests,
         };
-        let started = Instant::now();
-        let holders = shared.pods.holders(namespace, &object.name_any());
+        let (started, project) = (Instant::now(), ProjectKey::of(&object));
+        let holders = shared.pods.holders(&namespace, &object.name_any());
         let start = Start {
-            object: (*object).clone(),
-            secret: secret.as_ref().map(|secret| &secret.metadata),
-            former: former.as_ref().map(|former| &former.metadata),
-            resolution,
+            object,
+            secret: secret.as_ref(),
+            former: former.as_ref(),
+            resolution: &resolution,
             cluster: &shared.cluster,
             default_policy: shared.default_policy,
             pending: &shared.pending,
@@ -279,33 +346,38 @@ impl Context {
             now: shared.clock.now(),
             time: &shared.clock,
         };
-        let ended = reconcile(&executor, start, shared.memory.backoff(uid)).await;
+        let ended = reconcile(&executor, start, shared.memory.backoff(&uid)).await;
         shared.metrics.reconciled("OAuthClient", Outcome::of(ended.failure.as_ref()), started.elapsed());
         shared.metrics.credentials_held(i64::try_from(shared.pending.credentials()).unwrap_or(i64::MAX));
-        let project = ProjectKey::of(object);
         if shared.projects.losses().has_news(&project) {
             shared.declared.enqueue(&project);
         }
-        let many_gone = shared.projects.many_gone(&ended.object);
-        self.conclude(cached, &Resolution { many_gone, ..resolution.clone() }, ended)
+        resolution.many_gone = shared.projects.many_gone(&ended.object);
+        self.conclude((&uid, &namespace), secret_versions, &resolution, ended)
     }
 
     /// Remembers and tells how a pass ended.
-    fn conclude(&self, cached: &Cached<'_>, resolution: &Resolution, mut ended: client::Outcome) -> Action {
-        let (memory, Cached { uid, namespace, .. }) = (&self.shared.memory, cached);
-        let circumstances = Circumstances::of(&ended.object, resolution);
+    fn conclude(
+        &self,
+        (uid, namespace): (&Uid, &str),
+        secret_versions: [Option<Version>; 2],
+        resolution: &Resolution,
+        mut ended: client::Outcome,
+    ) -> Action {
+        let memory = &self.shared.memory;
         let events = std::mem::take(&mut ended.events);
-        let events = memory.news(uid, &circumstances.asked, ended.failure.is_some(), events);
+        let events = memory.news(uid, &Asked::of(&ended.object), ended.failure.is_some(), events);
         log(namespace, &ended, &events);
         let now = Instant::now();
         memory.remember(uid, ended.failure.is_some(), ended.superseded.clone(), now);
         if let Some(wait) = ended.suppressed_for() {
             let mut known = ended.superseded.secrets;
             known.insert(ended.secret_version);
-            let secrets = cached.secret_versions().map(|cached| known.iter().cloned().chain([cached]).collect());
+            let secrets = secret_versions.map(|cached| known.iter().cloned().chain([cached]).collect());
             let until = now.checked_add(wait).unwrap_or(now);
             let awaited = ended.awaited.map(|awaited| (awaited, now + CHECK_INTERVAL));
             ended.requeue = Some(if awaited.is_some() { wait.min(CHECK_INTERVAL) } else { wait });
+            let circumstances = Circumstances::of(&ended.object, resolution);
             memory.suppress(uid, Suppression { until, circumstances, secrets, awaited });
         }
         self.shared.events.publish(&ended.object, events);
@@ -324,38 +396,6 @@ fn log(namespace: &str, ended: &client::Outcome, events: &[Event]) {
     }
     for event in events {
         tracing::info!(namespace, name, reason = event.reason, "{}", event.text);
-    }
-}
-
-/// Forgets what is remembered of objects that are gone.
-pub(super) fn forget_the_gone(stores: &[Store<OAuthClient>], users: &HashMap<ProjectKey, i64>, shared: &Shared) {
-    let uid = |object: Arc<OAuthClient>| Uid::new(object.metadata.uid.as_deref().unwrap_or_default());
-    let uids = stores.iter().flat_map(Store::state).map(uid).collect();
-    shared.memory.keep(&uids, Instant::now());
-    shared.pending.keep(&uids);
-    shared.slots.keep(|project| users.contains_key(project));
-}
-
-/// The objects that cannot be decoded, each as its kind and name.
-pub(super) fn unreadable(objects: &UnreadableObjects) -> Vec<[String; 2]> {
-    let named = |UnreadableObject { kind, namespace, name }: UnreadableObject| {
-        [kind, if namespace.is_empty() { name } else { format!("{namespace}/{name}") }]
-    };
-    objects.all().into_keys().map(named).collect()
-}
-
-/// Shows each OAuthClient with its Ready condition, as the caches hold it.
-pub(super) fn show_states(stores: &[Store<OAuthClient>], show: &mut dyn FnMut(ClientState<'_>)) {
-    for object in stores.iter().flat_map(Store::state) {
-        let conditions = object.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-        let ready = condition::find(conditions, ConditionType::Ready);
-        let retiring = object.status.as_ref().and_then(|status| status.retiring.as_deref()).unwrap_or_default();
-        show(ClientState {
-            namespace: object.metadata.namespace.as_deref().unwrap_or_default(),
-            name: object.metadata.name.as_deref().unwrap_or_default(),
-            ready: ready.map(|ready| (ready.status.as_str(), ready.reason.as_str())),
-            living_on: retiring.iter().filter(|former| former.pods.is_some()).count(),
-        });
     }
 }
 

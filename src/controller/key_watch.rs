@@ -9,6 +9,7 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
+use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
@@ -64,9 +65,10 @@ impl<K: ProjectObject> KeyWatches<K> {
         let objects: Api<Readable<PartialObjectMeta<T>>> = Api::namespaced(client.clone(), namespace);
         let by_name = watcher::Config::default().fields(&format!("metadata.name={name}"));
         let (queue, reference) = (self.queue.clone(), ObjectRef::from_obj(project));
-        let changes = watcher(objects, by_name).backoff(WatchBackoff::default()).touched_objects();
-        Watch(tokio::spawn(changes.for_each(move |change| {
-            if change.is_ok() {
+        let events = watcher(objects, by_name).backoff(WatchBackoff::default());
+        Watch(tokio::spawn(events.for_each(move |event| {
+            // The end of a listing too: it may lack the object.
+            if let Ok(Event::Apply(_) | Event::Delete(_) | Event::InitDone) = event {
                 // The receiver ends with the controller, at shutdown.
                 let _ = queue.send(reference.clone());
             }

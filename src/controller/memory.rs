@@ -82,6 +82,11 @@ impl Memory {
         self.open().entry(uid.clone()).or_default().suppression = Some(suppression);
     }
 
+    /// Whether a pass may be [`suppressed`](Self::suppressed): what it depends on takes long to find out.
+    pub(super) fn may_suppress(&self, uid: &Uid) -> bool {
+        self.open().get(uid).is_some_and(|remembered| remembered.suppression.is_some())
+    }
+
     /// Whether a pass is suppressed, with the Secrets as cached.
     pub(super) fn suppressed(
         &self,

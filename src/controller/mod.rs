@@ -6,6 +6,7 @@ mod client;
 mod declared;
 mod default_project;
 mod filled;
+mod intake;
 mod key_watch;
 mod memory;
 mod namespaces;
@@ -42,7 +43,7 @@ use crate::kubernetes::events::{self, Queue};
 use crate::kubernetes::readable::UnreadableObjects;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
-use crate::project::{Checks, ProjectObject, Projects, Register, Resolution, Slots};
+use crate::project::{CachedClient, Checks, ProjectObject, Projects, Register, Resolution, Slots};
 use crate::registration::{Registration, Unstored};
 use attendants::start_attendants;
 use client::Watches;
@@ -232,7 +233,7 @@ fn scopes(namespaces: &[String]) -> Vec<Option<String>> {
     if namespaces.is_empty() { vec![None] } else { namespaces.iter().cloned().map(Some).collect() }
 }
 
-type Queued = UnboundedReceiver<ObjectRef<OAuthClient>>;
+type Queued = UnboundedReceiver<ObjectRef<CachedClient>>;
 
 /// The watches of OAuthClients with their queues, scope by scope.
 fn client_scopes(

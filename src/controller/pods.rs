@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::PartialObjectMeta;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::Store;
 use kube::runtime::watcher::{self, Event as Change};
 use kube::runtime::{WatchStreamExt as _, watcher as watch_objects};
 use kube::{Api, Client, Resource as _};
@@ -19,15 +19,16 @@ use kube::{Api, Client, Resource as _};
 use super::triggers::Triggers;
 use crate::api::event::EventReason;
 use crate::api::names::OAUTH_CLIENT_LABEL;
-use crate::api::oauth_client::OAuthClient;
 use crate::decide::client::holders::{Holder, Holders, controller, holder};
 use crate::decide::inject::waiting::{Promise, promise, why};
 use crate::decide::words;
 use crate::kubernetes::clock::Clock;
 use crate::kubernetes::events::{Event, EventType, Events};
+use crate::kubernetes::packed::{CachedSecret, cached};
 use crate::kubernetes::readable::Readable;
 use crate::kubernetes::scoped;
 use crate::kubernetes::watch_backoff::WatchBackoff;
+use crate::project::CachedClient;
 
 /// Pods that run, or will: those that have ended hold nothing.
 const RUNNING: &str = "status.phase!=Succeeded,status.phase!=Failed";
@@ -82,8 +83,8 @@ struct Waiting {
 /// The caches of one scope that say what a pod waits for.
 pub(super) struct Caches {
     pub(super) scope: Scope,
-    pub(super) objects: Store<OAuthClient>,
-    pub(super) secrets: Store<PartialObjectMeta<Secret>>,
+    pub(super) objects: Store<CachedClient>,
+    pub(super) secrets: Store<CachedSecret>,
 }
 
 impl Pods {
@@ -244,28 +245,21 @@ impl Seen {
     }
 
     /// Tells each pod that waits why, if that is news; forgets those whose Secret is there.
-    fn tell(
-        &mut self,
-        objects: &Store<OAuthClient>,
-        secrets: &Store<PartialObjectMeta<Secret>>,
-        events: &Events,
-        now: Timestamp,
-    ) {
+    fn tell(&mut self, objects: &Store<CachedClient>, secrets: &Store<CachedSecret>, events: &Events, now: Timestamp) {
         // A cache that is not filled lacks Secrets that are there.
         if secrets.wait_until_ready().now_or_never().is_none() {
             return;
         }
-        let in_namespace = |namespace: &str, name: &str| ObjectRef::new(name).within(namespace);
-        self.waiting
-            .retain(|(namespace, _), waiting| secrets.get(&in_namespace(namespace, &waiting.promise.secret)).is_none());
+        self.waiting.retain(|(namespace, _), waiting| cached(secrets, namespace, &waiting.promise.secret).is_none());
         for ((namespace, _), Waiting { pod, promise, told }) in &mut self.waiting {
             let created = pod.metadata.creation_timestamp.as_ref().map(|at| at.0);
             let age = created.and_then(|created| Duration::try_from(now.duration_since(created)).ok());
             if age.is_none_or(|age| age < SETTLED) {
                 continue;
             }
-            let client = objects.get(&ObjectRef::new(&promise.client).within(namespace));
-            let Some(text) = why(promise, namespace, client.as_deref()) else { continue };
+            let client = cached(objects, namespace, &promise.client).map(|client| client.unpack());
+            let Ok(client) = client.transpose() else { continue };
+            let Some(text) = why(promise, namespace, client.as_ref()) else { continue };
             let essence = words::essence(&text);
             if told.as_ref() != Some(&essence) {
                 let reason = EventReason::CredentialAwaited.as_str().to_owned();

@@ -25,6 +25,7 @@ use crate::kubernetes::KubernetesError;
 use crate::kubernetes::clock::Clock;
 use crate::kubernetes::events::Events;
 use crate::kubernetes::readable::{UnreadableObjects, watch_readable};
+use crate::kubernetes::touched::touched;
 use crate::kubernetes::watch_backoff::NoPause;
 use crate::leader::Leadership;
 use crate::meshagent::AllowedHosts;
@@ -91,16 +92,18 @@ pub(super) async fn run<K>(
 {
     let (gone, watches, cache) = (Arc::clone(&shared), key_watches.clone(), Filled::default());
     let api = K::watched(shared.watches.clone(), namespace.as_deref());
-    let objects = watch_readable(api, watcher::Config::default(), store.clone(), shared.unreadable.clone())
+    let events = watch_readable(api, watcher::Config::default(), store.clone(), shared.unreadable.clone())
         .reflect(writer)
-        .inspect(cache.tell(filled))
-        .inspect(move |event| {
-            if let Ok(watcher::Event::Delete(object)) = event {
-                watches.forget(&object.key());
-                gone.forget(&object.key());
-            }
-        })
-        .touched_objects();
+        .inspect(cache.tell(filled));
+    let known = store.clone();
+    let objects = touched(events, store.clone()).inspect(move |object| {
+        if let Ok(object) = object
+            && known.get(&ObjectRef::from_obj(object)).is_none_or(|present| present.uid() != object.uid())
+        {
+            watches.forget(&object.key());
+            gone.forget(&object.key());
+        }
+    });
     let context = Arc::new(Context { shared, key_watches });
     let controller = Controller::for_stream(objects, store)
         .reconcile_on(requested)

@@ -8,9 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ObjectReference, Secret};
-use kube::core::PartialObjectMeta;
-use kube::runtime::reflector::{ObjectRef, Store};
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::runtime::reflector::Store;
 use kube::{Client, Resource as _, ResourceExt as _};
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -29,6 +28,7 @@ use crate::decide::words;
 use crate::kubernetes::KubernetesError;
 use crate::kubernetes::clock::Clock;
 use crate::kubernetes::events::Events;
+use crate::kubernetes::packed::{CachedSecret, cached};
 use told::Told;
 use workloads::{Target, Workloads, refusal};
 
@@ -130,7 +130,7 @@ pub(super) struct Restarting {
     restarts: Restarts,
     workloads: Workloads,
     pods: Pods,
-    secrets: Vec<Store<PartialObjectMeta<Secret>>>,
+    secrets: Vec<Store<CachedSecret>>,
     clock: Clock,
     told: Told,
     pace: Pace,
@@ -237,9 +237,10 @@ impl Restarting {
 
     /// Whether the Secret holds the credential for which pods are restarted.
     fn is_published(&self, namespace: &str, due: &Due) -> bool {
-        let secret = ObjectRef::new(&due.secret).within(namespace);
-        let found = self.secrets.iter().find_map(|secrets| secrets.get(&secret));
-        found.is_some_and(|secret| secret.annotations().get(CLIENT_ID_ANNOTATION) == Some(&due.client_id))
+        let found = self.secrets.iter().find_map(|secrets| cached(secrets, namespace, &due.secret));
+        let metadata = found.and_then(|secret| secret.unpack().ok());
+        let annotations = metadata.and_then(|metadata| metadata.annotations);
+        annotations.is_some_and(|annotations| annotations.get(CLIENT_ID_ANNOTATION) == Some(&due.client_id))
     }
 
     /// The makers to look at in this round: those that are not known first, then those that were looked at longest ago.

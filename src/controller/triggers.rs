@@ -1,18 +1,18 @@
 //! What enqueues OAuthClients besides their own watches: a change of their project, or of their namespace.
 
+use kube::Resource as _;
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::api::OAuthClient;
 use crate::decide::project::reference::ProjectKey;
 use crate::kubernetes::readable::UnreadableObjects;
-use crate::project::Users;
+use crate::project::{CachedClient, Users};
 
 /// The OAuthClients of one watched scope (all namespaces, or one), and the queue of its controller.
 #[derive(Clone, Debug)]
 pub(super) struct Scope {
-    pub(super) objects: Store<OAuthClient>,
-    pub(super) queue: UnboundedSender<ObjectRef<OAuthClient>>,
+    pub(super) objects: Store<CachedClient>,
+    pub(super) queue: UnboundedSender<ObjectRef<CachedClient>>,
 }
 
 /// The OAuthClients of all scopes.
@@ -36,7 +36,7 @@ impl Triggers {
 
     /// Enqueues all OAuthClients of a project.
     pub(super) fn enqueue_users(&self, key: &ProjectKey) {
-        self.enqueue(|object| &ProjectKey::of(object) == key);
+        self.enqueue(|object| &object.facts.project == key);
     }
 
     /// Enqueues all OAuthClients.
@@ -46,17 +46,12 @@ impl Triggers {
 
     /// Enqueues all OAuthClients of a namespace.
     pub(super) fn enqueue_namespace(&self, namespace: &str) {
-        self.enqueue(|object| object.metadata.namespace.as_deref() == Some(namespace));
+        self.enqueue(|object| object.meta().namespace.as_deref() == Some(namespace));
     }
 
     /// Enqueues OAuthClients with former clients: the one of this namespace and name, or all.
     pub(super) fn enqueue_retiring(&self, only: Option<(&str, &str)>) {
-        let is_retiring = |object: &OAuthClient| {
-            object
-                .status
-                .as_ref()
-                .is_some_and(|status| status.retiring.as_ref().is_some_and(|former| !former.is_empty()))
-        };
+        let is_retiring = |object: &CachedClient| !object.facts.named.retiring.is_empty();
         let Some((namespace, name)) = only else { return self.enqueue(is_retiring) };
         let reference = ObjectRef::new(name).within(namespace);
         for scope in &self.scopes {
@@ -67,7 +62,7 @@ impl Triggers {
         }
     }
 
-    fn enqueue(&self, is_concerned: impl Fn(&OAuthClient) -> bool) {
+    fn enqueue(&self, is_concerned: impl Fn(&CachedClient) -> bool) {
         for scope in &self.scopes {
             for object in scope.objects.state().into_iter().filter(|object| is_concerned(object)) {
                 // The receiver ends with the controller, at shutdown.
@@ -81,7 +76,7 @@ impl Triggers {
         &self.users
     }
 
-    pub(super) fn stores(&self) -> Vec<Store<OAuthClient>> {
+    pub(super) fn stores(&self) -> Vec<Store<CachedClient>> {
         self.scopes.iter().map(|scope| scope.objects.clone()).collect()
     }
 }

@@ -6,8 +6,10 @@ pub mod clock;
 pub mod connect;
 pub mod crd;
 pub mod events;
+pub mod packed;
 pub mod patch;
 pub mod readable;
+pub mod touched;
 pub mod watch_backoff;
 
 pub use call::{DEADLINE, KubernetesError, scoped, within};

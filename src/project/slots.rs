@@ -14,7 +14,7 @@ use std::time::Duration;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::api::OAuthClient;
+use super::cached::CachedClient;
 use crate::decide::client::observed::Answer;
 use crate::decide::project::reference::ProjectKey;
 pub use queue::Priority;
@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How many overdue calls since its last answer make a project silent. One alone may be one client's fault.
 const SILENT_FROM: u32 = 2;
 
-type Object = ObjectRef<OAuthClient>;
+type Object = ObjectRef<CachedClient>;
 /// The lane of a pass: its project, or none for passes that call none.
 type LaneKey = Option<ProjectKey>;
 

@@ -228,11 +228,16 @@ impl Merged {
 
     /// Takes in a client that a read or listing has shown, unless something is known that is newer than its beginning.
     fn show(&mut self, begun: u64, id: &ClientId, client: &Arc<PackedClient>) {
-        let known = self.clients.get(id);
-        if known.is_some_and(|entry| entry.since > begun) {
+        let known = self.clients.get_mut(id);
+        if known.as_ref().is_some_and(|entry| entry.since > begun) {
             return;
         }
-        let before = known.and_then(|entry| entry.before.clone()).filter(|before| before == client);
+        let before = known.as_ref().and_then(|entry| entry.before.clone()).filter(|before| before == client);
+        if let Some(entry) = known.filter(|entry| Arc::ptr_eq(&entry.client, client)) {
+            // Most of a listing is as it was.
+            (entry.since, entry.written, entry.before) = (begun, false, before);
+            return;
+        }
         self.insert(id.clone(), Entry { client: Arc::clone(client), since: begun, written: false, before });
     }
 }

@@ -17,8 +17,6 @@ use super::snapshot::{Listing, PackedClient};
 use super::users::Users;
 use crate::api::project::Orphan;
 use crate::decide::client::change::Change;
-use crate::decide::client::holders::Holders;
-use crate::decide::client::object;
 use crate::decide::id::ClientId;
 use crate::decide::marker::{Marker, Owner, Policy};
 use crate::decide::orphan::judge::{Age, Scope, Treatment, is_to_be_judged, judge, treat};
@@ -96,8 +94,8 @@ impl Sweep<'_> {
     }
 
     fn is_to_be_judged(&self, client_id: &ClientId, marker: &Marker) -> bool {
-        let cached = self.users.find(&marker.owner).map(|object| object::facts(&object, &Holders::Unseen, self.now));
-        is_to_be_judged(self.scope, client_id, marker, cached.as_ref())
+        let cached = self.users.find(&marker.owner);
+        is_to_be_judged(self.scope, client_id, marker, cached.as_ref().map(|object| &object.facts.named))
     }
 }
 

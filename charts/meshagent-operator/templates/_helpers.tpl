@@ -100,12 +100,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default .Chart.AppVersion }}{{ end -}}
 {{- end -}}
 
-{{- /* Requests and limits by the number of clients. Measured by make bench: 29 MB with 1,000 clients and 114 MB with 10,000, at most 41 and 167. */ -}}
+{{- /* Requests and limits by the number of clients. Measured by make bench: 24 MB with 1,000 clients and 53 MB with 10,000, at most 26 and 57 after a start. */ -}}
 {{- define "meshagent-operator.resources" -}}
 {{- if .Values.resources -}}
 {{- toYaml .Values.resources -}}
 {{- else -}}
-{{- $rows := list (list 1000 "64Mi" "128Mi") (list 5000 "96Mi" "192Mi") (list 10000 "160Mi" "320Mi") (list 20000 "288Mi" "576Mi") (list 50000 "640Mi" "1280Mi") (list 100000 "1280Mi" "2560Mi") -}}
+{{- $rows := list (list 5000 "64Mi" "128Mi") (list 10000 "96Mi" "192Mi") (list 20000 "160Mi" "320Mi") (list 50000 "320Mi" "640Mi") (list 100000 "640Mi" "1280Mi") -}}
 {{- $row := last $rows -}}
 {{- range reverse $rows }}{{ if le (int $.Values.clients) (index . 0) }}{{ $row = . }}{{ end }}{{ end -}}
 requests: {cpu: 50m, memory: {{ index $row 1 }}}

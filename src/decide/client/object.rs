@@ -8,9 +8,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use super::desired::lifecycle::{DEFAULT_OVERLAP, overlap};
 use super::holders::Holders;
-use super::observed::{Object, Recorded, Replaced, Retiring};
+use super::observed::{Named, Object, Recorded, Replaced, Retiring};
 use crate::api::names;
-use crate::api::oauth_client::{OAuthClient, OAuthClientStatus};
+use crate::api::oauth_client::{OAuthClient, OAuthClientStatus, Retiring as RetiringStatus};
 use crate::decide::id::{ClientId, CredentialDigest, DriftDigest, Token, Uid, Version};
 use crate::decide::time::{PATIENCE, ahead};
 
@@ -39,6 +39,17 @@ pub fn facts(object: &OAuthClient, holders: &Holders, now: Timestamp) -> Object 
         replaced: last_replaced.map_or(Replaced::LongAgo, |at| replaced(at, overlap, now)),
         orphaning: has(object, ORPHANING),
         uid,
+    }
+}
+
+/// The clients that the object names, as in its [`facts`].
+#[must_use]
+pub fn named(object: &OAuthClient) -> Named {
+    let status = object.status.as_ref();
+    Named {
+        uid: Uid::new(object.metadata.uid.as_deref().unwrap_or_default()),
+        own: status.and_then(|status| stated(&status.client_id)).map(ClientId::new),
+        retiring: status.into_iter().flat_map(retiring).map(|former| ClientId::new(&former.client_id)).collect(),
     }
 }
 
@@ -130,14 +141,10 @@ fn recorded(status: &OAuthClientStatus, holders: &Holders, now: Timestamp) -> Re
         client_id: stated(&status.client_id).map(ClientId::new),
         secret_version: stated(&status.secret_resource_version).map(Version::new),
         digest: stated(&status.credential_digest).map(CredentialDigest::new),
-        retiring: status
-            .retiring
-            .iter()
-            .flatten()
-            .filter(|retiring| !retiring.client_id.is_empty())
-            .map(|retiring| Retiring {
-                client_id: ClientId::new(&retiring.client_id),
-                due: holders.may_be_deleted(retiring, now),
+        retiring: retiring(status)
+            .map(|former| Retiring {
+                client_id: ClientId::new(&former.client_id),
+                due: holders.may_be_deleted(former, now),
             })
             .collect(),
         managed_keys: status.managed_metadata_keys.iter().flatten().cloned().collect(),
@@ -146,6 +153,11 @@ fn recorded(status: &OAuthClientStatus, holders: &Holders, now: Timestamp) -> Re
         drift: stated(&status.persisting_drift).map(DriftDigest::new),
         project_id: stated(&status.project_id).map(str::to_owned),
     }
+}
+
+/// The former clients that a status names.
+fn retiring(status: &OAuthClientStatus) -> impl Iterator<Item = &RetiringStatus> {
+    status.retiring.iter().flatten().filter(|former| !former.client_id.is_empty())
 }
 
 /// A status can be edited; an empty id would turn the address of one client into that of all.
@@ -176,8 +188,6 @@ fn annotation<'a>(metadata: &'a ObjectMeta, name: &str) -> Option<&'a str> {
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
-
-    use crate::api::oauth_client::Retiring as RetiringStatus;
 
     const NOW: i64 = 1_000_000;
 
@@ -261,6 +271,7 @@ mod tests {
             ..nothing()
         };
         assert_eq!(facts(&object, &Holders::Unseen, at(NOW)), wanted);
+        assert_eq!(named(&object), wanted.named());
     }
 
     #[test]
@@ -286,6 +297,7 @@ mod tests {
             ..OAuthClientStatus::default()
         });
         assert_eq!(facts(&object, &Holders::Unseen, at(NOW)), nothing());
+        assert_eq!(named(&object), nothing().named());
     }
 
     #[test]

@@ -17,8 +17,8 @@ use crate::decide::time::ClockState;
 
 pub use answer::Answer;
 pub use facts::{
-    Content, Cooldown, CrdState, Credential, FailedAt, Foreign, Object, Pending, ProjectFacts, ProjectState, Recorded,
-    Remote, RemoteClient, Replaced, Retiring, Secret, StepFailure, Stored,
+    Content, Cooldown, CrdState, Credential, FailedAt, Foreign, Named, Object, Pending, ProjectFacts, ProjectState,
+    Recorded, Remote, RemoteClient, Replaced, Retiring, Secret, StepFailure, Stored,
 };
 pub use ownership::Ownership;
 

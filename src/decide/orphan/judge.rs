@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::disowned::{Evidence, Grace, disowned};
-use crate::decide::client::observed::{Object, Secret};
+use crate::decide::client::observed::{Named, Object, Secret};
 use crate::decide::id::{ClientId, ClusterId};
 use crate::decide::marker::{Marker, Origin, Owner, Policy};
 use crate::decide::project::spec::{OrphanPolicy, Orphans};
@@ -21,16 +21,16 @@ pub struct Scope<'a> {
 }
 
 /// Whether the API server is to be asked about a client's object: the client is of this cluster and of a watched
-/// namespace, is not to stay, and is not named by its object as `cached`.
+/// namespace, is not to stay, and is not among those that its object names as `cached`.
 #[must_use]
-pub fn is_to_be_judged(scope: Scope<'_>, client_id: &ClientId, marker: &Marker, cached: Option<&Object>) -> bool {
+pub fn is_to_be_judged(scope: Scope<'_>, client_id: &ClientId, marker: &Marker, cached: Option<&Named>) -> bool {
     let Owner { cluster, namespace, name: _, uid } = &marker.owner;
     let in_scope = scope.namespaces.is_empty() || scope.namespaces.contains(namespace);
     if cluster != scope.cluster || !in_scope || stays(marker) {
         return false;
     }
-    match cached.filter(|object| &object.uid == uid) {
-        Some(object) => !object.recorded.names(client_id),
+    match cached.filter(|named| &named.uid == uid) {
+        Some(named) => !named.names(client_id),
         // A client that is to be retained stays without its object too, so the sweep has nothing to ask for.
         None => match marker.policy {
             Policy::Delete => true,

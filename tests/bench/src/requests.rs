@@ -26,7 +26,9 @@ pub struct Requests {
     pub pages: usize,
     /// Events that were written.
     pub events: usize,
-    /// Requests to Kubernetes outside of the namespace of the clients, Leases apart.
+    /// Listings in Kubernetes: a watch that runs needs none.
+    pub listings: Counts,
+    /// Other requests to Kubernetes outside of the namespace of the clients, Leases apart.
     pub elsewhere: Counts,
 }
 
@@ -62,7 +64,7 @@ impl Audit {
     /// Writes the policy by which the API server logs the requests of this user.
     pub fn of(user: &str) -> Result<Self> {
         let workdir = Workdir::create("audit")?;
-        let verbs = "[get, create, update, patch, delete, deletecollection]";
+        let verbs = "[get, list, create, update, patch, delete, deletecollection]";
         let rules = format!("[{{level: Metadata, users: ['{user}'], verbs: {verbs}}}, {{level: None}}]");
         let policy =
             format!("apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: {rules}\n");
@@ -104,6 +106,7 @@ impl Audit {
             match (resource.as_ref(), here) {
                 ("leases", _) => {}
                 ("events", _) => requests.events += 1,
+                _ if verb == "list" => count(&mut requests.listings, format!("{verb} {resource}")),
                 (_, true) => count(&mut requests.budgeted, format!("{verb} {resource}{subresource}{dry}")),
                 (_, false) => count(&mut requests.elsewhere, format!("{verb} {resource}{subresource}{dry}")),
             }
@@ -158,6 +161,10 @@ impl Budget {
         if requests.budgeted != wanted {
             let (counted, wanted) = (requests.in_words(), words(&wanted));
             self.differences.push(format!("{what}: counted {counted}; the budget is {wanted}"));
+        }
+        if !requests.listings.is_empty() {
+            let listings = words(&requests.listings);
+            self.differences.push(format!("{what}: counted {listings}; a watch that runs needs no listing"));
         }
     }
 

@@ -245,7 +245,9 @@ async fn start(stage: &mut Stage, args: &[String]) -> Result<(Start, Requests)> 
     stage.operator_ready().await?;
     let ready = began.elapsed();
     let quiet = stage.quiet().await? - began;
-    let requests = stage.requests().await?;
+    let mut requests = stage.requests().await?;
+    // A start lists all that it watches.
+    requests.listings.clear();
     let (cpu, memory) = (stage.operator_cpu()?, stage.memory()?);
     Ok((Start { ready, quiet, cpu, memory, pages: requests.pages }, requests))
 }

@@ -70,8 +70,8 @@ impl World {
         secrets: &Secrets,
     ) -> Option<Judgement> {
         let scope = Scope { cluster: &marker.owner.cluster, namespaces: &[] };
-        let cached = self.operators[0].cached.as_deref().map(|declared| &declared.object);
-        if !is_to_be_judged(scope, client_id, marker, cached) {
+        let cached = self.operators[0].cached.as_deref().map(|declared| declared.object.named());
+        if !is_to_be_judged(scope, client_id, marker, cached.as_ref()) {
             return None;
         }
         if !self.intact(Fence::Judge) {

@@ -56,6 +56,17 @@ pub struct Recorded {
     pub project_id: Option<String>,
 }
 
+/// The clients that an object names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// `metadata.uid` of the object.
+    pub uid: Uid,
+    /// `status.clientId`.
+    pub own: Option<ClientId>,
+    /// The clients of `status.retiring`.
+    pub retiring: Box<[ClientId]>,
+}
+
 /// A former client that lives until its overlap ends.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Retiring {
@@ -278,6 +289,24 @@ impl FailedAt {
             Self::Kubernetes => false,
             Self::MeshAgent | Self::Removal => true,
         }
+    }
+}
+
+impl Object {
+    /// The clients that the object names.
+    #[must_use]
+    pub fn named(&self) -> Named {
+        let Recorded { client_id, retiring, .. } = &self.recorded;
+        let retiring = retiring.iter().map(|former| former.client_id.clone()).collect();
+        Named { uid: self.uid.clone(), own: client_id.clone(), retiring }
+    }
+}
+
+impl Named {
+    /// Whether the status names a client, as the object's own or as one that retires.
+    #[must_use]
+    pub fn names(&self, client_id: &ClientId) -> bool {
+        self.own.as_ref() == Some(client_id) || self.retiring.contains(client_id)
     }
 }
 

@@ -58,7 +58,7 @@ fn only_what_this_cluster_made_in_a_watched_namespace_and_nobody_names_is_judged
     let judged = |change: &dyn Fn(&mut Marker), cached: Option<&Object>| {
         let mut marker = marker("r");
         change(&mut marker);
-        is_to_be_judged(scope, &id("lost"), &marker, cached)
+        is_to_be_judged(scope, &id("lost"), &marker, cached.map(Object::named).as_ref())
     };
     let nothing = |_: &mut Marker| ();
     let retain = |marker: &mut Marker| marker.policy = Policy::Retain;
