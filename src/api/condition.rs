@@ -62,6 +62,12 @@ impl ConditionStatus {
             Self::Unknown => "Unknown",
         }
     }
+
+    /// The status that a word stands for. The CRDs allow no other words.
+    #[must_use]
+    pub fn of(word: &str) -> Self {
+        [Self::True, Self::False].into_iter().find(|status| status.as_str() == word).unwrap_or(Self::Unknown)
+    }
 }
 
 /// Why a condition is as it is. The names are what people search for, and frozen with the first release.
@@ -187,6 +193,12 @@ impl Reason {
             Self::DriftPersists => "DriftPersists",
             Self::Suspended => "Suspended",
         }
+    }
+
+    /// The reason of this name, if it is one of the operator's.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
     }
 }
 

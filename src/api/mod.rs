@@ -17,7 +17,7 @@ mod schema;
 pub mod time;
 pub mod words;
 
-pub use condition::{ConditionType, Reason};
+pub use condition::{ConditionStatus, ConditionType, Reason};
 pub use oauth_client::{OAuthClient, OAuthClientSpec, OAuthClientStatus};
 pub use project::{ClusterMeshAgentProject, MeshAgentProject, MeshAgentProjectSpec, ProjectStatus};
 

@@ -18,13 +18,16 @@ use super::pods::Caches;
 use super::restarts::Restarting;
 use super::triggers::Triggers;
 use super::until_shutdown;
+use crate::api::Reason;
 use crate::decide::project::reference::ProjectKey;
 use crate::decide::time::ClockState;
 use crate::kubernetes::clock::Clock;
 use crate::kubernetes::readable::{UnreadableObject, UnreadableObjects};
 use crate::metrics::ClientState;
-use crate::project::{CachedClient, ProjectObject};
+use crate::project::{CachedClient, ProjectObject, Ready};
 
+/// What metrics say of a reason that somebody else wrote.
+const NOT_OURS: &str = "Other";
 /// How often what is known of objects that are gone is forgotten.
 const GONE_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -116,7 +119,7 @@ fn show_states(stores: &[Store<CachedClient>], show: &mut dyn FnMut(ClientState<
         show(ClientState {
             namespace: metadata.namespace.as_deref().unwrap_or_default(),
             name: metadata.name.as_deref().unwrap_or_default(),
-            ready: facts.ready.as_ref().map(|[status, reason]| (status.as_ref(), reason.as_ref())),
+            ready: facts.ready.map(|Ready(status, reason)| (status.as_str(), reason.map_or(NOT_OURS, Reason::as_str))),
             living_on: facts.living_on,
         });
     }

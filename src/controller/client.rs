@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::core::PartialObjectMeta;
 use kube::runtime::controller::Action;
-use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::{Controller, WatchStreamExt, watcher};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::{Controller, WatchStreamExt, reflector, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{oneshot, watch};
@@ -29,11 +30,12 @@ use crate::client::{self, Awaited, Executor, Start, former_secret_name, reconcil
 use crate::decide::id::{ClusterId, Uid, Version};
 use crate::decide::marker::Policy;
 use crate::decide::project::reference::ProjectKey;
+use crate::kubernetes::cached_secret::{CachedSecret, cached};
 use crate::kubernetes::clock::Clock;
 use crate::kubernetes::crd::CrdReader;
 use crate::kubernetes::events::{Event, Events};
-use crate::kubernetes::packed::{CachedSecret, UnpackError, cached};
-use crate::kubernetes::readable::{UnreadableObjects, watch_readable};
+use crate::kubernetes::packed::UnpackError;
+use crate::kubernetes::readable::{Readable, UnreadableObjects, watch_readable};
 use crate::kubernetes::touched::touched;
 use crate::kubernetes::watch_backoff::NoPause;
 use crate::kubernetes::{scoped, within};
@@ -108,7 +110,7 @@ impl Watches {
         let (namespace, cache) = (self.namespace.as_deref(), Filled::default());
         let declared = Arc::clone(&shared.declared);
         let unreadable = shared.unreadable.clone();
-        let api = scoped(self.watches.clone(), namespace);
+        let api: Api<Readable<OAuthClient>> = scoped(self.watches.clone(), namespace);
         let events = watch_readable(api, watcher::Config::default(), self.objects.clone(), unreadable.clone())
             .reflect(self.object_writer)
             .inspect(cache.tell(filled));
@@ -122,8 +124,9 @@ impl Watches {
         };
         let objects = touched(events, self.objects.clone()).filter_map(asking(self.enqueue.clone(), ask_for_object));
         let labelled = watcher::Config::default().labels(OAUTH_CLIENT_LABEL);
-        let api = scoped(self.watches.clone(), namespace);
-        let events = watch_readable(api, labelled, self.secrets.clone(), unreadable).reflect(self.secret_writer);
+        let api: Api<Readable<PartialObjectMeta<Secret>>> = scoped(self.watches.clone(), namespace);
+        let events = watch_readable(api, labelled, self.secrets.clone(), unreadable);
+        let events = reflector(self.secret_writer, events);
         let ask_for_owners = |secret: CachedSecret| owners(&secret);
         let secrets = touched(events, self.secrets.clone()).filter_map(asking(self.enqueue.clone(), ask_for_owners));
         let intake = Intake::default();
@@ -132,7 +135,7 @@ impl Watches {
             Arc::new(Context { shared, secrets: self.secrets, enqueue: self.enqueue, intake: intake.clone() });
         // The controller is unbounded: the slots say how many passes run, and none waits in the controller's queue.
         let controller = Controller::for_stream(objects, self.objects)
-            .watches_stream(secrets, |_: CachedSecret| None)
+            .watches_stream(secrets, |_: CachedClient| None)
             .reconcile_on(intake.admit(requested))
             .trigger_backoff(NoPause)
             .graceful_shutdown_on(super::until_shutdown(pending(), shutdown.clone()))
@@ -166,7 +169,7 @@ fn owners(secret: &CachedSecret) -> HashSet<ObjectRef<CachedClient>> {
 fn asking<K, I>(
     enqueue: UnboundedSender<ObjectRef<CachedClient>>,
     concerned: impl Fn(K) -> I,
-) -> impl FnMut(watcher::Result<K>) -> Ready<Option<watcher::Result<K>>>
+) -> impl FnMut(watcher::Result<K>) -> Ready<Option<watcher::Result<CachedClient>>>
 where
     I: IntoIterator<Item = ObjectRef<CachedClient>>,
 {
@@ -408,7 +411,7 @@ mod tests {
     fn a_secret_enqueues_the_client_of_its_label_and_the_one_that_owns_it() {
         let owners_of = |metadata: serde_json::Value| {
             let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata });
-            owners(&serde_json::from_value(secret).unwrap())
+            owners(&serde_json::from_value::<PartialObjectMeta<Secret>>(secret).unwrap().into())
         };
         let client = |name| ObjectRef::new(name).within("shop");
         let owner = json!({ "apiVersion": "meshagent.com/v1alpha1", "kind": "OAuthClient", "name": "web", "uid": "u" });

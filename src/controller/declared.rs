@@ -34,7 +34,7 @@ impl DeclaredProjects {
         if self.is_cached(key) {
             return None;
         }
-        let (namespace, name) = (key.namespace.as_deref(), key.name.as_str());
+        let (namespace, name) = (key.namespace.as_deref(), &*key.name);
         match key.kind {
             ProjectKind::ClusterMeshAgentProject => self.unreadable.problem::<ClusterMeshAgentProject>(namespace, name),
             ProjectKind::MeshAgentProject => self.unreadable.problem::<MeshAgentProject>(namespace, name),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures::Stream;
 use futures::StreamExt;
-use kube::runtime::controller::Action;
+use kube::runtime::controller::{self, Action};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{Controller, WatchStreamExt, watcher};
 use kube::{Client, ResourceExt};
@@ -90,27 +90,37 @@ pub(super) async fn run<K>(
     K: ProjectObject,
     K::DynamicType: Hash + Eq + Clone + Debug + Unpin,
 {
-    let (gone, watches, cache) = (Arc::clone(&shared), key_watches.clone(), Filled::default());
+    let cache = Filled::default();
     let api = K::watched(shared.watches.clone(), namespace.as_deref());
     let events = watch_readable(api, watcher::Config::default(), store.clone(), shared.unreadable.clone())
         .reflect(writer)
         .inspect(cache.tell(filled));
-    let known = store.clone();
+    let context = Arc::new(Context { shared, key_watches });
+    let (known, gone) = (store.clone(), Arc::clone(&context));
     let objects = touched(events, store.clone()).inspect(move |object| {
         if let Ok(object) = object
             && known.get(&ObjectRef::from_obj(object)).is_none_or(|present| present.uid() != object.uid())
         {
-            watches.forget(&object.key());
             gone.forget(&object.key());
         }
     });
-    let context = Arc::new(Context { shared, key_watches });
+    let (known, gone) = (store.clone(), Arc::clone(&context));
     let controller = Controller::for_stream(objects, store)
         .reconcile_on(requested)
         .trigger_backoff(NoPause)
         .graceful_shutdown_on(super::until_shutdown(pending(), shutdown.clone()))
         .run(spawn_pass, after_panic, context)
-        .for_each(async |ended| ended.err().iter().for_each(|error| tell_of_failed_watch(K::KIND.as_str(), error)));
+        .for_each(async |ended| match ended {
+            Ok(_) => {}
+            // A pass that was under way when its object went has remembered it again.
+            Err(controller::Error::ObjectNotFound(object)) => {
+                let key = ProjectKey { kind: K::KIND, namespace: object.namespace, name: object.name.into() };
+                if gone.key_watches.follows(&key) && known.find(|present| present.key() == key).is_none() {
+                    gone.forget(&key);
+                }
+            }
+            Err(error) => tell_of_failed_watch(K::KIND.as_str(), &error),
+        });
     cache.run(controller, shutdown).await;
 }
 
@@ -134,6 +144,12 @@ fn after_panic<K: ProjectObject>(object: Arc<K>, error: &Panicked, _: Arc<Contex
 }
 
 impl<K: ProjectObject> Context<K> {
+    /// Forgets a project that is gone.
+    fn forget(&self, key: &ProjectKey) {
+        self.key_watches.forget(key);
+        self.shared.forget(key);
+    }
+
     /// Puts the finalizer on or takes it off, and reconciles the project as long as it is there.
     async fn pass(&self, object: &K) -> Action {
         if !self.shared.may_list() {

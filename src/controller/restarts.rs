@@ -26,9 +26,9 @@ use crate::decide::restart::{
 use crate::decide::time::later;
 use crate::decide::words;
 use crate::kubernetes::KubernetesError;
+use crate::kubernetes::cached_secret::{CachedSecret, cached};
 use crate::kubernetes::clock::Clock;
 use crate::kubernetes::events::Events;
-use crate::kubernetes::packed::{CachedSecret, cached};
 use told::Told;
 use workloads::{Target, Workloads, refusal};
 

@@ -1,6 +1,7 @@
 //! The Kubernetes API: its clients and its clock, calls with a deadline, proved absence, watches that no single object
 //! stops, Events, and the state of the CRD.
 
+pub mod cached_secret;
 mod call;
 pub mod clock;
 pub mod connect;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::{Lookup, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch_objects};
 use kube::{Api, Resource, ResourceExt};
@@ -166,16 +166,17 @@ impl UnreadableObjects {
     }
 }
 
-/// Watches objects of a kind, with backoff. An object that cannot be decoded is left out; it stays as `cached` if it
-/// could be decoded before, so that what this process remembers of it is not lost.
-pub fn watch_readable<K>(
+/// Watches objects of a kind, with backoff, in the form in which a cache keeps them. An object that cannot be decoded is left
+/// out; it stays as `cached` if it could be decoded before, so that what this process remembers of it is not lost.
+pub fn watch_readable<K, C>(
     objects: Api<Readable<K>>,
     config: watcher::Config,
-    cached: Store<K>,
+    cached: Store<C>,
     unreadable: UnreadableObjects,
-) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
+) -> impl Stream<Item = watcher::Result<Event<C>>> + Send
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    C: From<K> + Lookup<DynamicType = ()> + Clone + Send + Sync + 'static,
 {
     let mut sieve = Sieve { cached, unreadable, own: BTreeSet::new(), unseen: BTreeSet::new() };
     watch_objects(objects, config.page_size(PAGE)).backoff(WatchBackoff::default()).filter_map(move |event| {
@@ -187,8 +188,8 @@ where
 }
 
 /// What one watch has met.
-struct Sieve<K: Resource<DynamicType = ()> + 'static> {
-    cached: Store<K>,
+struct Sieve<C: Lookup<DynamicType = ()> + 'static> {
+    cached: Store<C>,
     unreadable: UnreadableObjects,
     /// The objects that this watch left out.
     own: BTreeSet<UnreadableObject>,
@@ -196,8 +197,12 @@ struct Sieve<K: Resource<DynamicType = ()> + 'static> {
     unseen: BTreeSet<UnreadableObject>,
 }
 
-impl<K: Resource<DynamicType = ()> + Clone + 'static> Sieve<K> {
-    fn readable(&mut self, event: Event<Readable<K>>) -> Option<Event<K>> {
+impl<C: Lookup<DynamicType = ()> + Clone + 'static> Sieve<C> {
+    fn readable<K>(&mut self, event: Event<Readable<K>>) -> Option<Event<C>>
+    where
+        K: Resource<DynamicType = ()>,
+        C: From<K>,
+    {
         match event {
             Event::Init => {
                 self.unseen = self.own.clone();
@@ -212,19 +217,23 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Sieve<K> {
             Event::Delete(object) => {
                 self.forget(&named(&object));
                 match object {
-                    Readable::Whole(object) => Some(Event::Delete(*object)),
+                    Readable::Whole(object) => Some(Event::Delete(C::from(*object))),
                     Readable::Unreadable { metadata, .. } => self.before(&metadata).ok().map(Event::Delete),
                 }
             }
         }
     }
 
-    fn read(&mut self, object: Readable<K>) -> Result<K, Box<ObjectMeta>> {
+    fn read<K>(&mut self, object: Readable<K>) -> Result<C, Box<ObjectMeta>>
+    where
+        K: Resource<DynamicType = ()>,
+        C: From<K>,
+    {
         let named = named(&object);
         match object {
             Readable::Whole(object) => {
                 self.forget(&named);
-                Ok(*object)
+                Ok(C::from(*object))
             }
             Readable::Unreadable { metadata, problem } => {
                 self.unseen.remove(&named);
@@ -236,7 +245,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Sieve<K> {
     }
 
     /// The object as it was when it could be decoded.
-    fn before(&self, ObjectMeta { name, namespace, .. }: &ObjectMeta) -> Result<K, ()> {
+    fn before(&self, ObjectMeta { name, namespace, .. }: &ObjectMeta) -> Result<C, ()> {
         let reference = ObjectRef::new(name.as_deref().unwrap_or_default());
         let reference = namespace.iter().fold(reference, |reference, namespace| reference.within(namespace));
         self.cached.get(&reference).map(|object| (*object).clone()).ok_or(())
@@ -252,7 +261,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Sieve<K> {
 fn named<K: Resource<DynamicType = ()>>(object: &Readable<K>) -> UnreadableObject {
     UnreadableObject {
         kind: K::kind(&()).into_owned(),
-        namespace: object.namespace().unwrap_or_default(),
+        namespace: ResourceExt::namespace(object).unwrap_or_default(),
         name: object.name_any(),
     }
 }

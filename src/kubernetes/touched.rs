@@ -1,8 +1,9 @@
 //! What a watch has touched, once its cache shows it.
 
+use std::hash::Hash;
+
 use futures::{Stream, StreamExt as _, stream};
-use kube::Resource;
-use kube::runtime::reflector::Store;
+use kube::runtime::reflector::{Lookup, Store};
 use kube::runtime::watcher::{self, Event};
 
 /// How many objects of a listing are touched before others have their turn.
@@ -18,7 +19,7 @@ pub fn touched<K>(
     cached: Store<K>,
 ) -> impl Stream<Item = watcher::Result<K>> + Send
 where
-    K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
+    K: Lookup<DynamicType: Eq + Hash + Clone + Send + Sync> + Clone + Send + Sync + 'static,
 {
     let mut before = Vec::new();
     events.flat_map(move |event| {
@@ -49,7 +50,7 @@ fn in_turns<T: Clone + Send + 'static>(all: Vec<T>) -> impl Stream<Item = T> + S
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::ConfigMap;
-    use kube::ResourceExt as _;
+    use kube::ResourceExt;
     use kube::runtime::reflector::ObjectRef;
     use kube::runtime::{WatchStreamExt as _, reflector};
 
@@ -69,7 +70,7 @@ mod tests {
         let seen = cached.clone();
         let version = |object: ConfigMap| {
             let cached = seen.get(&ObjectRef::from_obj(&object));
-            (object.name_any(), cached.and_then(|cached| cached.resource_version()))
+            (object.name_any(), cached.and_then(|cached| ResourceExt::resource_version(&*cached)))
         };
         let mut shown: Vec<_> = touched(events, cached).map(|object| version(object.unwrap())).collect().await;
         shown.sort();

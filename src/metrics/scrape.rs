@@ -41,7 +41,7 @@ pub struct ClientState<'a> {
     /// Status and reason of its Ready condition; `None` if the operator has not looked at it yet.
     pub ready: Option<(&'a str, &'a str)>,
     /// How many former clients of it live on after their overlap, for pods that hold their credential.
-    pub living_on: usize,
+    pub living_on: u32,
 }
 
 type ClientSource = dyn Fn(&mut dyn FnMut(ClientState<'_>)) + Send + Sync;
@@ -69,7 +69,7 @@ impl Collector for Clients {
         let (mut named, living_on) = (BTreeSet::new(), Gauge::<i64>::default());
         let Some(source) = self.0.get() else { return Ok(()) };
         source(&mut |ClientState { namespace, name, ready, living_on: more }| {
-            living_on.inc_by(i64::try_from(more).unwrap_or(i64::MAX));
+            living_on.inc_by(i64::from(more));
             let (ready, reason) = ready.unwrap_or(("Unknown", "Pending"));
             let state = State { ready: ready.to_owned(), reason: reason.to_owned() };
             numbers.get_or_create(&state).inc();

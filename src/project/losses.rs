@@ -127,7 +127,7 @@ mod tests {
     /// F24.
     #[test]
     fn a_project_is_told_once_that_many_are_gone_and_once_that_they_are_back() {
-        let key = ProjectKey { kind: ProjectKind::ClusterMeshAgentProject, namespace: None, name: "p".to_owned() };
+        let key = ProjectKey { kind: ProjectKind::ClusterMeshAgentProject, namespace: None, name: "p".into() };
         let register = Register::new(Duration::from_secs(600));
         let ids: Vec<ClientId> = (0..7).map(|number| ClientId::new(format!("c{number}"))).collect();
         let roll = |missing: usize| RollCall { recorded: 7, missing: ids.iter().take(missing).cloned().collect() };

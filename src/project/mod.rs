@@ -1,7 +1,7 @@
 //! MeshAgent projects as this process knows them: how to reach each, who uses it, and what clients it holds.
 
 pub mod access;
-mod cached;
+mod cached_client;
 mod checks;
 mod client;
 pub mod connect;
@@ -16,7 +16,7 @@ mod status;
 pub mod sweep;
 mod users;
 
-pub use cached::{CachedClient, ClientFacts};
+pub use cached_client::{CachedClient, ClientFacts, Ready};
 pub use checks::Checks;
 pub use client::ProjectClient;
 pub use losses::{Register, Roll};

@@ -33,7 +33,7 @@ pub trait ProjectObject: Resource<DynamicType = ()> + Clone + Debug + Deserializ
 
     /// The key that names the project in the cluster.
     fn key(&self) -> ProjectKey {
-        ProjectKey { kind: Self::KIND, namespace: self.namespace(), name: self.name_any() }
+        ProjectKey { kind: Self::KIND, namespace: self.namespace(), name: self.name_any().into() }
     }
 }
 

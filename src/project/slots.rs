@@ -14,7 +14,7 @@ use std::time::Duration;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::cached::CachedClient;
+use super::cached_client::CachedClient;
 use crate::decide::client::observed::Answer;
 use crate::decide::project::reference::ProjectKey;
 pub use queue::Priority;

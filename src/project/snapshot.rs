@@ -60,7 +60,7 @@ impl Snapshot {
         let known = self.read();
         let mut ids: BTreeSet<ClientId> = named.into_iter().cloned().collect();
         ids.extend(known.by_uid.get(uid).into_iter().flatten().cloned());
-        ids.into_iter().filter_map(|id| Some((id.clone(), known.clients.get(&id)?.shown()))).collect()
+        ids.into_iter().filter_map(|id| Some((id.clone(), known.clients.get(&id)?.shown()?))).collect()
     }
 
     /// Takes in a client as this process has written it.
@@ -164,10 +164,10 @@ impl Snapshot {
 
 impl Entry {
     /// The client as passes see it. A PUT that a later listing does not show was normalised away, or silently refused.
-    fn shown(&self) -> Remote {
+    fn shown(&self) -> Option<Remote> {
         let put_ignored = !self.written && self.before.as_ref() == Some(&self.client);
-        let client = self.client.unpack();
-        if put_ignored { Remote::PutIgnored(client) } else { Remote::Listed(client) }
+        let client = self.client.unpack()?;
+        Some(if put_ignored { Remote::PutIgnored(client) } else { Remote::Listed(client) })
     }
 }
 
@@ -179,8 +179,8 @@ impl Merged {
 
     fn insert(&mut self, id: ClientId, entry: Entry) {
         self.remove(&id);
-        if let Some(marker) = &entry.client.marker {
-            match self.by_uid.entry(marker.owner.uid.clone()) {
+        if let Some(uid) = &entry.client.uid {
+            match self.by_uid.entry(uid.clone()) {
                 // Nearly all have one client: a vector that grew would have room for four.
                 Vacant(vacant) => drop(vacant.insert(vec![id.clone()])),
                 Occupied(mut ids) => ids.get_mut().push(id.clone()),
@@ -191,12 +191,12 @@ impl Merged {
 
     fn remove(&mut self, id: &ClientId) {
         let Some(entry) = self.clients.remove(id) else { return };
-        if let Some(marker) = &entry.client.marker
-            && let Some(ids) = self.by_uid.get_mut(&marker.owner.uid)
+        if let Some(uid) = &entry.client.uid
+            && let Some(ids) = self.by_uid.get_mut(uid)
         {
             ids.retain(|other| other != id);
             if ids.is_empty() {
-                self.by_uid.remove(&marker.owner.uid);
+                self.by_uid.remove(uid);
             }
         }
     }

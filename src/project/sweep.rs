@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Client;
 
 use super::client::ProjectClient;
-use super::snapshot::{Listing, PackedClient};
+use super::snapshot::Listing;
 use super::users::Users;
 use crate::api::project::Orphan;
 use crate::decide::client::change::Change;
@@ -63,19 +63,19 @@ impl Sweep<'_> {
         let since = first_found(known);
         let (mut witness, mut swept, mut refused) = (Witness::new(self.requests, self.now), Swept::default(), false);
         for (client_id, client) in listing {
-            let Some(marker) = client.marker.as_ref().filter(|marker| self.is_to_be_judged(client_id, marker)) else {
+            let Some(marker) = client.marker().filter(|marker| self.is_to_be_judged(client_id, marker)) else {
                 continue;
             };
             let age = Age::of(since.get(client_id.as_str()).copied(), rule, self.clock, self.now);
             let owner = witness.testify(client_id, &marker.owner, age.is_ripe()).await;
-            let treatment = treat(judge(client_id, marker, owner.state()), &age);
+            let treatment = treat(judge(client_id, &marker, owner.state()), &age);
             // The object's own deletion may have been quicker.
             let there = project.snapshot.holds(client_id);
             let next = match treatment {
                 Treatment::Leave => continue,
                 Treatment::Delete | Treatment::List(_) if !there => continue,
                 Treatment::MarkRetained => {
-                    mark_retained(project, client_id, client, marker).await;
+                    mark_retained(project, client_id, &marker).await;
                     continue;
                 }
                 // After one refused deletion, the same key would be refused again.
@@ -110,16 +110,16 @@ fn first_found<'a>(known: impl IntoIterator<Item = &'a Orphan>) -> BTreeMap<&'a 
 }
 
 /// Tells MeshAgent that a client was retained. If that fails, the next sweep tries it again.
-async fn mark_retained(project: &ProjectClient, client_id: &ClientId, client: &PackedClient, marker: &Marker) {
-    let marker = Marker { retained: true, policy: Policy::Retain, ..marker.clone() };
+async fn mark_retained(project: &ProjectClient, client_id: &ClientId, marker: &Marker) {
     // A PUT replaces the whole metadata, so it has to be made from the present one.
     let present = match project.api.get_client(client_id.as_str()).await {
         Ok(Some(present)) => convert::read(present),
         Ok(None) | Err(_) => return,
     };
-    if present.marker != client.marker {
+    if present.marker.as_ref() != Some(marker) {
         return;
     }
+    let marker = Marker { retained: true, policy: Policy::Retain, ..marker.clone() };
     let change = Change { metadata: Some((present.settings.metadata.clone(), marker)), ..Change::default() };
     match project.api.update_client(client_id.as_str(), &convert::patch(&change)).await {
         Ok(()) => {

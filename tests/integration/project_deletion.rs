@@ -1,7 +1,10 @@
 //! Projects that are deleted, and clients that nobody declares any more.
 
-use harness::eventually;
+use std::time::Duration;
+
+use harness::{eventually, free_port};
 use serde_json::{Value, json};
+use simulator::admin::{Fault, FaultRule, Route};
 use simulator::state::Role;
 
 use super::fixture::{Fixture, LONG, condition, message};
@@ -104,6 +107,35 @@ async fn a_finalizer_that_was_wiped_comes_back_and_a_project_without_users_goes_
 }
 
 /// K10.
+#[tokio::test]
+async fn a_project_that_goes_while_its_listing_is_under_way_is_forgotten_after_it() {
+    let address = format!("127.0.0.1:{}", free_port().unwrap());
+    let fixture = Fixture::own("going", &["--http-address", &address, "--resync-interval", "3s"]).await;
+    let mut project = fixture.project_manifest(&json!({}));
+    project["metadata"]["name"] = json!("going");
+    fixture.apply(&project).await;
+    let is_remembered = async || {
+        let metrics = reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap();
+        metrics.contains(r#"project="ClusterMeshAgentProject going""#)
+    };
+    let listed = async || if is_remembered().await { Ok(()) } else { Err("it is not") };
+    eventually(LONG, "the project is listed", listed).await.unwrap();
+    let late = Duration::from_secs(4);
+    let slow = FaultRule::on(Route::ClientsList, Fault::Delay { duration: late, stage: Default::default() });
+    fixture.admin.fault(&slow.in_project(fixture.project)).await.unwrap();
+    eventually(LONG, "listings of both projects are under way", async || {
+        let under_way = fixture.calls().await.iter().filter(|call| call.fault.is_some()).count();
+        if under_way >= 2 { Ok(()) } else { Err(under_way.to_string()) }
+    })
+    .await
+    .unwrap();
+    fixture.kubectl(&["delete", "cmaproj", "going", "--wait=false"]).await;
+    fixture.kubectl(&["patch", "cmaproj", "going", "--type=merge", "-p", r#"{"metadata":{"finalizers":[]}}"#]).await;
+    until_gone(&fixture, "cmaproj", "going", fixture.ns()).await;
+    tokio::time::sleep(late + Duration::from_secs(2)).await;
+    assert!(!is_remembered().await, "the listing that was under way has brought the project back");
+}
+
 #[tokio::test]
 async fn a_namespace_that_goes_with_project_and_key_and_clients_leaves_no_client_behind() {
     let fixture = Fixture::shared("whole").await;

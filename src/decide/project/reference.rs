@@ -84,7 +84,7 @@ pub struct ProjectKey {
     pub kind: ProjectKind,
     /// The namespace; `None` for a cluster project.
     pub namespace: Option<String>,
-    pub name: String,
+    pub name: Box<str>,
 }
 
 impl fmt::Display for ProjectKey {
@@ -106,7 +106,7 @@ impl ProjectKey {
             ProjectKind::MeshAgentProject => object.metadata.namespace.clone(),
             ProjectKind::ClusterMeshAgentProject => None,
         };
-        Self { kind, namespace, name }
+        Self { kind, namespace, name: name.into() }
     }
 }
 

@@ -64,7 +64,7 @@ fn what_nobody_reads_is_not_kept() {
 
 /// The names that a cache holds after these events, and the names that are left out.
 fn after(events: Vec<Event<Readable<OAuthClient>>>) -> (Vec<String>, Vec<String>) {
-    let (cached, mut writer) = reflector::store();
+    let (cached, mut writer) = reflector::store::<OAuthClient>();
     let unreadable = UnreadableObjects::default();
     let mut sieve =
         Sieve { cached: cached.clone(), unreadable: unreadable.clone(), own: BTreeSet::new(), unseen: BTreeSet::new() };

@@ -62,7 +62,7 @@ fn by_label() -> Allowed {
 }
 
 fn key() -> ProjectKey {
-    ProjectKey { kind: ProjectKind::ClusterMeshAgentProject, namespace: None, name: "default".to_owned() }
+    ProjectKey { kind: ProjectKind::ClusterMeshAgentProject, namespace: None, name: "default".into() }
 }
 
 fn client(namespace: &str) -> OAuthClient {

@@ -5,7 +5,7 @@ use crate::decide::project::reference::ProjectKind;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 fn project(name: &str) -> ProjectKey {
-    ProjectKey { kind: ProjectKind::ClusterMeshAgentProject, namespace: None, name: name.to_owned() }
+    ProjectKey { kind: ProjectKind::ClusterMeshAgentProject, namespace: None, name: name.into() }
 }
 
 /// Slots with a test in the place of the controller: it lets enqueued objects enter their pass.

@@ -204,7 +204,7 @@ async fn a_listing_is_never_one_that_was_begun_before_it_was_asked_for_and_who_w
         gate.add_permits(2);
     };
     let (first, second, third, ()) = tokio::join!(ask(), ask(), ask(), release);
-    let scopes = |answer: Result<Arc<Listing>, CallError>| answer.unwrap()[&id("c")].unpack().settings.scopes;
+    let scopes = |answer: Result<Arc<Listing>, CallError>| answer.unwrap()[&id("c")].unpack().unwrap().settings.scopes;
     let scope = |text: &str| BTreeSet::from([text.to_owned()]);
     assert_eq!([scopes(first), scopes(second), scopes(third)], [scope("0"), scope("1"), scope("1")]);
     assert_eq!(calls.load(Ordering::SeqCst), 2);
@@ -253,7 +253,7 @@ fn a_listing_shares_with_the_snapshot_what_has_not_changed() {
     snapshot.wrote(&id("edited"), client("openid"));
     let shares = |id: &str, scope: &str| {
         let (id, read) = snapshot.read_listed(on_the_wire(id, scope));
-        assert_eq!(read.unpack(), client(scope));
+        assert_eq!(read.unpack(), Some(client(scope)));
         snapshot.read().clients.get(&id).is_some_and(|entry| Arc::ptr_eq(&entry.client, &read))
     };
     assert!(shares("kept", "openid"));

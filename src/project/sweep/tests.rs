@@ -18,6 +18,7 @@ use crate::decide::project::spec::OrphanPolicy;
 use crate::decide::settings::Settings;
 use crate::kubernetes::readable::UnreadableObjects;
 use crate::meshagent::{Connection, MeshAgent, Timeouts};
+use crate::project::PackedClient;
 use crate::secret::ApiKey;
 
 mod absence;
@@ -197,7 +198,7 @@ fn project(address: SocketAddr, listing: &Listing) -> ProjectClient {
     .unwrap();
     let snapshot = crate::project::Snapshot::default();
     for (id, client) in listing {
-        snapshot.wrote(id, client.unpack());
+        snapshot.wrote(id, client.unpack().unwrap());
     }
     ProjectClient {
         api,

@@ -22,6 +22,7 @@ use crate::names::{
     FINALIZER, LABEL, OPERATOR, OPERATOR_GROUPS, ROTATE, SYSTEM, cluster_projects, oauth_clients, projects,
 };
 use crate::stage::Stage;
+use requests::Done;
 pub use requests::Sender;
 
 /// How many clients of one project the operator works on at a time: three quarters of `--max-concurrent`, which is 32.
@@ -128,16 +129,23 @@ async fn work(objects: Api<DynamicObject>, sender: Arc<Sender>, failed: watch::S
         let (progress, failed) = (Arc::clone(&progress), Arc::clone(&failed));
         tasks.spawn(async move {
             // The semaphore is never closed.
-            let _slot = slots.acquire().await;
-            match carry_out(&sender, work, &object).await {
-                Ok(version) => end(&progress, &object.name_any(), &version),
-                Err(error) => drop(failed.send_replace(Some(error.chain()))),
+            let slot = slots.acquire().await;
+            let told = match carry_out(&sender, work, &object).await {
+                Ok(done) => {
+                    end(&progress, &done.object);
+                    drop(slot);
+                    sender.tell(&done).await
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = told {
+                failed.send_replace(Some(error.chain()));
             }
         });
     }
 }
 
-async fn carry_out(sender: &Sender, work: Work, object: &DynamicObject) -> Result<String> {
+async fn carry_out(sender: &Sender, work: Work, object: &DynamicObject) -> Result<Done> {
     match work {
         Work::Create => sender.create(object).await,
         Work::Edit => sender.edit(object).await,
@@ -153,10 +161,10 @@ fn begin(progress: &Mutex<Progress>, object: &DynamicObject) -> bool {
     progress.done.get(&name).is_none_or(|done| seen > *done) && progress.busy.insert(name)
 }
 
-fn end(progress: &Mutex<Progress>, name: &str, version: &str) {
-    let mut progress = open(progress);
-    progress.busy.remove(name);
-    progress.done.insert(name.to_owned(), number(version));
+fn end(progress: &Mutex<Progress>, object: &DynamicObject) {
+    let (name, mut progress) = (object.name_any(), open(progress));
+    progress.busy.remove(&name);
+    progress.done.insert(name, number(&object.resource_version().unwrap_or_default()));
 }
 
 /// A resourceVersion as a number, by which clients may order versions since Kubernetes 1.35.

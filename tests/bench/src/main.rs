@@ -1,6 +1,6 @@
 //! Measures the operator and its webhook, and prints one table: `make bench`. `N` says how many clients there are, 1,000
-//! unless it is set. With more than 20,000, or with `ONLY=memory`, the memory of the operator is measured alone;
-//! `ONLY=operator` leaves the bare client out.
+//! unless it is set. With more than 20,000, or with `ONLY=memory`, only the operator's memory is measured, and admissions
+//! beside its resyncs; `ONLY=operator` leaves the bare client out.
 //!
 //! The control plane is real, MeshAgent is the simulator, and operator, simulator and this program are release builds. A
 //! bare client does the same on a second control plane: it shows what the API server allows. Counts are held to the
@@ -31,7 +31,7 @@ use report::{MemoryReport, Report};
 use requests::Budget;
 use script::say;
 
-/// The most clients that are created, edited, rotated and deleted; with more, memory is measured alone.
+/// The most clients that are created, edited, rotated and deleted; more are only kept.
 const MOST_CHANGED: usize = 20_000;
 
 #[tokio::main]
@@ -62,7 +62,7 @@ async fn measure() -> Result<Budget> {
         return Err(Error::Unexpected(format!("ONLY is {only:?}; write memory, operator or nothing")));
     }
     if count > MOST_CHANGED || only == "memory" {
-        say(&format!("{count} clients, and memory alone"));
+        say(&format!("{count} clients that are only kept: memory, and admissions beside resyncs"));
         let kept = script::memory(count, &webhook::start().await?, &mut budget).await?;
         print!("{}", MemoryReport { count, kept });
         return Ok(budget);

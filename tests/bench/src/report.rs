@@ -46,7 +46,7 @@ impl fmt::Display for MemoryReport {
 
 fn admitted_row(count: usize, admitted: &[Duration]) -> (String, String) {
     let what = format!("webhook: one admission while {count} clients are resynced without a pause: p50, p99");
-    (what, format!("{}, {} (of {})", ms(admitted, 50), ms(admitted, 99), admitted.len()))
+    (what, format!("{} (of {})", millis(admitted), admitted.len()))
 }
 
 fn idle_words(idle: &Idle) -> String {
@@ -93,13 +93,14 @@ impl fmt::Display for Report {
 impl Report {
     fn speed(&self, rows: &mut Rows) {
         let (operator, bare) = (&self.operator, self.bare.as_ref());
-        let (created, with_events) = (bare.map(|bare| &bare.created.phase), bare.map(|bare| &bare.with_events.phase));
-        rows.rates("creates, until Ready", &operator.created.phase, created);
-        rows.rates("creates, with an Event each", &operator.created.phase, with_events);
+        rows.rates("creates, until Ready", &operator.created.phase, bare.map(|bare| &bare.created.phase));
         rows.rates("edits, until applied", &operator.edited, bare.map(|bare| &bare.edited));
         let rotated = bare.map(|bare| &bare.rotated);
+        let without_events = bare.map(|bare| &bare.without_events.phase);
         rows.rates("rotations, until the former client is gone", &operator.rotated, rotated);
         rows.rates("deletions, until the object is gone", &operator.deleted, bare.map(|bare| &bare.deleted));
+        let what = "creates, beside a bare client that writes no Events";
+        rows.rates(what, &operator.created.phase, without_events);
         rows.one("after that: Secrets that the garbage collector removes", format!("{:.0}/s", operator.collected));
         for process in ["operator", "kube-apiserver", "etcd", "kube-controller-manager", "simulator", "benchmark"] {
             let of = |created: &Created| seconds(created.phase.cpu_of(process));
@@ -138,8 +139,9 @@ impl Report {
             let theirs = |bare| if same(bare) { "the same".to_owned() } else { bare.requests.in_words() };
             let theirs = bare.map(theirs).unwrap_or_default();
             rows.row(format!("requests: {what}"), operator.requests.in_words(), theirs, String::new());
-            let besides = format!("{} Events; {}", operator.requests.events, words(&operator.requests.elsewhere));
-            rows.one(format!("besides, {what}: Events, and outside of the namespace"), besides);
+            let besides = |of: &Phase| format!("{} Events; {}", of.requests.events, words(&of.requests.elsewhere));
+            let what = format!("besides, {what}: Events, and outside of the namespace");
+            rows.row(what, besides(operator), bare.map(besides).unwrap_or_default(), String::new());
         }
     }
 
@@ -165,7 +167,6 @@ impl Report {
         let Admissions { core, rate, cpu, busy, single, before, after } = &self.admissions;
         let on = core.map_or("on any core", |_| "on one core");
         rows.one(format!("webhook {on}, 8 connections: admissions"), format!("{rate:.0}/s"));
-        let millis = |times: &[Duration]| format!("{}, {}", ms(times, 50), ms(times, 99));
         rows.one("webhook: one admission of 8 at a time: p50, p99", millis(busy));
         rows.one("webhook: one admission alone: p50, p99", millis(single));
         let (what, beside) = admitted_row(self.count, &self.operator.admitted);
@@ -176,6 +177,11 @@ impl Report {
         rows.one(format!("webhook: memory after {} admissions: resident, peak", busy.len()), mib(after));
         rows.one("concurrency of the bare client", CONCURRENCY.to_string());
     }
+}
+
+/// p50 and p99 in milliseconds.
+fn millis(times: &[Duration]) -> String {
+    format!("{}, {}", ms(times, 50), ms(times, 99))
 }
 
 /// The time that so many of a hundred do not exceed.

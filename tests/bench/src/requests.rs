@@ -162,6 +162,10 @@ impl Budget {
             let (counted, wanted) = (requests.in_words(), words(&wanted));
             self.differences.push(format!("{what}: counted {counted}; the budget is {wanted}"));
         }
+    }
+
+    /// Notes listings of an operator whose watches run.
+    pub fn no_listing(&mut self, what: &str, requests: &Requests) {
         if !requests.listings.is_empty() {
             let listings = words(&requests.listings);
             self.differences.push(format!("{what}: counted {listings}; a watch that runs needs no listing"));

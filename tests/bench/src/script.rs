@@ -79,7 +79,7 @@ pub struct Kept {
 /// The figures of the bare client.
 pub struct BareFigures {
     pub created: Created,
-    pub with_events: Created,
+    pub without_events: Created,
     pub edited: Phase,
     pub rotated: Phase,
     pub deleted: Phase,
@@ -107,6 +107,11 @@ pub async fn operator(count: usize, webhook: &Webhook, budget: &mut Budget) -> R
     budget.hold("a rotation right after a restart", &requests, &rotation(1));
     let (edited, rotated) = change(&mut mass, "the operator", budget).await?;
     let deleted = delete(&mut mass, "the operator", budget).await?;
+    for (what, phase) in
+        [("creates", &created.phase), ("edits", &edited), ("rotations", &rotated), ("deletions", &deleted)]
+    {
+        budget.no_listing(what, &phase.requests);
+    }
     let collected = mass.collected().await?;
     drop(mass);
     say("the operator: beside projects that hang and refuse");
@@ -173,7 +178,7 @@ pub async fn memory(count: usize, webhook: &Webhook, budget: &mut Budget) -> Res
 pub async fn bare(count: usize, pattern: Arc<Pattern>, budget: &mut Budget) -> Result<BareFigures> {
     say("the bare client: starting");
     let mut stage = Stage::set_up().await?;
-    let sender = Sender::new(&stage, Arc::clone(&pattern), false).await?;
+    let sender = Sender::new(&stage, Arc::clone(&pattern), true).await?;
     let bare = Bare::start(&stage, sender).await?;
     let mut mass = Mass::new(&mut stage, count, "");
     mass.create_first().await?;
@@ -183,13 +188,16 @@ pub async fn bare(count: usize, pattern: Arc<Pattern>, budget: &mut Budget) -> R
     hold_create(budget, "creates by the bare client", &created);
     let (edited, rotated) = bare.during(change(&mut mass, "the bare client", budget)).await?;
     drop(bare);
+    let sender = Sender::new(mass.stage, Arc::clone(&pattern), false).await?;
+    let bare = Bare::start(mass.stage, sender).await?;
+    say("the bare client: creating, without Events");
+    let without_events = bare.during(Mass::new(mass.stage, count, "again-").create()).await?;
+    hold_create(budget, "creates by the bare client without Events", &without_events);
+    drop(bare);
     let sender = Sender::new(mass.stage, pattern, true).await?;
     let bare = Bare::start(mass.stage, sender).await?;
-    say("the bare client: creating, with Events");
-    let with_events = bare.during(Mass::new(mass.stage, count, "again-").create()).await?;
-    hold_create(budget, "creates by the bare client with Events", &with_events);
     let deleted = bare.during(delete(&mut mass, "the bare client", budget)).await?;
-    Ok(BareFigures { created, with_events, edited, rotated, deleted })
+    Ok(BareFigures { created, without_events, edited, rotated, deleted })
 }
 
 /// Edits and rotates all clients.
@@ -245,9 +253,7 @@ async fn start(stage: &mut Stage, args: &[String]) -> Result<(Start, Requests)> 
     stage.operator_ready().await?;
     let ready = began.elapsed();
     let quiet = stage.quiet().await? - began;
-    let mut requests = stage.requests().await?;
-    // A start lists all that it watches.
-    requests.listings.clear();
+    let requests = stage.requests().await?;
     let (cpu, memory) = (stage.operator_cpu()?, stage.memory()?);
     Ok((Start { ready, quiet, cpu, memory, pages: requests.pages }, requests))
 }

@@ -10,7 +10,7 @@ fn allowed(fields: Value) -> Allowed {
 }
 
 fn key() -> ProjectKey {
-    ProjectKey { kind: ProjectKind::ClusterMeshAgentProject, namespace: None, name: "default".to_owned() }
+    ProjectKey { kind: ProjectKind::ClusterMeshAgentProject, namespace: None, name: "default".into() }
 }
 
 /// A project that was connected once, for these namespaces.
@@ -31,7 +31,7 @@ fn refusal(offer: Offer<'_>, labels: Option<&Labels>, deleting: bool) -> Option<
 #[test]
 fn a_project_that_does_not_exist_is_named_with_what_to_do() {
     let own =
-        ProjectKey { kind: ProjectKind::MeshAgentProject, namespace: Some("shop".to_owned()), name: "mine".to_owned() };
+        ProjectKey { kind: ProjectKind::MeshAgentProject, namespace: Some("shop".to_owned()), name: "mine".into() };
     let user = User { namespace: "shop", labels: None, withheld: None, deleting: false };
     for (key, named) in [(key(), "ClusterMeshAgentProject default"), (own, "MeshAgentProject shop/mine")] {
         let access = resolve(&key, None, false, user).unwrap();

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 const RESYNC: Duration = Duration::from_secs(600);
 
 fn key() -> ProjectKey {
-    ProjectKey { kind: ProjectKind::ClusterMeshAgentProject, namespace: None, name: "default".to_owned() }
+    ProjectKey { kind: ProjectKind::ClusterMeshAgentProject, namespace: None, name: "default".into() }
 }
 
 fn id(number: usize) -> ClientId {
@@ -113,7 +113,7 @@ fn the_command_asks_for_a_new_value_and_names_the_namespace_of_a_project_that_ha
     let mut losses = after(&[(0, roll(7, 0..7))]);
     losses.ask("7", Some("7"));
     let own =
-        ProjectKey { kind: ProjectKind::MeshAgentProject, namespace: Some("shop".to_owned()), name: "team".to_owned() };
+        ProjectKey { kind: ProjectKind::MeshAgentProject, namespace: Some("shop".to_owned()), name: "team".into() };
     let said = losses.many_gone().unwrap().for_project(&own);
     assert_eq!(said.reason, Reason::ManyClientsGone);
     assert!(said.message.starts_with("7 of the 7 clients"), "{}", said.message);

@@ -25,8 +25,14 @@ pub struct Sender {
     api_key: String,
 }
 
+/// What was done: the object as it is then, and the Events that tell of it, each a reason and a note.
+pub struct Done {
+    pub object: DynamicObject,
+    news: Vec<(&'static str, String)>,
+}
+
 impl Sender {
-    /// A sender to this stage's servers; `events` says whether each create is told of by an Event.
+    /// A sender to this stage's servers; `events` says whether it tells of what it did by Events, as the operator does.
     pub async fn new(stage: &Stage, pattern: Arc<Pattern>, events: bool) -> Result<Self> {
         let requests: Client = stage.plane.client_for(OPERATOR, &OPERATOR_GROUPS).await?;
         let project = stage.simulator.projects().first().cloned();
@@ -43,8 +49,8 @@ impl Sender {
         })
     }
 
-    /// Intent, dry run, POST, Secret, record; returns the version that the object has then.
-    pub async fn create(&self, object: &DynamicObject) -> Result<String> {
+    /// Intent, dry run, POST, Secret, record.
+    pub async fn create(&self, object: &DynamicObject) -> Result<Done> {
         let mut values = values(object);
         let object = self.intent(object, &values.token).await?;
         let dry = Values { token: "dry-run".to_owned(), client_id: "dry-run".to_owned(), ..values.clone() };
@@ -55,15 +61,13 @@ impl Sender {
         let version = stored.resource_version().unwrap_or_default();
         let status = self.pattern.status(&values, object.metadata.generation.unwrap_or_default(), &version)?;
         let recorded = self.record(&object, status).await?;
-        if let Some(events) = &self.events {
-            let event = told(&recorded, &values)?;
-            events.create(&PostParams::default(), &event).await.map_err(Error::kubernetes("writing an Event"))?;
-        }
-        Ok(recorded.resource_version().unwrap_or_default())
+        let Values { name, client_id, .. } = &values;
+        let note = format!("created client {client_id}; its credential is in Secret {name}-oauth");
+        Ok(Done { object: recorded, news: vec![("Created", note)] })
     }
 
     /// PUT, record.
-    pub(super) async fn edit(&self, object: &DynamicObject) -> Result<String> {
+    pub(super) async fn edit(&self, object: &DynamicObject) -> Result<Done> {
         let values = Values { client_id: client_id(object), ..values(object) };
         let body = json!({ "redirect_uris": object.data["spec"]["redirectUris"] });
         let url = format!("{}/{}", self.clients_url, values.client_id);
@@ -72,11 +76,12 @@ impl Sender {
         let changed =
             ["observedGeneration", "appliedGeneration", "conditions"].map(|field| (field, status[field].take()));
         let recorded = self.record(object, changed.into_iter().collect()).await?;
-        Ok(recorded.resource_version().unwrap_or_default())
+        let note = format!("updated redirect_uris of client {}", values.client_id);
+        Ok(Done { object: recorded, news: vec![("Updated", note)] })
     }
 
     /// Intent, dry run, POST, Secret, record, DELETE, record.
-    pub(super) async fn rotate(&self, object: &DynamicObject) -> Result<String> {
+    pub(super) async fn rotate(&self, object: &DynamicObject) -> Result<Done> {
         let (former, mut values) = (client_id(object), values(object));
         let stored = object.data["status"]["secretResourceVersion"].as_str().unwrap_or_default();
         let object = self.intent(object, &values.token).await?;
@@ -98,15 +103,27 @@ impl Sender {
         let recorded = self.record(&object, status).await?;
         self.call(self.http.delete(format!("{}/{former}", self.clients_url))).await?;
         let recorded = self.record(&recorded, json!({ "retiring": null })).await?;
-        Ok(recorded.resource_version().unwrap_or_default())
+        let rotated = format!("client {} replaces {former}: a rotation was asked for", values.client_id);
+        let deleted = format!("deleted former client {former}: its overlap has ended");
+        Ok(Done { object: recorded, news: vec![("Rotated", rotated), ("Deleted", deleted)] })
     }
 
     /// DELETE, and the finalizer goes.
-    pub(super) async fn delete(&self, object: &DynamicObject) -> Result<String> {
+    pub(super) async fn delete(&self, object: &DynamicObject) -> Result<Done> {
         self.call(self.http.delete(format!("{}/{}", self.clients_url, client_id(object)))).await?;
         let patch = json!({ "metadata": { "resourceVersion": object.resource_version(), "finalizers": [] } });
         let released = self.patch(object, &patch).await?;
-        Ok(released.resource_version().unwrap_or_default())
+        Ok(Done { object: released, news: vec![("Deleted", format!("deleted client {}", client_id(object)))] })
+    }
+
+    /// Tells of what was done, if this sender does.
+    pub(super) async fn tell(&self, Done { object, news }: &Done) -> Result<()> {
+        for (reason, note) in news {
+            let Some(events) = &self.events else { return Ok(()) };
+            let told = events.create(&PostParams::default(), &event(object, reason, note)?).await;
+            told.map_err(Error::kubernetes("writing an Event"))?;
+        }
+        Ok(())
     }
 
     async fn intent(&self, object: &DynamicObject, token: &str) -> Result<DynamicObject> {
@@ -176,17 +193,17 @@ fn values(object: &DynamicObject) -> Values {
     Values { name: object.name_any(), uid, token, client_id: String::new() }
 }
 
-fn told(object: &DynamicObject, values: &Values) -> Result<Event> {
-    let Values { name, uid, client_id, .. } = values;
+fn event(object: &DynamicObject, reason: &str, note: &str) -> Result<Event> {
+    let (name, uid) = (object.name_any(), object.metadata.uid.as_deref());
     parsed(json!({
         "metadata": { "name": format!("{name}.{}", Uuid::new_v4().simple()), "namespace": NAMESPACE },
         "eventTime": format!("{:.6}", jiff::Timestamp::now()),
         "reportingController": MANAGER,
         "reportingInstance": MANAGER,
         "action": "Reconcile",
-        "reason": "Created",
+        "reason": reason,
         "type": "Normal",
-        "note": format!("created client {client_id}; its credential is in Secret {name}-oauth"),
+        "note": note,
         "regarding": {
             "apiVersion": "meshagent.com/v1alpha1", "kind": "OAuthClient", "name": name, "namespace": NAMESPACE,
             "uid": uid, "resourceVersion": object.resource_version(),
