@@ -30,15 +30,15 @@ use crate::client::{self, Awaited, Executor, Start, former_secret_name, reconcil
 use crate::decide::id::{ClusterId, Uid, Version};
 use crate::decide::marker::Policy;
 use crate::decide::project::reference::ProjectKey;
-use crate::kubernetes::cached_secret::{CachedSecret, cached};
+use crate::kubernetes::cached_secret::CachedSecret;
 use crate::kubernetes::clock::Clock;
 use crate::kubernetes::crd::CrdReader;
 use crate::kubernetes::events::{Event, Events};
-use crate::kubernetes::packed::UnpackError;
+use crate::kubernetes::packed::PackError;
 use crate::kubernetes::readable::{Readable, UnreadableObjects, watch_readable};
 use crate::kubernetes::touched::touched;
 use crate::kubernetes::watch_backoff::NoPause;
-use crate::kubernetes::{scoped, within};
+use crate::kubernetes::{cached, scoped, within};
 use crate::metrics::{Metrics, Outcome};
 use crate::project::{CachedClient, Priority, Projects, Resolution, Slot, Slots, Users};
 
@@ -165,7 +165,8 @@ fn owners(secret: &CachedSecret) -> HashSet<ObjectRef<CachedClient>> {
     by_label.into_iter().chain(by_reference).map(|name| ObjectRef::new(name).within(namespace)).collect()
 }
 
-/// Asks for what an object of a watch concerns, in place of the object itself: the intake lets it in.
+/// Asks for what an object of a watch concerns, in place of the object itself: the intake lets it in. What is left are errors,
+/// in a stream of the type that kube's controller wants.
 fn asking<K, I>(
     enqueue: UnboundedSender<ObjectRef<CachedClient>>,
     concerned: impl Fn(K) -> I,
@@ -198,7 +199,7 @@ enum PassError {
     #[error("a reconcile panicked; it is tried again")]
     Panicked,
     #[error(transparent)]
-    Damaged(#[from] UnpackError),
+    Damaged(#[from] PackError),
 }
 
 fn reconcile_object(
@@ -247,7 +248,7 @@ enum Begun {
 }
 
 impl Context {
-    fn cached(&self, packed: &CachedClient) -> Result<Cached, UnpackError> {
+    fn cached(&self, packed: &CachedClient) -> Result<Cached, PackError> {
         let (object, namespace) = (packed.unpack()?, packed.namespace().unwrap_or_default());
         let secret = |name: &str| cached(&self.secrets, &namespace, name).map(|secret| secret.unpack()).transpose();
         Ok(Cached {
@@ -269,7 +270,7 @@ impl Context {
         }
     }
 
-    fn begin(&self, packed: &CachedClient) -> Result<Begun, UnpackError> {
+    fn begin(&self, packed: &CachedClient) -> Result<Begun, PackError> {
         let (shared, cached) = (&self.shared, self.cached(packed)?);
         let Cached { object, uid, reference, .. } = &cached;
         let [secret, former] = cached.secret_versions();
@@ -411,7 +412,7 @@ mod tests {
     fn a_secret_enqueues_the_client_of_its_label_and_the_one_that_owns_it() {
         let owners_of = |metadata: serde_json::Value| {
             let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata });
-            owners(&serde_json::from_value::<PartialObjectMeta<Secret>>(secret).unwrap().into())
+            owners(&serde_json::from_value::<PartialObjectMeta<Secret>>(secret).unwrap().try_into().unwrap())
         };
         let client = |name| ObjectRef::new(name).within("shop");
         let owner = json!({ "apiVersion": "meshagent.com/v1alpha1", "kind": "OAuthClient", "name": "web", "uid": "u" });

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt;
 use k8s_openapi::NamespaceResourceScope;
@@ -46,7 +46,7 @@ impl<K: ProjectObject> KeyWatches<K> {
 
     /// Watches these sources, and no others of the project: a change of one enqueues the project.
     pub(super) fn follow(&self, client: &Client, project: &K, sources: &BTreeSet<Source>) {
-        let mut watches = self.open();
+        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
         let own = watches.entry(project.key()).or_default();
         own.retain(|source, _| sources.contains(source));
         for source in sources {
@@ -76,17 +76,8 @@ impl<K: ProjectObject> KeyWatches<K> {
         })))
     }
 
-    /// Whether any source of a project is watched.
-    pub(super) fn follows(&self, key: &ProjectKey) -> bool {
-        self.open().contains_key(key)
-    }
-
     /// Ends the watches of a project that is gone.
     pub(super) fn forget(&self, key: &ProjectKey) {
-        self.open().remove(key);
-    }
-
-    fn open(&self) -> MutexGuard<'_, HashMap<ProjectKey, BTreeMap<Source, Watch>>> {
-        self.watches.lock().unwrap_or_else(PoisonError::into_inner)
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 }

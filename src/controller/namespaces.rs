@@ -13,7 +13,7 @@ use kube::{Api, Client, ResourceExt};
 
 use super::declared::DeclaredProjects;
 use super::triggers::Triggers;
-use crate::kubernetes::readable::{UnreadableObjects, watch_readable};
+use crate::kubernetes::readable::{Readable, UnreadableObjects, watch_readable};
 use crate::project::Projects;
 
 /// How often the operator checks whether it may see namespaces again.
@@ -52,7 +52,8 @@ impl Audience {
         unreadable: UnreadableObjects,
     ) -> Option<String> {
         let cached = writer.as_reader();
-        let mut events = pin!(watch_readable(Api::all(client), watcher::Config::default(), cached, unreadable));
+        let api: Api<Readable<PartialObjectMeta<Namespace>>> = Api::all(client);
+        let mut events = pin!(watch_readable(api, watcher::Config::default(), cached, unreadable));
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {

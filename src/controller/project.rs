@@ -115,7 +115,7 @@ pub(super) async fn run<K>(
             // A pass that was under way when its object went has remembered it again.
             Err(controller::Error::ObjectNotFound(object)) => {
                 let key = ProjectKey { kind: K::KIND, namespace: object.namespace, name: object.name.into() };
-                if gone.key_watches.follows(&key) && known.find(|present| present.key() == key).is_none() {
+                if gone.shared.checks.knows(&key) && known.find(|present| present.key() == key).is_none() {
                     gone.forget(&key);
                 }
             }

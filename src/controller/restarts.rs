@@ -25,10 +25,10 @@ use crate::decide::restart::{
 };
 use crate::decide::time::later;
 use crate::decide::words;
-use crate::kubernetes::KubernetesError;
-use crate::kubernetes::cached_secret::{CachedSecret, cached};
+use crate::kubernetes::cached_secret::CachedSecret;
 use crate::kubernetes::clock::Clock;
 use crate::kubernetes::events::Events;
+use crate::kubernetes::{KubernetesError, cached};
 use told::Told;
 use workloads::{Target, Workloads, refusal};
 

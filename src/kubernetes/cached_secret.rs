@@ -1,19 +1,17 @@
-//! Secrets as they are cached, and how an object is found in a cache.
+//! Secrets as they are cached.
 
 use std::borrow::Cow;
-use std::hash::Hash;
-use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::core::PartialObjectMeta;
-use kube::runtime::reflector::{Lookup, ObjectRef, Store};
+use kube::runtime::reflector::Lookup;
 
-use super::packed::{Packed, Typical, UnpackError};
+use super::packed::{PackError, Packed, Typical};
 
 /// A cached Secret: its metadata.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct CachedSecret {
     namespace: Box<str>,
     name: Box<str>,
@@ -25,7 +23,7 @@ impl CachedSecret {
     ///
     /// # Errors
     /// Returns an error if this process's memory is damaged.
-    pub fn unpack(&self) -> Result<ObjectMeta, UnpackError> {
+    pub fn unpack(&self) -> Result<ObjectMeta, PackError> {
         self.metadata.unpack()
     }
 }
@@ -35,10 +33,13 @@ impl Typical for ObjectMeta {
     const TYPICAL: &'static str = include_str!("typical_secret.json");
 }
 
-impl From<PartialObjectMeta<Secret>> for CachedSecret {
-    fn from(PartialObjectMeta { metadata, .. }: PartialObjectMeta<Secret>) -> Self {
+impl TryFrom<PartialObjectMeta<Secret>> for CachedSecret {
+    type Error = PackError;
+
+    fn try_from(PartialObjectMeta { metadata, .. }: PartialObjectMeta<Secret>) -> Result<Self, PackError> {
         let text = |field: &Option<String>| field.as_deref().unwrap_or_default().into();
-        Self { namespace: text(&metadata.namespace), name: text(&metadata.name), metadata: Packed::new(&metadata) }
+        let (namespace, name) = (text(&metadata.namespace), text(&metadata.name));
+        Ok(Self { namespace, name, metadata: Packed::new(&metadata)? })
     }
 }
 
@@ -79,24 +80,16 @@ impl Lookup for CachedSecret {
     }
 }
 
-/// The object of this namespace and name in a cache.
-#[must_use]
-pub fn cached<K>(store: &Store<K>, namespace: &str, name: &str) -> Option<Arc<K>>
-where
-    K: Lookup<DynamicType: Default + Eq + Hash + Clone> + Clone + 'static,
-{
-    store.get(&ObjectRef::new(name).within(namespace))
-}
-
 #[cfg(test)]
 mod tests {
+    use kube::runtime::reflector::ObjectRef;
     use serde_json::{Value, json};
 
     use super::*;
 
     fn cached_secret(metadata: &Value) -> CachedSecret {
         let object = json!({ "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": metadata });
-        serde_json::from_value::<PartialObjectMeta<Secret>>(object).unwrap().into()
+        serde_json::from_value::<PartialObjectMeta<Secret>>(object).unwrap().try_into().unwrap()
     }
 
     #[test]

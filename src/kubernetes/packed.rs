@@ -16,40 +16,53 @@ pub trait Typical: Serialize + DeserializeOwned {
 /// A value that is packed.
 #[derive(Clone)]
 pub struct Packed<T> {
-    text: Box<[u8]>,
+    bytes: Box<[u8]>,
     of: PhantomData<fn() -> T>,
 }
 
-/// What was packed does not unpack: this process's memory is damaged.
+/// A value cannot be packed, or what was packed does not unpack.
 #[derive(Debug, thiserror::Error)]
-pub enum UnpackError {
-    #[error("a cached object does not decompress: {0}")]
+pub enum PackError {
+    #[error("the packed value does not decompress")]
     Decompress(#[from] lz4_flex::block::DecompressError),
-    #[error("a cached object cannot be decoded: {0}")]
-    Decode(#[from] serde_json::Error),
+    #[error("the value cannot be decoded as it is written: {0}")]
+    Decode(serde_json::Error),
+    #[error("the value cannot be written: {0}")]
+    Encode(serde_json::Error),
 }
 
 impl<T: Typical> Packed<T> {
-    /// Packs a value. (One that cannot be serialized would not unpack: those of Kubernetes all can.)
-    pub fn new(value: &T) -> Self {
-        let text = serde_json::to_vec(value).unwrap_or_default();
-        let text = compress_prepend_size_with_dict(&text, T::TYPICAL.as_bytes()).into_boxed_slice();
-        Self { text, of: PhantomData }
+    /// Packs a value.
+    ///
+    /// # Errors
+    /// Returns an error if the value would not unpack: a time before the year 0 is written in a form that is not read.
+    pub fn new(value: &T) -> Result<Self, PackError> {
+        let text = serde_json::to_vec(value).map_err(PackError::Encode)?;
+        serde_json::from_slice::<T>(&text).map_err(PackError::Decode)?;
+        let bytes = compress_prepend_size_with_dict(&text, T::TYPICAL.as_bytes()).into_boxed_slice();
+        Ok(Self { bytes, of: PhantomData })
     }
 
     /// The value as it was before it was packed.
     ///
     /// # Errors
-    /// Returns an error if the text is damaged.
-    pub fn unpack(&self) -> Result<T, UnpackError> {
-        let text = decompress_size_prepended_with_dict(&self.text, T::TYPICAL.as_bytes())?;
-        Ok(serde_json::from_slice(&text)?)
+    /// Returns an error if this process's memory is damaged.
+    pub fn unpack(&self) -> Result<T, PackError> {
+        let text = decompress_size_prepended_with_dict(&self.bytes, T::TYPICAL.as_bytes())?;
+        serde_json::from_slice(&text).map_err(PackError::Decode)
     }
 
     /// The size of the packed value, in bytes.
     #[cfg(test)]
     pub fn size(&self) -> usize {
-        self.text.len()
+        self.bytes.len()
+    }
+}
+
+/// Two are equal if the values are.
+impl<T> PartialEq for Packed<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
     }
 }
 

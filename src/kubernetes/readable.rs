@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Debug;
+use std::fmt::{Debug, Display};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::{Stream, StreamExt};
@@ -176,7 +176,7 @@ pub fn watch_readable<K, C>(
 ) -> impl Stream<Item = watcher::Result<Event<C>>> + Send
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-    C: From<K> + Lookup<DynamicType = ()> + Clone + Send + Sync + 'static,
+    C: TryFrom<K, Error: Display> + Lookup<DynamicType = ()> + Clone + Send + Sync + 'static,
 {
     let mut sieve = Sieve { cached, unreadable, own: BTreeSet::new(), unseen: BTreeSet::new() };
     watch_objects(objects, config.page_size(PAGE)).backoff(WatchBackoff::default()).filter_map(move |event| {
@@ -201,7 +201,7 @@ impl<C: Lookup<DynamicType = ()> + Clone + 'static> Sieve<C> {
     fn readable<K>(&mut self, event: Event<Readable<K>>) -> Option<Event<C>>
     where
         K: Resource<DynamicType = ()>,
-        C: From<K>,
+        C: TryFrom<K, Error: Display>,
     {
         match event {
             Event::Init => {
@@ -215,39 +215,37 @@ impl<C: Lookup<DynamicType = ()> + Clone + 'static> Sieve<C> {
             }
             Event::Apply(object) => self.read(object).ok().map(Event::Apply),
             Event::Delete(object) => {
-                self.forget(&named(&object));
-                match object {
-                    Readable::Whole(object) => Some(Event::Delete(C::from(*object))),
-                    Readable::Unreadable { metadata, .. } => self.before(&metadata).ok().map(Event::Delete),
-                }
+                let named = named(&object);
+                self.forget(&named);
+                kept(object).or_else(|_| self.before(&named)).ok().map(Event::Delete)
             }
         }
     }
 
-    fn read<K>(&mut self, object: Readable<K>) -> Result<C, Box<ObjectMeta>>
+    fn read<K>(&mut self, object: Readable<K>) -> Result<C, UnreadableObject>
     where
         K: Resource<DynamicType = ()>,
-        C: From<K>,
+        C: TryFrom<K, Error: Display>,
     {
         let named = named(&object);
-        match object {
-            Readable::Whole(object) => {
+        match kept(object) {
+            Ok(object) => {
                 self.forget(&named);
-                Ok(C::from(*object))
+                Ok(object)
             }
-            Readable::Unreadable { metadata, problem } => {
+            Err(problem) => {
                 self.unseen.remove(&named);
                 self.own.insert(named.clone());
-                self.unreadable.add(named, &problem);
-                Err(metadata)
+                self.unreadable.add(named.clone(), &problem);
+                Err(named)
             }
         }
     }
 
     /// The object as it was when it could be decoded.
-    fn before(&self, ObjectMeta { name, namespace, .. }: &ObjectMeta) -> Result<C, ()> {
-        let reference = ObjectRef::new(name.as_deref().unwrap_or_default());
-        let reference = namespace.iter().fold(reference, |reference, namespace| reference.within(namespace));
+    fn before(&self, UnreadableObject { kind: _, namespace, name }: &UnreadableObject) -> Result<C, ()> {
+        let reference = ObjectRef::new(name);
+        let reference = if namespace.is_empty() { reference } else { reference.within(namespace) };
         self.cached.get(&reference).map(|object| (*object).clone()).ok_or(())
     }
 
@@ -255,6 +253,14 @@ impl<C: Lookup<DynamicType = ()> + Clone + 'static> Sieve<C> {
         if self.own.remove(object) {
             self.unreadable.forget(object);
         }
+    }
+}
+
+/// An object in the form in which a cache keeps it, or why that cannot be.
+fn kept<K, C: TryFrom<K, Error: Display>>(object: Readable<K>) -> Result<C, String> {
+    match object {
+        Readable::Whole(object) => C::try_from(*object).map_err(|error| error.to_string()),
+        Readable::Unreadable { metadata: _, problem } => Err(problem),
     }
 }
 

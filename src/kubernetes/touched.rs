@@ -1,6 +1,7 @@
 //! What a watch has touched, once its cache shows it.
 
 use std::hash::Hash;
+use std::sync::Arc;
 
 use futures::{Stream, StreamExt as _, stream};
 use kube::runtime::reflector::{Lookup, Store};
@@ -13,15 +14,15 @@ const AT_A_TIME: usize = 128;
 ///
 /// kube's own `touched_objects` shows those of a listing one by one, while the cache still holds what was there before: a
 /// pass that begins then sees the past, and the end of the listing begins no other. Here a listing touches all objects once
-/// it is whole: first as they were before, those that it lacks included, and then as they are.
+/// it is whole: first those that it lacks or shows changed, as they were before, and then all as they are.
 pub fn touched<K>(
     events: impl Stream<Item = watcher::Result<Event<K>>> + Send,
     cached: Store<K>,
 ) -> impl Stream<Item = watcher::Result<K>> + Send
 where
-    K: Lookup<DynamicType: Eq + Hash + Clone + Send + Sync> + Clone + Send + Sync + 'static,
+    K: Lookup<DynamicType: Default + Eq + Hash + Clone + Send + Sync> + PartialEq + Clone + Send + Sync + 'static,
 {
-    let mut before = Vec::new();
+    let mut before: Vec<Arc<K>> = Vec::new();
     events.flat_map(move |event| {
         let touched = match event {
             Ok(Event::Apply(object) | Event::Delete(object)) => return stream::iter(vec![Ok(object)]).left_stream(),
@@ -31,7 +32,11 @@ where
                 Vec::new()
             }
             Ok(Event::InitApply(_)) => Vec::new(),
-            Ok(Event::InitDone) => [std::mem::take(&mut before), cached.state()].concat(),
+            Ok(Event::InitDone) => {
+                let reference = |former: &Arc<K>| former.to_object_ref(Default::default());
+                before.retain(|former| cached.get(&reference(former)).as_ref() != Some(former));
+                [std::mem::take(&mut before), cached.state()].concat()
+            }
         };
         in_turns(touched).map(|object| Ok((*object).clone())).right_stream()
     })

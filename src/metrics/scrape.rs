@@ -83,7 +83,7 @@ impl Collector for Clients {
         }
         let help = "Former clients that live on after their overlap, for pods that hold their credential.";
         living_on.encode(encoder.encode_descriptor("former_clients_in_use", help, None, living_on.metric_type())?)?;
-        let help = "OAuthClients by status and reason of their Ready condition.";
+        let help = "OAuthClients by status and reason of their Ready condition; a reason that this version does not know is Other.";
         numbers.encode(encoder.encode_descriptor("clients", help, None, numbers.metric_type())?)?;
         let help = "1 for each OAuthClient that is not Ready; of more than five hundred, the first by name.";
         not_ready.encode(encoder.encode_descriptor("client_not_ready", help, None, not_ready.metric_type())?)

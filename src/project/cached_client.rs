@@ -5,18 +5,19 @@ use std::fmt::{self, Debug, Formatter};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource, ResourceExt};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use crate::api::{ConditionStatus, ConditionType, OAuthClient, Reason, condition};
 use crate::decide::client::object;
 use crate::decide::client::observed::Named;
 use crate::decide::project::reference::ProjectKey;
-use crate::kubernetes::packed::{Packed, Typical, UnpackError};
+use crate::kubernetes::packed::{PackError, Packed, Typical};
 
 /// A cached OAuthClient: the object, packed, beside the little that walks over all of them ask for.
 #[derive(Clone)]
 pub struct CachedClient {
-    /// Namespace, name and time of deletion: kube finds the object by them.
+    /// Namespace and name, by which kube finds the object, and the time of deletion.
     metadata: ObjectMeta,
     /// What is known without unpacking the object.
     pub facts: ClientFacts,
@@ -47,7 +48,7 @@ impl CachedClient {
     ///
     /// # Errors
     /// Returns an error if this process's memory is damaged.
-    pub fn unpack(&self) -> Result<OAuthClient, UnpackError> {
+    pub fn unpack(&self) -> Result<OAuthClient, PackError> {
         self.object.unpack()
     }
 }
@@ -56,12 +57,14 @@ impl Typical for OAuthClient {
     const TYPICAL: &'static str = include_str!("typical_oauth_client.json");
 }
 
-impl From<OAuthClient> for CachedClient {
-    fn from(object: OAuthClient) -> Self {
-        let (facts, packed) = (ClientFacts::of(&object), Packed::new(&object));
+impl TryFrom<OAuthClient> for CachedClient {
+    type Error = PackError;
+
+    fn try_from(object: OAuthClient) -> Result<Self, PackError> {
+        let (facts, packed) = (ClientFacts::of(&object), Packed::new(&object)?);
         let ObjectMeta { namespace, name, deletion_timestamp, .. } = object.metadata;
         let metadata = ObjectMeta { namespace, name, deletion_timestamp, ..ObjectMeta::default() };
-        Self { metadata, facts, object: packed }
+        Ok(Self { metadata, facts, object: packed })
     }
 }
 
@@ -84,9 +87,17 @@ impl ClientFacts {
     }
 }
 
+/// Two are equal if the objects are.
+impl PartialEq for CachedClient {
+    fn eq(&self, other: &Self) -> bool {
+        self.object == other.object
+    }
+}
+
+/// kube's controller asks for this of what it reconciles, and never uses it with streams of our own.
 impl<'de> Deserialize<'de> for CachedClient {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        OAuthClient::deserialize(deserializer).map(Self::from)
+        Self::try_from(OAuthClient::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 
@@ -144,7 +155,7 @@ mod tests {
         let shown = shown();
         assert!(shown.len() > 30, "the objects were not found");
         for object in shown {
-            let packed = CachedClient::from(object.clone());
+            let packed = CachedClient::try_from(object.clone()).unwrap();
             assert_eq!(serde_json::json!(packed.unpack().unwrap()), serde_json::json!(object));
             assert_eq!(packed.facts.project, ProjectKey::of(&object));
             assert_eq!(packed.facts.named, object::named(&object));
@@ -181,7 +192,7 @@ mod tests {
     #[test]
     fn what_a_typical_oauth_client_shares_with_others_takes_no_room() {
         let typical: OAuthClient = serde_json::from_str(OAuthClient::TYPICAL).unwrap();
-        let (text, packed) = (serde_json::to_vec(&typical).unwrap(), Packed::new(&typical));
+        let (text, packed) = (serde_json::to_vec(&typical).unwrap(), Packed::new(&typical).unwrap());
         assert_eq!(text, OAuthClient::TYPICAL.trim_end().as_bytes(), "it is not written as it is serialized");
         assert!(packed.size() * 10 < text.len(), "{} bytes were packed into {}", text.len(), packed.size());
     }
@@ -190,6 +201,15 @@ mod tests {
     #[test]
     fn a_cached_oauth_client_itself_takes_half_a_kilobyte() {
         assert!(size_of::<CachedClient>() + 16 <= 512, "{} bytes", size_of::<CachedClient>());
+    }
+
+    /// jiff reads more than it writes in a form that it reads: such an object is left as it is, like one that cannot be read.
+    #[test]
+    fn a_time_before_the_year_0_is_refused_rather_than_kept_in_a_form_that_cannot_be_read() {
+        let mut object = shown().into_iter().find(|object| ClientFacts::of(object).ready.is_some()).unwrap();
+        let early = serde_json::from_value(serde_json::json!("0000-01-01T00:00:00+01:00")).unwrap();
+        object.status.as_mut().unwrap().conditions.as_mut().unwrap()[0].last_transition_time = early;
+        assert!(matches!(CachedClient::try_from(object), Err(PackError::Decode(_))));
     }
 
     #[test]

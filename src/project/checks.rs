@@ -77,6 +77,12 @@ impl Checks {
         check.and_then(|check| check.unread_since).map_or(Duration::ZERO, |since| now.duration_since(since))
     }
 
+    /// Whether a project was checked, and is not forgotten.
+    #[must_use]
+    pub fn knows(&self, key: &ProjectKey) -> bool {
+        self.lock().contains_key(key)
+    }
+
     /// Forgets a project that is gone.
     pub fn forget(&self, key: &ProjectKey) {
         self.lock().remove(key);

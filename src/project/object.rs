@@ -15,7 +15,9 @@ use crate::kubernetes::readable::Readable;
 use crate::kubernetes::scoped;
 
 /// Either kind of project.
-pub trait ProjectObject: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static {
+pub trait ProjectObject:
+    Resource<DynamicType = ()> + Clone + PartialEq + Debug + DeserializeOwned + Send + Sync + 'static
+{
     /// The kind.
     const KIND: ProjectKind;
     /// The settings by which the project is reached, if its spec is valid.

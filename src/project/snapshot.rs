@@ -60,7 +60,14 @@ impl Snapshot {
         let known = self.read();
         let mut ids: BTreeSet<ClientId> = named.into_iter().cloned().collect();
         ids.extend(known.by_uid.get(uid).into_iter().flatten().cloned());
-        ids.into_iter().filter_map(|id| Some((id.clone(), known.clients.get(&id)?.shown()?))).collect()
+        let shown = |id: ClientId| {
+            let shown = known.clients.get(&id)?.shown();
+            if shown.is_none() {
+                tracing::error!(client_id = %id, "what is remembered of a client cannot be read: is this machine's memory damaged?");
+            }
+            Some((id, shown?))
+        };
+        ids.into_iter().filter_map(shown).collect()
     }
 
     /// Takes in a client as this process has written it.

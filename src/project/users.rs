@@ -12,7 +12,7 @@ use super::snapshot::OnRecord;
 use crate::api::OAuthClient;
 use crate::decide::marker::Owner;
 use crate::decide::project::reference::ProjectKey;
-use crate::kubernetes::cached_secret::cached;
+use crate::kubernetes::cached;
 use crate::kubernetes::readable::{UnreadableObject, UnreadableObjects};
 
 /// All cached OAuthClients. One that cannot be decoded may use any project, and keeps all from being deleted.

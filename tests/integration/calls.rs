@@ -10,14 +10,15 @@ use super::fixture::{Fixture, LONG, OPERATOR, condition, start_operator};
 use super::rotation::{ask_to_rotate, client_id, ready, retiring};
 
 /// What the operator has asked of the API server, by verb and resource, from its audit log: writes to the namespace, and
-/// listings wherever, since a watch that runs needs none.
+/// listings over all namespaces, since a watch that runs needs none.
 fn requests(log: &str, namespace: &str) -> BTreeMap<String, usize> {
     let mut counted = BTreeMap::new();
     for event in log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
         let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let verb = text("/verb");
         let is_write = matches!(verb.as_str(), "create" | "update" | "patch" | "delete");
-        let counts = verb == "list" || is_write && text("/objectRef/namespace") == namespace;
+        let whose = text("/objectRef/namespace");
+        let counts = verb == "list" && whose.is_empty() || is_write && whose == namespace;
         let dry = text("/requestURI").contains("dryRun");
         if text("/user/username") != OPERATOR || !counts {
             continue;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use simulator::admin::{Fault, FaultRule, Route};
 use simulator::state::Role;
 
-use super::fixture::{Fixture, LONG, condition, message};
+use super::fixture::{Fixture, LONG, SYSTEM, condition, message};
 
 fn finalizers(object: &Value) -> &Value {
     &object["metadata"]["finalizers"]
@@ -106,12 +106,17 @@ async fn a_finalizer_that_was_wiped_comes_back_and_a_project_without_users_goes_
     fixture.until("cmaproj", &name, "it is back", |o| condition(o, "Ready") == "True/Ready").await;
 }
 
-/// K10.
 #[tokio::test]
 async fn a_project_that_goes_while_its_listing_is_under_way_is_forgotten_after_it() {
     let address = format!("127.0.0.1:{}", free_port().unwrap());
     let fixture = Fixture::own("going", &["--http-address", &address, "--resync-interval", "3s"]).await;
-    let mut project = fixture.project_manifest(&json!({}));
+    let going = fixture.admin.create_project(None).await.unwrap();
+    let key = json!({ "name": "going", "key": "key" });
+    fixture
+        .apply(&json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "going", "namespace": SYSTEM },
+            "stringData": { "key": going.api_key.expose() } }))
+        .await;
+    let mut project = fixture.project_manifest(&json!({ "apiKeySecretRef": key }));
     project["metadata"]["name"] = json!("going");
     fixture.apply(&project).await;
     let is_remembered = async || {
@@ -120,22 +125,36 @@ async fn a_project_that_goes_while_its_listing_is_under_way_is_forgotten_after_i
     };
     let listed = async || if is_remembered().await { Ok(()) } else { Err("it is not") };
     eventually(LONG, "the project is listed", listed).await.unwrap();
-    let late = Duration::from_secs(4);
-    let slow = FaultRule::on(Route::ClientsList, Fault::Delay { duration: late, stage: Default::default() });
-    fixture.admin.fault(&slow.in_project(fixture.project)).await.unwrap();
-    eventually(LONG, "listings of both projects are under way", async || {
-        let under_way = fixture.calls().await.iter().filter(|call| call.fault.is_some()).count();
-        if under_way >= 2 { Ok(()) } else { Err(under_way.to_string()) }
+    let slow = Fault::Delay { duration: Duration::from_secs(8), stage: Default::default() };
+    fixture.admin.fault(&FaultRule::on(Route::ClientsList, slow).in_project(going.project_id)).await.unwrap();
+    // How many slow listings of the project were begun, and how many of them were answered.
+    let listings = async || {
+        let slow = fixture.calls().await.into_iter().filter(|call| call.fault.is_some());
+        let answered: Vec<bool> = slow.map(|call| call.status.is_some()).collect();
+        (answered.len(), answered.iter().filter(|answered| **answered).count())
+    };
+    eventually(LONG, "a listing is under way", async || match listings().await {
+        (1, 0) => Ok(()),
+        others => Err(format!("{others:?}")),
     })
     .await
     .unwrap();
     fixture.kubectl(&["delete", "cmaproj", "going", "--wait=false"]).await;
     fixture.kubectl(&["patch", "cmaproj", "going", "--type=merge", "-p", r#"{"metadata":{"finalizers":[]}}"#]).await;
     until_gone(&fixture, "cmaproj", "going", fixture.ns()).await;
-    tokio::time::sleep(late + Duration::from_secs(2)).await;
+    assert_eq!(listings().await, (1, 0), "the listing was answered before the project was gone");
+    eventually(LONG, "the listing is answered", async || match listings().await {
+        (1, 1) => Ok(()),
+        others => Err(format!("{others:?}")),
+    })
+    .await
+    .unwrap();
+    // What the answer led to is over when other projects were listed once more.
+    fixture.resyncs(2).await;
     assert!(!is_remembered().await, "the listing that was under way has brought the project back");
 }
 
+/// K10.
 #[tokio::test]
 async fn a_namespace_that_goes_with_project_and_key_and_clients_leaves_no_client_behind() {
     let fixture = Fixture::shared("whole").await;

@@ -28,6 +28,9 @@ pub use requests::Sender;
 /// How many clients of one project the operator works on at a time: three quarters of `--max-concurrent`, which is 32.
 pub const CONCURRENCY: usize = 24;
 
+/// How many Events the operator writes at a time.
+const EVENT_WRITERS: usize = 4;
+
 /// What a client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Work {
@@ -116,7 +119,7 @@ where
 async fn work(objects: Api<DynamicObject>, sender: Arc<Sender>, failed: watch::Sender<Option<String>>) {
     let (progress, slots, failed) =
         (Arc::<Mutex<Progress>>::default(), Arc::new(Semaphore::new(CONCURRENCY)), Arc::new(failed));
-    let mut tasks = JoinSet::new();
+    let (writers, mut tasks) = (Arc::new(Semaphore::new(EVENT_WRITERS)), JoinSet::new());
     let mut events = pin!(watcher(objects, watcher::Config::default()).default_backoff());
     while let Some(event) = events.next().await {
         while tasks.try_join_next().is_some() {}
@@ -125,15 +128,16 @@ async fn work(objects: Api<DynamicObject>, sender: Arc<Sender>, failed: watch::S
             Ok(watcher::Event::Delete(_) | watcher::Event::Init | watcher::Event::InitDone) | Err(_) => continue,
         };
         let Some(work) = Work::of(&object).filter(|_| begin(&progress, &object)) else { continue };
-        let (sender, slots) = (Arc::clone(&sender), Arc::clone(&slots));
+        let (sender, slots, writers) = (Arc::clone(&sender), Arc::clone(&slots), Arc::clone(&writers));
         let (progress, failed) = (Arc::clone(&progress), Arc::clone(&failed));
         tasks.spawn(async move {
-            // The semaphore is never closed.
+            // The semaphores are never closed.
             let slot = slots.acquire().await;
             let told = match carry_out(&sender, work, &object).await {
                 Ok(done) => {
                     end(&progress, &done.object);
                     drop(slot);
+                    let _writer = writers.acquire().await;
                     sender.tell(&done).await
                 }
                 Err(error) => Err(error),

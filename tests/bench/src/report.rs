@@ -96,11 +96,8 @@ impl Report {
         rows.rates("creates, until Ready", &operator.created.phase, bare.map(|bare| &bare.created.phase));
         rows.rates("edits, until applied", &operator.edited, bare.map(|bare| &bare.edited));
         let rotated = bare.map(|bare| &bare.rotated);
-        let without_events = bare.map(|bare| &bare.without_events.phase);
         rows.rates("rotations, until the former client is gone", &operator.rotated, rotated);
         rows.rates("deletions, until the object is gone", &operator.deleted, bare.map(|bare| &bare.deleted));
-        let what = "creates, beside a bare client that writes no Events";
-        rows.rates(what, &operator.created.phase, without_events);
         rows.one("after that: Secrets that the garbage collector removes", format!("{:.0}/s", operator.collected));
         for process in ["operator", "kube-apiserver", "etcd", "kube-controller-manager", "simulator", "benchmark"] {
             let of = |created: &Created| seconds(created.phase.cpu_of(process));

@@ -26,7 +26,7 @@ pub struct Requests {
     pub pages: usize,
     /// Events that were written.
     pub events: usize,
-    /// Listings in Kubernetes: a watch that runs needs none.
+    /// Listings over all namespaces: a watch that runs needs none.
     pub listings: Counts,
     /// Other requests to Kubernetes outside of the namespace of the clients, Leases apart.
     pub elsewhere: Counts,
@@ -102,11 +102,11 @@ impl Audit {
             let resource = reference.resource.unwrap_or_default();
             let subresource = reference.subresource.map(|name| format!("/{name}")).unwrap_or_default();
             let dry = if request_uri.contains("dryRun") { " (dry run)" } else { "" };
-            let here = reference.namespace.as_deref() == Some(namespace);
+            let (here, anywhere) = (reference.namespace.as_deref() == Some(namespace), reference.namespace.is_none());
             match (resource.as_ref(), here) {
                 ("leases", _) => {}
                 ("events", _) => requests.events += 1,
-                _ if verb == "list" => count(&mut requests.listings, format!("{verb} {resource}")),
+                _ if verb == "list" && anywhere => count(&mut requests.listings, format!("{verb} {resource}")),
                 (_, true) => count(&mut requests.budgeted, format!("{verb} {resource}{subresource}{dry}")),
                 (_, false) => count(&mut requests.elsewhere, format!("{verb} {resource}{subresource}{dry}")),
             }

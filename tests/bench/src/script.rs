@@ -79,7 +79,6 @@ pub struct Kept {
 /// The figures of the bare client.
 pub struct BareFigures {
     pub created: Created,
-    pub without_events: Created,
     pub edited: Phase,
     pub rotated: Phase,
     pub deleted: Phase,
@@ -163,7 +162,7 @@ pub async fn memory(count: usize, webhook: &Webhook, budget: &mut Budget) -> Res
     let pattern = Arc::new(Pattern::take(mass.stage).await?);
     mass.stage.stop_operator().await?;
     say("writing the clients");
-    let sender = Sender::new(mass.stage, pattern, false).await?;
+    let sender = Sender::new(mass.stage, pattern).await?;
     mass.load(&sender).await?;
     say("the operator: a restart");
     let restart = restart(mass.stage, count, budget).await?;
@@ -178,7 +177,7 @@ pub async fn memory(count: usize, webhook: &Webhook, budget: &mut Budget) -> Res
 pub async fn bare(count: usize, pattern: Arc<Pattern>, budget: &mut Budget) -> Result<BareFigures> {
     say("the bare client: starting");
     let mut stage = Stage::set_up().await?;
-    let sender = Sender::new(&stage, Arc::clone(&pattern), true).await?;
+    let sender = Sender::new(&stage, pattern).await?;
     let bare = Bare::start(&stage, sender).await?;
     let mut mass = Mass::new(&mut stage, count, "");
     mass.create_first().await?;
@@ -187,17 +186,8 @@ pub async fn bare(count: usize, pattern: Arc<Pattern>, budget: &mut Budget) -> R
     let created = bare.during(mass.create()).await?;
     hold_create(budget, "creates by the bare client", &created);
     let (edited, rotated) = bare.during(change(&mut mass, "the bare client", budget)).await?;
-    drop(bare);
-    let sender = Sender::new(mass.stage, Arc::clone(&pattern), false).await?;
-    let bare = Bare::start(mass.stage, sender).await?;
-    say("the bare client: creating, without Events");
-    let without_events = bare.during(Mass::new(mass.stage, count, "again-").create()).await?;
-    hold_create(budget, "creates by the bare client without Events", &without_events);
-    drop(bare);
-    let sender = Sender::new(mass.stage, pattern, true).await?;
-    let bare = Bare::start(mass.stage, sender).await?;
     let deleted = bare.during(delete(&mut mass, "the bare client", budget)).await?;
-    Ok(BareFigures { created, without_events, edited, rotated, deleted })
+    Ok(BareFigures { created, edited, rotated, deleted })
 }
 
 /// Edits and rotates all clients.

@@ -19,7 +19,7 @@ pub struct Sender {
     pattern: Arc<Pattern>,
     objects: Api<DynamicObject>,
     secrets: Api<Secret>,
-    events: Option<Api<Event>>,
+    events: Api<Event>,
     http: reqwest::Client,
     clients_url: String,
     api_key: String,
@@ -32,8 +32,8 @@ pub struct Done {
 }
 
 impl Sender {
-    /// A sender to this stage's servers; `events` says whether it tells of what it did by Events, as the operator does.
-    pub async fn new(stage: &Stage, pattern: Arc<Pattern>, events: bool) -> Result<Self> {
+    /// A sender to this stage's servers.
+    pub async fn new(stage: &Stage, pattern: Arc<Pattern>) -> Result<Self> {
         let requests: Client = stage.plane.client_for(OPERATOR, &OPERATOR_GROUPS).await?;
         let project = stage.simulator.projects().first().cloned();
         let project = project.ok_or_else(|| Error::Unexpected("the simulator has no project".to_owned()))?;
@@ -42,7 +42,7 @@ impl Sender {
             pattern,
             objects: Api::namespaced_with(requests.clone(), NAMESPACE, &oauth_clients()),
             secrets: Api::namespaced(requests.clone(), NAMESPACE),
-            events: events.then(|| Api::namespaced(requests, NAMESPACE)),
+            events: Api::namespaced(requests, NAMESPACE),
             http,
             clients_url: format!("{}/accounts/projects/{}/oauth/clients", stage.simulator.api(), project.project_id),
             api_key: project.api_key,
@@ -116,11 +116,10 @@ impl Sender {
         Ok(Done { object: released, news: vec![("Deleted", format!("deleted client {}", client_id(object)))] })
     }
 
-    /// Tells of what was done, if this sender does.
+    /// Tells of what was done.
     pub(super) async fn tell(&self, Done { object, news }: &Done) -> Result<()> {
         for (reason, note) in news {
-            let Some(events) = &self.events else { return Ok(()) };
-            let told = events.create(&PostParams::default(), &event(object, reason, note)?).await;
+            let told = self.events.create(&PostParams::default(), &event(object, reason, note)?).await;
             told.map_err(Error::kubernetes("writing an Event"))?;
         }
         Ok(())
