@@ -13,6 +13,7 @@ mod core_faults;
 mod crd_deletion;
 mod developer;
 mod drift;
+mod edits;
 mod fixture;
 mod forms;
 mod gitops;

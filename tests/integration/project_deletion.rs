@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use simulator::admin::{Fault, FaultRule, Route};
 use simulator::state::Role;
 
-use super::fixture::{Fixture, LONG, SYSTEM, condition, message};
+use super::fixture::{Fixture, LONG, SYSTEM, condition, message, start_operator_with};
 
 fn finalizers(object: &Value) -> &Value {
     &object["metadata"]["finalizers"]
@@ -109,7 +109,10 @@ async fn a_finalizer_that_was_wiped_comes_back_and_a_project_without_users_goes_
 #[tokio::test]
 async fn a_project_that_goes_while_its_listing_is_under_way_is_forgotten_after_it() {
     let address = format!("127.0.0.1:{}", free_port().unwrap());
-    let fixture = Fixture::own("going", &["--http-address", &address, "--resync-interval", "3s"]).await;
+    let mut fixture = Fixture::own("going", &[]).await;
+    fixture.stop_operator().await;
+    let args = ["--http-address", &address, "--resync-interval", "3s"];
+    fixture.operator = Some(start_operator_with(fixture.control_plane.get(), &args));
     let going = fixture.admin.create_project(None).await.unwrap();
     let key = json!({ "name": "going", "key": "key" });
     fixture
@@ -129,7 +132,8 @@ async fn a_project_that_goes_while_its_listing_is_under_way_is_forgotten_after_i
     fixture.admin.fault(&FaultRule::on(Route::ClientsList, slow).in_project(going.project_id)).await.unwrap();
     // How many slow listings of the project were begun, and how many of them were answered.
     let listings = async || {
-        let slow = fixture.calls().await.into_iter().filter(|call| call.fault.is_some());
+        let calls = fixture.admin.calls().await.unwrap().into_iter();
+        let slow = calls.filter(|call| call.project == Some(going.project_id) && call.fault.is_some());
         let answered: Vec<bool> = slow.map(|call| call.status.is_some()).collect();
         (answered.len(), answered.iter().filter(|answered| **answered).count())
     };

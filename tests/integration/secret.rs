@@ -314,3 +314,49 @@ async fn the_second_of_two_clients_that_want_one_secret_is_told_and_nothing_is_m
     assert!(fixture.get("secret", "login").await == before, "the first one's Secret was written");
     fixture.wait_ready("web").await;
 }
+
+/// K4, K12.
+#[tokio::test]
+async fn a_secret_that_a_policy_or_a_quota_refuses_is_said_before_a_post_and_made_once_it_is_allowed() {
+    let fixture = Fixture::own("refused", &[]).await;
+    let name = fixture.ns();
+    let quota = json!({ "apiVersion": "v1", "kind": "ResourceQuota",
+        "metadata": { "name": "secrets", "namespace": name }, "spec": { "hard": { "count/secrets": "0" } } });
+    fixture.apply(&quota).await;
+    let counted = |quota: &Value| quota["status"]["hard"]["count/secrets"] == "0";
+    fixture.until("resourcequota", "secrets", "the quota is in force", counted).await;
+    let refused = |o: &Value| condition(o, "Synced").contains("SecretRejected");
+    fixture.apply(&fixture.client("web", &json!({}))).await;
+    let client = fixture.until("maoc", "web", "the quota is said", refused).await;
+    assert!(message(&client, "Synced").contains("exceeded quota"), "{}", message(&client, "Synced"));
+    let policies = json!({ "apiVersion": "v1", "kind": "List", "items": [
+        { "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+            "metadata": { "name": name }, "spec": {
+                "matchConstraints": { "resourceRules": [{ "apiGroups": [""], "apiVersions": ["v1"],
+                    "operations": ["CREATE"], "resources": ["secrets"] }] },
+                "validations": [{ "expression": "false", "message": "no Secrets here" }] } },
+        { "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
+            "metadata": { "name": name }, "spec": { "policyName": name, "validationActions": ["Deny"],
+                "matchResources": { "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": name } } } } },
+    ] });
+    fixture.apply(&policies).await;
+    // The policy is asked before the quota.
+    asked_until(&fixture, "the policy is said", |o| message(o, "Synced").contains("no Secrets here")).await;
+    fixture.kubectl(&["delete", "resourcequota", "secrets"]).await;
+    assert_eq!(fixture.count("POST").await, 0);
+    fixture.kubectl(&["delete", "validatingadmissionpolicybinding", name]).await;
+    asked_until(&fixture, "it is made", |o| condition(o, "Ready") == "True/Ready").await;
+    assert_eq!(fixture.count("POST").await, 1);
+    assert!(fixture.accepts(&fixture.get("secret", "web-oauth").await).await);
+}
+
+/// Asks for a look at `web` now and again, until it is so.
+async fn asked_until(fixture: &Fixture, what: &str, is: impl Fn(&Value) -> bool) {
+    eventually(LONG, what, async || {
+        let now = format!("meshagent.com/reconcile-requested-at={}", jiff::Timestamp::now());
+        fixture.kubectl(&["annotate", "maoc", "web", "--overwrite", &now]).await;
+        if is(&fixture.get("maoc", "web").await) { Ok(()) } else { Err("not yet") }
+    })
+    .await
+    .unwrap();
+}

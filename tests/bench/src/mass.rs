@@ -118,7 +118,7 @@ impl<'a> Mass<'a> {
         let names = stream::iter(self.names.iter().map(Ok));
         let written = names.try_for_each_concurrent(CONCURRENCY, async |name: &String| {
             let object = create(self.stage, name, "default").await?;
-            sender.create(&object).await.map(drop)
+            sender.load(&object).await.map(drop)
         });
         written.await
     }

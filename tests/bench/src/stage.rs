@@ -21,7 +21,7 @@ use crate::process::{self, Memory};
 use crate::requests::{Audit, Requests};
 
 /// How long a start may take on a loaded machine.
-pub const START: Duration = Duration::from_secs(120);
+pub const START: Duration = Duration::from_secs(300);
 /// How often something is looked at whose time is measured.
 const LOOK: Duration = Duration::from_millis(10);
 /// A process that takes less than a tick in each of so many looks is quiet.

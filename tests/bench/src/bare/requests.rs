@@ -51,16 +51,27 @@ impl Sender {
 
     /// Intent, dry run, POST, Secret, record.
     pub async fn create(&self, object: &DynamicObject) -> Result<Done> {
-        let mut values = values(object);
+        let values = values(object);
         let object = self.intent(object, &values.token).await?;
         let dry = Values { token: "dry-run".to_owned(), client_id: "dry-run".to_owned(), ..values.clone() };
         self.create_secret(&self.pattern.secret(&dry, "dry-run")?, true).await?;
+        self.publish(&object, values).await
+    }
+
+    /// Intent, POST, Secret, record: what a create leaves behind.
+    pub async fn load(&self, object: &DynamicObject) -> Result<Done> {
+        let values = values(object);
+        let object = self.intent(object, &values.token).await?;
+        self.publish(&object, values).await
+    }
+
+    async fn publish(&self, object: &DynamicObject, mut values: Values) -> Result<Done> {
         let (client_id, client_secret) = self.post(&values).await?;
         values.client_id = client_id;
         let stored = self.create_secret(&self.pattern.secret(&values, &client_secret)?, false).await?;
         let version = stored.resource_version().unwrap_or_default();
         let status = self.pattern.status(&values, object.metadata.generation.unwrap_or_default(), &version)?;
-        let recorded = self.record(&object, status).await?;
+        let recorded = self.record(object, status).await?;
         let Values { name, client_id, .. } = &values;
         let note = format!("created client {client_id}; its credential is in Secret {name}-oauth");
         Ok(Done { object: recorded, news: vec![("Created", note)] })
