@@ -1,18 +1,17 @@
 //! The controller of OAuthClients: what enqueues them, and what follows from how a pass ended.
 
-use std::collections::HashSet;
-use std::future::{Ready, pending, ready};
+use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::PartialObjectMeta;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Controller, WatchStreamExt, reflector, watcher};
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{oneshot, watch};
 
@@ -22,9 +21,10 @@ use super::intake::Intake;
 use super::memory::{CHECK_INTERVAL, Memory, Suppressed, Suppression};
 use super::pods::{Caches, Pods};
 use super::restarts::Restarts;
+use super::triggers::{asking, owners};
 use super::{task, tell_of_failed_watch};
 use crate::api::OAuthClient;
-use crate::api::names::{GROUP, OAUTH_CLIENT_LABEL};
+use crate::api::names::OAUTH_CLIENT_LABEL;
 use crate::client::pending::PendingStore;
 use crate::client::{self, Awaited, Executor, Start, former_secret_name, reconcile, secret_name};
 use crate::decide::id::{ClusterId, Uid, Version};
@@ -152,37 +152,6 @@ impl Watches {
                 Err(error) => tell_of_failed_watch("OAuthClients or their Secrets", &error),
             });
         cache.run(controller, shutdown).await;
-    }
-}
-
-/// The OAuthClients of a Secret, by its label and by its owner reference: an alteration of either is to be noticed.
-fn owners(secret: &CachedSecret) -> HashSet<ObjectRef<CachedClient>> {
-    let Ok(metadata) = secret.unpack() else { return HashSet::new() };
-    let by_label = metadata.labels.as_ref().and_then(|labels| labels.get(OAUTH_CLIENT_LABEL));
-    let ours = |owner: &&OwnerReference| owner.kind == OAuthClient::kind(&()) && owner.api_version.starts_with(GROUP);
-    let by_reference = metadata.owner_references.iter().flatten().filter(ours).map(|owner| &owner.name);
-    let namespace = metadata.namespace.as_deref().unwrap_or_default();
-    by_label.into_iter().chain(by_reference).map(|name| ObjectRef::new(name).within(namespace)).collect()
-}
-
-/// Asks for what an object of a watch concerns, in place of the object itself: the intake lets it in. What is left are errors,
-/// in a stream of the type that kube's controller wants.
-fn asking<K, I>(
-    enqueue: UnboundedSender<ObjectRef<CachedClient>>,
-    concerned: impl Fn(K) -> I,
-) -> impl FnMut(watcher::Result<K>) -> Ready<Option<watcher::Result<CachedClient>>>
-where
-    I: IntoIterator<Item = ObjectRef<CachedClient>>,
-{
-    move |touched| {
-        ready(match touched {
-            Ok(object) => {
-                // The receiver ends with the controller, at shutdown.
-                concerned(object).into_iter().for_each(|concerned| drop(enqueue.send(concerned)));
-                None
-            }
-            Err(error) => Some(Err(error)),
-        })
     }
 }
 
@@ -400,30 +369,5 @@ fn log(namespace: &str, ended: &client::Outcome, events: &[Event]) {
     }
     for event in events {
         tracing::info!(namespace, name, reason = event.reason, "{}", event.text);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn a_secret_enqueues_the_client_of_its_label_and_the_one_that_owns_it() {
-        let owners_of = |metadata: serde_json::Value| {
-            let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata });
-            owners(&serde_json::from_value::<PartialObjectMeta<Secret>>(secret).unwrap().try_into().unwrap())
-        };
-        let client = |name| ObjectRef::new(name).within("shop");
-        let owner = json!({ "apiVersion": "meshagent.com/v1alpha1", "kind": "OAuthClient", "name": "web", "uid": "u" });
-        let theirs = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "name": "theirs", "uid": "u" });
-        let (label, moved) =
-            (json!({ "meshagent.com/oauth-client": "web" }), json!({ "meshagent.com/oauth-client": "other" }));
-        let both = owners_of(json!({ "namespace": "shop", "labels": label, "ownerReferences": [owner, theirs] }));
-        assert_eq!(both, HashSet::from([client("web")]));
-        let altered = owners_of(json!({ "namespace": "shop", "labels": moved, "ownerReferences": [owner] }));
-        assert_eq!(altered, HashSet::from([client("web"), client("other")]));
-        let unowned = owners_of(json!({ "namespace": "shop", "labels": label }));
-        assert_eq!(unowned, HashSet::from([client("web")]));
     }
 }

@@ -1,10 +1,18 @@
-//! What enqueues OAuthClients besides their own watches: a change of their project, or of their namespace.
+//! What enqueues OAuthClients: what their watches show, a change of their project, or of their namespace.
 
+use std::collections::HashSet;
+use std::future::{Ready, ready};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource as _;
 use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher;
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::api::OAuthClient;
+use crate::api::names::{GROUP, OAUTH_CLIENT_LABEL};
 use crate::decide::project::reference::ProjectKey;
+use crate::kubernetes::cached_secret::CachedSecret;
 use crate::kubernetes::readable::UnreadableObjects;
 use crate::project::{CachedClient, Users};
 
@@ -78,5 +86,64 @@ impl Triggers {
 
     pub(super) fn stores(&self) -> Vec<Store<CachedClient>> {
         self.scopes.iter().map(|scope| scope.objects.clone()).collect()
+    }
+}
+
+/// The OAuthClients of a Secret, by its label and by its owner reference: an alteration of either is to be noticed.
+pub(super) fn owners(secret: &CachedSecret) -> HashSet<ObjectRef<CachedClient>> {
+    let Ok(metadata) = secret.unpack() else { return HashSet::new() };
+    let by_label = metadata.labels.as_ref().and_then(|labels| labels.get(OAUTH_CLIENT_LABEL));
+    let ours = |owner: &&OwnerReference| owner.kind == OAuthClient::kind(&()) && owner.api_version.starts_with(GROUP);
+    let by_reference = metadata.owner_references.iter().flatten().filter(ours).map(|owner| &owner.name);
+    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    by_label.into_iter().chain(by_reference).map(|name| ObjectRef::new(name).within(namespace)).collect()
+}
+
+/// Asks for what an object of a watch concerns, in place of the object itself: the intake lets it in. What is left are errors,
+/// in a stream of the type that kube's controller wants.
+pub(super) fn asking<K, I>(
+    enqueue: UnboundedSender<ObjectRef<CachedClient>>,
+    concerned: impl Fn(K) -> I,
+) -> impl FnMut(watcher::Result<K>) -> Ready<Option<watcher::Result<CachedClient>>>
+where
+    I: IntoIterator<Item = ObjectRef<CachedClient>>,
+{
+    move |touched| {
+        ready(match touched {
+            Ok(object) => {
+                // The receiver ends with the controller, at shutdown.
+                concerned(object).into_iter().for_each(|concerned| drop(enqueue.send(concerned)));
+                None
+            }
+            Err(error) => Some(Err(error)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Secret;
+    use kube::core::PartialObjectMeta;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_enqueues_the_client_of_its_label_and_the_one_that_owns_it() {
+        let owners_of = |metadata: serde_json::Value| {
+            let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata });
+            owners(&serde_json::from_value::<PartialObjectMeta<Secret>>(secret).unwrap().try_into().unwrap())
+        };
+        let client = |name| ObjectRef::new(name).within("shop");
+        let owner = json!({ "apiVersion": "meshagent.com/v1alpha1", "kind": "OAuthClient", "name": "web", "uid": "u" });
+        let theirs = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "name": "theirs", "uid": "u" });
+        let (label, moved) =
+            (json!({ "meshagent.com/oauth-client": "web" }), json!({ "meshagent.com/oauth-client": "other" }));
+        let both = owners_of(json!({ "namespace": "shop", "labels": label, "ownerReferences": [owner, theirs] }));
+        assert_eq!(both, HashSet::from([client("web")]));
+        let altered = owners_of(json!({ "namespace": "shop", "labels": moved, "ownerReferences": [owner] }));
+        assert_eq!(altered, HashSet::from([client("web"), client("other")]));
+        let unowned = owners_of(json!({ "namespace": "shop", "labels": label }));
+        assert_eq!(unowned, HashSet::from([client("web")]));
     }
 }

@@ -234,6 +234,16 @@ impl Fixture {
         })
     }
 
+    /// Declares one more project, of its own at MeshAgent, for all namespaces: its key is in a Secret of the same name.
+    pub async fn declare_project(&self, name: &str) -> ProjectAccess {
+        let access = self.admin.create_project(None).await.unwrap();
+        self.put_key_of(name, access.api_key.expose()).await;
+        let mut project = self.project_manifest(&json!({ "apiKeySecretRef": { "name": name, "key": "key" } }));
+        project["metadata"]["name"] = json!(name);
+        self.apply(&project).await;
+        access
+    }
+
     /// The manifest of an OAuthClient in this test's namespace and project.
     pub fn client(&self, name: &str, more: &Value) -> Value {
         let mut spec = json!({
@@ -266,10 +276,14 @@ impl Fixture {
 
     /// Writes the project's key as an administrator would, over one that is there.
     pub async fn put_key(&self, key: &str) {
+        self.put_key_of(&self.project_name, key).await;
+    }
+
+    async fn put_key_of(&self, project: &str, key: &str) {
         let secret = json!({
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": { "name": self.project_name, "namespace": SYSTEM },
+            "metadata": { "name": project, "namespace": SYSTEM },
             "stringData": { "key": key },
         });
         self.apply(&secret).await;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use simulator::admin::{ClientFields, Fault, FaultRule, Route};
 
 use super::calls::{apply_many, until_all_ready};
-use super::fixture::{Fixture, LONG, SYSTEM, condition, message};
+use super::fixture::{Fixture, LONG, condition, message};
 use super::rotation::{client_id, events, ready};
 
 const RESYNC: [&str; 2] = ["--resync-interval", "2s"];
@@ -67,7 +67,7 @@ async fn what_is_refused_in_ever_new_words_is_tried_once_and_told_once() {
 }
 
 /// Puts a policy of the cluster on this namespace: the resources that it is about, and its condition with a message.
-async fn put_policy(fixture: &Fixture, name: &str, rule: &Value, validation: &Value) {
+pub async fn put_policy(fixture: &Fixture, name: &str, rule: &Value, validation: &Value) {
     let metadata = json!({ "name": name });
     let group = "admissionregistration.k8s.io/v1";
     let policy = json!({
@@ -214,17 +214,7 @@ async fn a_listing_that_shows_what_was_refused_ends_the_hour_and_so_does_a_lost_
 async fn a_project_that_hangs_keeps_nobody_elses_clients_waiting() {
     const CLIENTS: usize = 40;
     let fixture = Fixture::own("neighbours", &["--max-concurrent", "4"]).await;
-    let slow = fixture.admin.create_project(None).await.unwrap();
-    let secret = json!({
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": { "name": "slow", "namespace": SYSTEM },
-        "stringData": { "key": slow.api_key.expose() },
-    });
-    fixture.apply(&secret).await;
-    let mut project = fixture.project_manifest(&json!({ "apiKeySecretRef": { "name": "slow", "key": "key" } }));
-    project["metadata"]["name"] = json!("slow");
-    fixture.apply(&project).await;
+    let slow = fixture.declare_project("slow").await;
     fixture.kubectl.run(&["wait", "cmaproj/slow", "--for=condition=Ready", "--timeout=60s"]).await.unwrap();
     let hang = FaultRule::on(Route::ClientsCreate, Fault::Hang { stage: Default::default() });
     fixture.admin.fault(&hang.in_project(slow.project_id)).await.unwrap();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use simulator::admin::{Fault, FaultRule, Route};
 use simulator::state::Role;
 
-use super::fixture::{Fixture, LONG, SYSTEM, condition, message, start_operator_with};
+use super::fixture::{Fixture, LONG, condition, message, start_operator_with};
 
 fn finalizers(object: &Value) -> &Value {
     &object["metadata"]["finalizers"]
@@ -113,15 +113,7 @@ async fn a_project_that_goes_while_its_listing_is_under_way_is_forgotten_after_i
     fixture.stop_operator().await;
     let args = ["--http-address", &address, "--resync-interval", "3s"];
     fixture.operator = Some(start_operator_with(fixture.control_plane.get(), &args));
-    let going = fixture.admin.create_project(None).await.unwrap();
-    let key = json!({ "name": "going", "key": "key" });
-    fixture
-        .apply(&json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "going", "namespace": SYSTEM },
-            "stringData": { "key": going.api_key.expose() } }))
-        .await;
-    let mut project = fixture.project_manifest(&json!({ "apiKeySecretRef": key }));
-    project["metadata"]["name"] = json!("going");
-    fixture.apply(&project).await;
+    let going = fixture.declare_project("going").await;
     let is_remembered = async || {
         let metrics = reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap();
         metrics.contains(r#"project="ClusterMeshAgentProject going""#)

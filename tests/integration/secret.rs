@@ -11,6 +11,7 @@ use kube::api::{WatchEvent, WatchParams};
 use serde_json::{Value, json};
 
 use super::fixture::{Fixture, LONG, condition, datum, message};
+use super::pace::put_policy;
 
 type Events = Pin<Box<dyn Stream<Item = String> + Send>>;
 
@@ -329,17 +330,8 @@ async fn a_secret_that_a_policy_or_a_quota_refuses_is_said_before_a_post_and_mad
     fixture.apply(&fixture.client("web", &json!({}))).await;
     let client = fixture.until("maoc", "web", "the quota is said", refused).await;
     assert!(message(&client, "Synced").contains("exceeded quota"), "{}", message(&client, "Synced"));
-    let policies = json!({ "apiVersion": "v1", "kind": "List", "items": [
-        { "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
-            "metadata": { "name": name }, "spec": {
-                "matchConstraints": { "resourceRules": [{ "apiGroups": [""], "apiVersions": ["v1"],
-                    "operations": ["CREATE"], "resources": ["secrets"] }] },
-                "validations": [{ "expression": "false", "message": "no Secrets here" }] } },
-        { "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
-            "metadata": { "name": name }, "spec": { "policyName": name, "validationActions": ["Deny"],
-                "matchResources": { "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": name } } } } },
-    ] });
-    fixture.apply(&policies).await;
+    let rule = json!({ "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["secrets"] });
+    put_policy(&fixture, name, &rule, &json!({ "expression": "false", "message": "no Secrets here" })).await;
     // The policy is asked before the quota.
     asked_until(&fixture, "the policy is said", |o| message(o, "Synced").contains("no Secrets here")).await;
     fixture.kubectl(&["delete", "resourcequota", "secrets"]).await;
