@@ -18,7 +18,7 @@ NEWER_GO := GOTOOLCHAIN=go1.27.3 $(GO)
 
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help demo dev test tools fmt clippy deny advisories alerts dockerfile crds reference snapshots docs controlplane go build unit integration model image image-twice mutants bench soak health-data gitops
+.PHONY: help demo dev test tools fmt clippy deny advisories alerts dockerfile crds reference snapshots docs controlplane go build unit integration model image image-twice mutants measured bench soak health-data gitops
 
 help: ## print this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1|\2/' | \
@@ -145,18 +145,19 @@ mutants: $(MUTANTS) ## change the code that decides, one expression at a time: u
 	$(call say,mutants: whatever is changed in what decides is noticed; docs/model.md explains what is not)
 	@PATH="$(dir $(MUTANTS)):$$PATH" scripts/mutants
 
-# The operator is built by itself, as for an image: together with others, its dependencies would have their features too.
-bench: ## measure the operator and its webhook beside a bare client, and print a table; N=1000 clients (the first time about 20 minutes, most of them building; 10000 take half an hour; 100000 or ONLY=memory: memory alone; ONLY=operator: no bare client)
-	$(call say,bench: release builds on a real control plane; the table comes last)
-	@cargo build --release --locked --bin meshagent-operator
-	@cargo build --release --locked -p meshagent-simulator -p bench
-	@N=$(N) cargo run -q --release --locked -p bench
+# The programs that are measured are built as for an image.
+measured: $(AUDITABLE)
+	$(call say,measured: the programs that are measured; each takes minutes the first time)
+	@for package in meshagent-operator meshagent-simulator bench; do \
+		PATH="$(AUDITABLE):$$PATH" scripts/build-release $$package target/measured || exit 1; done
 
-soak: ## work, faults and kills for an hour (MINUTES=5), round after round; SEED repeats what is done
+bench: measured ## measure the operator and its webhook beside a bare client, and print a table; N=1000 clients (the first time about 20 minutes, most of them building; 10000 take half an hour; 100000 or ONLY=memory: memory alone; ONLY=operator: no bare client)
+	$(call say,bench: release builds on a real control plane; the table comes last)
+	@N=$(N) target/measured/bench
+
+soak: measured ## work, faults and kills for an hour (MINUTES=5), round after round; SEED repeats what is done
 	$(call say,soak: people work and things go wrong; after each round all is as declared and nothing has grown)
-	@cargo build --release --locked --bin meshagent-operator
-	@cargo build --release --locked -p meshagent-simulator -p bench
-	@MINUTES=$(MINUTES) SEED=$(SEED) cargo run -q --release --locked -p bench -- soak
+	@MINUTES=$(MINUTES) SEED=$(SEED) target/measured/bench soak
 
 crds: ## write crds/ and the chart's CRDs anew from the Rust types
 	@cargo run -q --locked --bin meshagent-operator -- crds > crds/meshagent.com.yaml

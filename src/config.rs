@@ -1,6 +1,7 @@
 //! The operator's settings: raw flags are read once, into types, and nothing reads flags or environment after that.
 
 mod flags;
+mod process;
 pub mod webhook;
 
 use std::collections::BTreeSet;
@@ -8,9 +9,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tracing_subscriber::filter::{LevelFilter, Targets};
-
 pub use flags::Flags;
+pub use process::{LogFormat, ProcessConfig, ProcessFlags};
 
 use crate::api::duration;
 use crate::decide::id::ClusterId;
@@ -57,14 +57,10 @@ pub struct Config {
     pub leader_elect: bool,
     /// How long a leader's Lease lasts without a renewal; whole seconds.
     pub lease_duration: Duration,
-    /// The address at which health and metrics are served.
-    pub http_address: SocketAddr,
     /// The kubeconfig, if it is given.
     pub kubeconfig: Option<PathBuf>,
-    /// The log's form.
-    pub log_format: LogFormat,
-    /// The levels that are logged.
-    pub log_level: Targets,
+    /// Where the process tells of itself, and what it logs.
+    pub process: ProcessConfig,
 }
 
 /// The objects of the webhook that the operator keeps.
@@ -74,15 +70,6 @@ pub struct WebhookNames {
     pub configuration: String,
     /// The Secret in the operator's own namespace that the webhook's replicas mount.
     pub secret: String,
-}
-
-/// The log's form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Lines for people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// A flag whose value cannot be used.
@@ -115,10 +102,8 @@ impl Config {
             namespace,
             leader_elect,
             lease_duration,
-            http_address,
             kubeconfig,
-            log_format,
-            log_level,
+            process,
         } = flags;
         Ok(Self {
             resync_interval: read_resync_interval(resync_interval)?,
@@ -134,10 +119,8 @@ impl Config {
             namespace: given(namespace.as_ref()).map(|name| read_namespace("namespace", name)).transpose()?,
             leader_elect: read_leader_elect(leader_elect)?,
             lease_duration: read_lease_duration(lease_duration)?,
-            http_address: read_address("http-address", http_address)?,
             kubeconfig: kubeconfig.as_ref().filter(|path| !path.is_empty()).map(PathBuf::from),
-            log_format: read_log_format(log_format)?,
-            log_level: read_log_level(log_level)?,
+            process: ProcessConfig::read(process)?,
         })
     }
 }
@@ -293,46 +276,6 @@ fn read_address(flag: &'static str, text: &str) -> Result<SocketAddr, ConfigErro
     text.trim().parse().map_err(|_| {
         wrong(flag, text, "is not an IP address with a port", "write it like 0.0.0.0:8080, 127.0.0.1:0 or [::]:8080")
     })
-}
-
-fn read_log_format(text: &str) -> Result<LogFormat, ConfigError> {
-    match text.trim() {
-        "text" => Ok(LogFormat::Text),
-        "json" => Ok(LogFormat::Json),
-        _ => Err(wrong("log-format", text, "is no form of a log", "write text or json")),
-    }
-}
-
-/// Reads the log levels. A module alone is refused, though the usual readers take it: a misspelt level would silence
-/// the whole log.
-fn read_log_level(text: &str) -> Result<Targets, ConfigError> {
-    let unusable = || {
-        wrong(
-            "log-level",
-            text,
-            "is no level",
-            "write off, error, warn, info, debug or trace; by module like info,kube_runtime=debug",
-        )
-    };
-    let mut level = Targets::new().with_default(LevelFilter::INFO);
-    for part in text.split(',').map(str::trim) {
-        level = match part.split_once('=') {
-            None => level.with_default(read_level(part).ok_or_else(unusable)?),
-            Some((module, word)) if is_module(module) => {
-                level.with_target(module, read_level(word).ok_or_else(unusable)?)
-            }
-            Some(_) => return Err(unusable()),
-        };
-    }
-    Ok(level)
-}
-
-fn read_level(word: &str) -> Option<LevelFilter> {
-    word.parse().ok().filter(|_| word.bytes().all(|byte| byte.is_ascii_alphabetic()) && !word.is_empty())
-}
-
-fn is_module(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':')
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 use tokio::net::TcpListener;
 
 use crate::config::webhook::WebhookFlags;
-use crate::config::{ConfigError, Flags};
+use crate::config::{ConfigError, Flags, ProcessConfig};
 use crate::controller;
 use crate::kubernetes::connect;
 use crate::leader;
@@ -108,6 +108,16 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Webhook(flags) => webhook::run(&flags),
         Command::Crds => read_enough(crds::run(&mut io::stdout().lock())).map_err(Error::Crds),
     }
+}
+
+/// Runs a command that keeps running, with a log and a runtime of its own.
+fn run_in_runtime(process: &ProcessConfig, work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    telemetry::init(process.log_format, &process.log_level)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
+    let ended = runtime.block_on(work);
+    // Dropping the runtime would wait for DNS lookups under way.
+    runtime.shutdown_background();
+    ended
 }
 
 /// What the log says of the address for health and metrics.

@@ -9,7 +9,7 @@ use futures::{Stream, StreamExt as _};
 use kube::Client;
 use tokio::sync::watch;
 
-use super::{Error, HEALTH_AND_METRICS, cluster, listen, signals};
+use super::{Error, HEALTH_AND_METRICS, cluster, listen, run_in_runtime, signals};
 use crate::config::{Config, Flags};
 use crate::controller;
 use crate::decide::id::ClusterId;
@@ -19,7 +19,6 @@ use crate::kubernetes::connect;
 use crate::leader::{Candidacy, Candidate, Election, Leadership};
 use crate::metrics::Metrics;
 use crate::proxy::Environment;
-use crate::telemetry;
 
 /// The time that passes under way have to end. Then they are dropped, as in a crash, and the Lease is released.
 const PASSES: Duration = Duration::from_secs(12);
@@ -29,17 +28,12 @@ const GRACE: Duration = Duration::from_secs(20);
 /// Runs the operator until a signal stops it.
 pub(super) fn run(flags: &Flags) -> Result<(), Error> {
     let config = Config::read(flags)?;
-    telemetry::init(config.log_format, &config.log_level)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
-    let ended = runtime.block_on(operate(config));
-    // Dropping the runtime would wait for DNS lookups under way.
-    runtime.shutdown_background();
-    ended
+    run_in_runtime(&config.process.clone(), operate(config))
 }
 
 async fn operate(config: Config) -> Result<(), Error> {
     let signals = signals::to_stop().map_err(Error::Signals)?;
-    let listener = listen("http-address", config.http_address, HEALTH_AND_METRICS).await?;
+    let listener = listen("http-address", config.process.http_address, HEALTH_AND_METRICS).await?;
     let found = connect::cluster(config.kubeconfig.as_deref(), &Environment::of_process()).await?;
     let leadership = if config.leader_elect { Leadership::none() } else { Leadership::always() };
     let metrics = Metrics::new();

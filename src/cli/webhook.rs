@@ -6,10 +6,9 @@ use std::time::Duration;
 use futures::{Stream, StreamExt as _};
 use tokio::sync::watch;
 
-use super::{Error, HEALTH_AND_METRICS, listen, signals};
+use super::{Error, HEALTH_AND_METRICS, listen, run_in_runtime, signals};
 use crate::config::webhook::{WebhookConfig, WebhookFlags};
 use crate::http::{self, Exposition, Health};
-use crate::telemetry;
 use crate::webhook::{self, WebhookMetrics};
 
 /// How long reviews are answered after the signal to stop: until every API server has heard that the pod is not ready.
@@ -18,16 +17,12 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Serves until a signal stops it.
 pub(super) fn run(flags: &WebhookFlags) -> Result<(), Error> {
     let config = WebhookConfig::read(flags)?;
-    telemetry::init(config.log_format, &config.log_level)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
-    let ended = runtime.block_on(serve(config));
-    runtime.shutdown_background();
-    ended
+    run_in_runtime(&config.process.clone(), serve(config))
 }
 
 async fn serve(config: WebhookConfig) -> Result<(), Error> {
     let signals = signals::to_stop().map_err(Error::Signals)?;
-    let http = listen("http-address", config.http_address, HEALTH_AND_METRICS).await?;
+    let http = listen("http-address", config.process.http_address, HEALTH_AND_METRICS).await?;
     let listener = listen("https-address", config.https_address, "reviews are answered").await?;
     let (health, metrics) = (Health::new(), WebhookMetrics::new());
     let exposition: Exposition = Arc::new({

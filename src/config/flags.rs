@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 
+use super::ProcessFlags;
+
 /// Raw flags; [`super::Config::read`] makes sense of them. The comments are what `--help` prints.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Flags {
@@ -92,39 +94,12 @@ pub struct Flags {
     )]
     pub lease_duration: String,
 
-    /// Where /healthz, /readyz and /metrics are served; port 0 takes a free one, which the log names
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        env = "MESHAGENT_OPERATOR_HTTP_ADDRESS",
-        hide_env_values = true,
-        default_value = "0.0.0.0:8080"
-    )]
-    pub http_address: String,
-
     /// A kubeconfig file [default: KUBECONFIG, ~/.kube/config, or the pod's service account]
     #[arg(long, value_name = "FILE", env = "MESHAGENT_OPERATOR_KUBECONFIG", hide_env_values = true)]
     pub kubeconfig: Option<OsString>,
 
-    /// The form of the log: text or json
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        env = "MESHAGENT_OPERATOR_LOG_FORMAT",
-        hide_env_values = true,
-        default_value = "text"
-    )]
-    pub log_format: String,
-
-    /// What is logged: off, error, warn, info, debug or trace; also by module, like info,kube_runtime=debug
-    #[arg(
-        long,
-        value_name = "LEVEL",
-        env = "MESHAGENT_OPERATOR_LOG_LEVEL",
-        hide_env_values = true,
-        default_value = "info"
-    )]
-    pub log_level: String,
+    #[command(flatten)]
+    pub process: ProcessFlags,
 }
 
 impl Flags {

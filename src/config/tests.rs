@@ -1,5 +1,7 @@
 use clap::{Args as _, Command, FromArgMatches as _};
 
+use tracing_subscriber::filter::{LevelFilter, Targets};
+
 use super::webhook::{WebhookConfig, WebhookFlags};
 use super::*;
 use crate::decide::inject::{Defaults, Form};
@@ -26,10 +28,12 @@ fn defaults() -> Config {
         namespace: None,
         leader_elect: true,
         lease_duration: Duration::from_secs(15),
-        http_address: SocketAddr::from(([0, 0, 0, 0], 8080)),
         kubeconfig: None,
-        log_format: LogFormat::Text,
-        log_level: Targets::new().with_default(LevelFilter::INFO),
+        process: ProcessConfig {
+            http_address: SocketAddr::from(([0, 0, 0, 0], 8080)),
+            log_format: LogFormat::Text,
+            log_level: Targets::new().with_default(LevelFilter::INFO),
+        },
     }
 }
 
@@ -72,10 +76,12 @@ fn each_flag_is_read() {
         namespace: Some("meshagent".to_owned()),
         leader_elect: false,
         lease_duration: Duration::from_secs(60),
-        http_address: SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 0)),
         kubeconfig: Some(PathBuf::from("/etc/kubeconfig")),
-        log_format: LogFormat::Json,
-        log_level: Targets::new().with_default(LevelFilter::WARN).with_target("kube_runtime", LevelFilter::DEBUG),
+        process: ProcessConfig {
+            http_address: SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 0)),
+            log_format: LogFormat::Json,
+            log_level: Targets::new().with_default(LevelFilter::WARN).with_target("kube_runtime", LevelFilter::DEBUG),
+        },
     };
     assert_eq!(read, Ok(wanted));
 }
@@ -96,7 +102,7 @@ fn an_optional_flag_that_is_empty_counts_as_absent() {
 
 #[test]
 fn a_module_alone_keeps_the_rest_at_info() {
-    let level = read(&["--log-level=kube_runtime=debug"]).unwrap().log_level;
+    let level = read(&["--log-level=kube_runtime=debug"]).unwrap().process.log_level;
     assert_eq!(level.default_level(), Some(LevelFilter::INFO));
 }
 
@@ -173,14 +179,16 @@ fn each_flag_of_the_webhook_is_read() {
     ]);
     let wanted = WebhookConfig {
         https_address: SocketAddr::from(([127, 0, 0, 1], 8443)),
-        http_address: SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 0)),
         certificates: PathBuf::from("/etc/certificates"),
         injection: Defaults {
             form: Form::File,
             skip_containers: ["istio-proxy", "linkerd-proxy"].map(str::to_owned).into(),
         },
-        log_format: LogFormat::Json,
-        log_level: Targets::new().with_default(LevelFilter::DEBUG),
+        process: ProcessConfig {
+            http_address: SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 0)),
+            log_format: LogFormat::Json,
+            log_level: Targets::new().with_default(LevelFilter::DEBUG),
+        },
     };
     assert_eq!(read, Ok(wanted));
     let defaults = read_webhook_flags(&["--skip-containers="]).unwrap();

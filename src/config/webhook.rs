@@ -5,9 +5,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use tracing_subscriber::filter::Targets;
-
-use super::{ConfigError, LogFormat, given, read_address, read_label, read_log_format, read_log_level, wrong};
+use super::{ConfigError, ProcessConfig, ProcessFlags, given, read_address, read_label, wrong};
 use crate::decide::inject::{Defaults, Form};
 
 /// The flags as they were typed. The comments are what `--help` prints.
@@ -22,16 +20,6 @@ pub struct WebhookFlags {
         default_value = "0.0.0.0:10250"
     )]
     pub https_address: String,
-
-    /// Where /healthz, /readyz and /metrics are served; port 0 takes a free one, which the log names
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        env = "MESHAGENT_OPERATOR_HTTP_ADDRESS",
-        hide_env_values = true,
-        default_value = "0.0.0.0:8080"
-    )]
-    pub http_address: String,
 
     /// The folder with tls.crt, tls.key and ca.crt, where their Secret is mounted
     #[arg(
@@ -58,25 +46,8 @@ pub struct WebhookFlags {
     #[arg(long, value_name = "NAMES", env = "MESHAGENT_OPERATOR_SKIP_CONTAINERS", hide_env_values = true)]
     pub skip_containers: Option<String>,
 
-    /// The form of the log: text or json
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        env = "MESHAGENT_OPERATOR_LOG_FORMAT",
-        hide_env_values = true,
-        default_value = "text"
-    )]
-    pub log_format: String,
-
-    /// What is logged: off, error, warn, info, debug or trace; also by module, like info,hyper=debug
-    #[arg(
-        long,
-        value_name = "LEVEL",
-        env = "MESHAGENT_OPERATOR_LOG_LEVEL",
-        hide_env_values = true,
-        default_value = "info"
-    )]
-    pub log_level: String,
+    #[command(flatten)]
+    pub process: ProcessFlags,
 }
 
 /// What `webhook` does, and how.
@@ -84,16 +55,12 @@ pub struct WebhookFlags {
 pub struct WebhookConfig {
     /// Where the API server calls.
     pub https_address: SocketAddr,
-    /// Where health and metrics are served.
-    pub http_address: SocketAddr,
     /// Where the Secret with the certificate is mounted.
     pub certificates: PathBuf,
     /// What pods get that do not say otherwise.
     pub injection: Defaults,
-    /// The log's form.
-    pub log_format: LogFormat,
-    /// The levels that are logged.
-    pub log_level: Targets,
+    /// Where the process tells of itself, and what it logs.
+    pub process: ProcessConfig,
 }
 
 impl WebhookConfig {
@@ -102,25 +69,15 @@ impl WebhookConfig {
     /// # Errors
     /// Names the first flag whose value cannot be used.
     pub fn read(flags: &WebhookFlags) -> Result<Self, ConfigError> {
-        let WebhookFlags {
-            https_address,
-            http_address,
-            certificates,
-            inject_as,
-            skip_containers,
-            log_format,
-            log_level,
-        } = flags;
+        let WebhookFlags { https_address, certificates, inject_as, skip_containers, process } = flags;
         Ok(Self {
             https_address: read_address("https-address", https_address)?,
-            http_address: read_address("http-address", http_address)?,
             certificates: PathBuf::from(certificates),
             injection: Defaults {
                 form: read_form(inject_as)?,
                 skip_containers: given(skip_containers.as_ref()).map_or(Ok(BTreeSet::new()), read_containers)?,
             },
-            log_format: read_log_format(log_format)?,
-            log_level: read_log_level(log_level)?,
+            process: ProcessConfig::read(process)?,
         })
     }
 }

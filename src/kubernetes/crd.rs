@@ -1,14 +1,23 @@
 //! Whether the API server keeps OAuthClients at all: a CRD that goes takes its objects along, and nobody deleted
 //! them one by one.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, CustomResourceDefinitionStatus,
+};
+use kube::core::Object;
+use kube::discovery::ApiResource;
 use kube::{Api, Client};
+use serde::Deserialize;
 
 use crate::decide::client::observed::CrdState;
 use crate::kubernetes::within;
 use crate::single_flight::SingleFlight;
 
 const CRD: &str = "oauthclients.meshagent.com";
+
+/// The spec of a CRD: the schemas, of which nothing is read here, are passed over.
+#[derive(Clone, Debug, Deserialize)]
+struct Unread {}
 
 /// Asks for the CRD of OAuthClients; many who ask at once cost one call.
 pub struct CrdReader {
@@ -30,7 +39,8 @@ impl CrdReader {
 
 /// Asks for the CRD of OAuthClients; `None`: the API server does not tell.
 pub async fn crd_state(requests: &Client) -> Option<CrdState> {
-    let crds: Api<CustomResourceDefinition> = Api::all(requests.clone());
+    let resource = ApiResource::erase::<CustomResourceDefinition>(&());
+    let crds: Api<Object<Unread, CustomResourceDefinitionStatus>> = Api::all_with(requests.clone(), &resource);
     let crd = match within("read the CRD", crds.get(CRD)).await {
         Ok(crd) => crd,
         Err(error) if error.proves_absence_of::<CustomResourceDefinition>(CRD) => return Some(CrdState::Away),

@@ -30,7 +30,10 @@ pub struct Phase {
     pub count: usize,
     pub took: Duration,
     pub cpu: Cpu,
+    /// All requests, until everything was at rest again.
     pub requests: Requests,
+    /// How many Events were written when the change was done; others waited for a writer.
+    pub events: usize,
 }
 
 impl Phase {
@@ -100,7 +103,7 @@ impl<'a> Mass<'a> {
         let ((), probes, edited) = tokio::try_join!(all, self.probe(&over), self.edit_first(&over))?;
         let clients = self.count + probes.len();
         self.observer.until("the probes are Ready", self.patience(), |met| met.all == clients).await?;
-        let cpu = cpu_between(&before, &self.stage.cpu()?);
+        let (cpu, events) = (cpu_between(&before, &self.stage.cpu()?), self.stage.requests().await?.events);
         let times = self.observer.times();
         let ended = self.names.iter().filter_map(|name| times.get(name)).max().copied().unwrap_or(began);
         // Only what was Ready by then counts: the last probes came late.
@@ -109,7 +112,7 @@ impl<'a> Mass<'a> {
         let ready = ready.collect();
         self.names.extend(probes.into_iter().map(|(name, _)| name));
         self.stage.quiet().await?;
-        let phase = Phase { count, took: ended - began, cpu, requests: self.stage.requests().await? };
+        let phase = Phase { count, took: ended - began, cpu, requests: self.stage.requests().await?, events };
         Ok(Created { phase, ready, edited, clients })
     }
 
@@ -203,10 +206,10 @@ impl<'a> Mass<'a> {
         let (before, began, count) = (self.stage.cpu()?, Instant::now(), self.names.len());
         self.each(one).await?;
         self.observer.until(what, self.patience(), |met| met.all == count).await?;
-        let cpu = cpu_between(&before, &self.stage.cpu()?);
+        let (cpu, events) = (cpu_between(&before, &self.stage.cpu()?), self.stage.requests().await?.events);
         let took = self.observer.times().into_values().max().unwrap_or(began) - began;
         self.stage.quiet().await?;
-        Ok(Phase { count, took, cpu, requests: self.stage.requests().await? })
+        Ok(Phase { count, took, cpu, requests: self.stage.requests().await?, events })
     }
 
     async fn each(&self, one: impl AsyncFn(&str) -> Result<()>) -> Result<()> {

@@ -92,19 +92,29 @@ impl fmt::Display for Report {
 
 impl Report {
     fn speed(&self, rows: &mut Rows) {
-        let (operator, bare) = (&self.operator, self.bare.as_ref());
-        rows.rates("creates, until Ready", &operator.created.phase, bare.map(|bare| &bare.created.phase));
-        rows.rates("edits, until applied", &operator.edited, bare.map(|bare| &bare.edited));
-        let rotated = bare.map(|bare| &bare.rotated);
-        rows.rates("rotations, until the former client is gone", &operator.rotated, rotated);
-        rows.rates("deletions, until the object is gone", &operator.deleted, bare.map(|bare| &bare.deleted));
-        rows.one("after that: Secrets that the garbage collector removes", format!("{:.0}/s", operator.collected));
-        for process in ["operator", "kube-apiserver", "etcd", "kube-controller-manager", "simulator", "benchmark"] {
-            let of = |created: &Created| seconds(created.phase.cpu_of(process));
-            let what = format!("CPU while creating: {process}");
-            let bare = bare.filter(|_| process != "operator").map(|bare| of(&bare.created)).unwrap_or_default();
-            rows.row(what, of(&operator.created), bare, String::new());
+        let until = ["until Ready", "until applied", "until the former client is gone", "until the object is gone"];
+        for ((what, operator, bare), until) in self.phases().into_iter().zip(until) {
+            rows.rates(&format!("{what}, {until}"), operator, bare);
         }
+        rows.one("after that: Secrets that the garbage collector removes", format!("{:.0}/s", self.operator.collected));
+        for (what, operator, bare) in self.phases() {
+            let of = |phase: &Phase| {
+                let times = phase.cpu.iter().map(|(process, time)| format!("{process} {}", seconds(*time)));
+                times.collect::<Vec<_>>().join(", ")
+            };
+            rows.row(format!("CPU: {what}"), of(operator), bare.map(of).unwrap_or_default(), String::new());
+        }
+    }
+
+    /// What users did to all clients, by its name, as the operator and the bare client followed.
+    fn phases(&self) -> [(&'static str, &Phase, Option<&Phase>); 4] {
+        let (operator, bare) = (&self.operator, self.bare.as_ref());
+        [
+            ("creates", &operator.created.phase, bare.map(|bare| &bare.created.phase)),
+            ("edits", &operator.edited, bare.map(|bare| &bare.edited)),
+            ("rotations", &operator.rotated, bare.map(|bare| &bare.rotated)),
+            ("deletions", &operator.deleted, bare.map(|bare| &bare.deleted)),
+        ]
     }
 
     fn single(&self, rows: &mut Rows) {
@@ -124,20 +134,16 @@ impl Report {
     }
 
     fn requests(&self, rows: &mut Rows) {
-        let (operator, bare) = (&self.operator, self.bare.as_ref());
-        let phases = [
-            ("creates", &operator.created.phase, bare.map(|bare| &bare.created.phase)),
-            ("edits", &operator.edited, bare.map(|bare| &bare.edited)),
-            ("rotations", &operator.rotated, bare.map(|bare| &bare.rotated)),
-            ("deletions", &operator.deleted, bare.map(|bare| &bare.deleted)),
-        ];
-        for (what, operator, bare) in phases {
+        for (what, operator, bare) in self.phases() {
             let same = |bare: &Phase| operator.requests.budgeted == bare.requests.budgeted;
             let theirs = |bare| if same(bare) { "the same".to_owned() } else { bare.requests.in_words() };
             let theirs = bare.map(theirs).unwrap_or_default();
             rows.row(format!("requests: {what}"), operator.requests.in_words(), theirs, String::new());
-            let besides = |of: &Phase| format!("{} Events; {}", of.requests.events, words(&of.requests.elsewhere));
-            let what = format!("besides, {what}: Events, and outside of the namespace");
+            let besides = |of: &Phase| {
+                let Phase { requests, events, .. } = of;
+                format!("{} Events ({events} by then); {}", requests.events, words(&requests.elsewhere))
+            };
+            let what = format!("besides, {what}: Events (by the end of what is timed), and outside of the namespace");
             rows.row(what, besides(operator), bare.map(besides).unwrap_or_default(), String::new());
         }
     }
