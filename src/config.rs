@@ -1,4 +1,4 @@
-//! The operator's settings: raw flags are read once, into types, and nothing reads flags or environment after that.
+//! The operator's settings: raw flags are read once, into types, and nothing reads flags or their variables after that.
 
 mod flags;
 mod process;
@@ -49,7 +49,7 @@ pub struct Config {
     pub webhook: Option<WebhookNames>,
     /// The servers that a MeshAgentProject may name.
     pub allowed_api_hosts: AllowedHosts,
-    /// How many objects of one kind are worked on at a time; at least one.
+    /// How many OAuthClients are worked on at a time; at least one.
     pub max_concurrent: u16,
     /// The operator's own namespace, if it is given.
     pub namespace: Option<String>,
@@ -203,12 +203,8 @@ fn read_watch_namespaces(text: &str) -> Result<Vec<String>, ConfigError> {
 }
 
 fn read_key_secret(text: &str) -> Result<KeySecret, ConfigError> {
-    let is = |part: &str, more: &str, most: usize| {
-        let inner = |byte: u8| byte.is_ascii_alphanumeric() || more.as_bytes().contains(&byte);
-        (1..=most).contains(&part.len()) && part.bytes().all(inner)
-    };
     match text.split_once('/') {
-        Some((name, key)) if is(name, "-.", 253) && name.to_lowercase() == name && is(key, "-._", 253) => {
+        Some((name, key)) if syntax::object_name(name).is_ok() && syntax::data_key(key).is_ok() => {
             Ok(KeySecret { name: name.to_owned(), key: key.to_owned() })
         }
         Some(_) | None => Err(wrong(

@@ -36,15 +36,15 @@ pub struct Flags {
     #[arg(long, value_name = "NAMESPACES", env = "MESHAGENT_OPERATOR_WATCH_NAMESPACES", hide_env_values = true)]
     pub watch_namespaces: Option<String>,
 
-    /// Keep a ClusterMeshAgentProject called default, for all namespaces, whose API key is in this Secret of the operator's
-    /// own namespace: its name and the data key, like meshagent-api-key/apiKey; never over fields that somebody else has
-    /// set [default: none]
+    /// Apply, whenever a replica begins to lead, a ClusterMeshAgentProject called default, for all namespaces, whose API key
+    /// is in this Secret of the operator's own namespace: its name and the data key, like meshagent-api-key/apiKey; never
+    /// over fields that somebody else has set [default: none]
     #[arg(long, value_name = "NAME/KEY", env = "MESHAGENT_OPERATOR_DEFAULT_PROJECT_SECRET", hide_env_values = true)]
     pub default_project_secret: Option<String>,
 
     /// Keep the certificate of this webhook: the MutatingWebhookConfiguration that is to trust it, and the Secret of the
-    /// operator's own namespace that the webhook's replicas mount, like meshagent-operator/meshagent-operator-webhook
-    /// [default: none]
+    /// operator's own namespace that the webhook's replicas mount, like
+    /// meshagent-operator/meshagent-operator-webhook-certificate [default: none]
     #[arg(long, value_name = "CONFIGURATION/SECRET", env = "MESHAGENT_OPERATOR_WEBHOOK", hide_env_values = true)]
     pub webhook: Option<String>,
 
@@ -59,7 +59,7 @@ pub struct Flags {
     )]
     pub allowed_api_hosts: String,
 
-    /// How many objects of one kind are worked on at a time
+    /// How many OAuthClients are worked on at a time; those of one project have three quarters of it at most
     #[arg(
         long,
         value_name = "NUMBER",

@@ -115,7 +115,10 @@ fn each_value_that_cannot_be_used_is_refused_by_its_flag() {
         ("cluster-id", &["two words", "ümlaut", "a\nb", &too_long]),
         ("watch-namespaces", &["a,,b", ",", "Shop", "a;b", "shop,-b", &long_name]),
         ("webhook", &["name", "/name", "name/", "a/b/c", "Name/a", "a b/c"]),
-        ("default-project-secret", &["key", "/key", "key/", "a/b/c", "Key/a", "a b/c", "a/b c", "a,b/c"]),
+        (
+            "default-project-secret",
+            &["key", "/key", "key/", "a/b/c", "Key/a", "a b/c", "a/b c", "a,b/c", "a./b", "-a/b", "a/..b"],
+        ),
         ("allowed-api-hosts", &["a,,b", "*.meshagent.com", "a/b", "https://a/", "ftp://a", "u@a", "http://a:*"]),
         ("max-concurrent", &["", "0", "1001", "-1", "many", "99999"]),
         ("namespace", &["a,b", "UPPER", "-a", "a-", "a.b", &long_name]),

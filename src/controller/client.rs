@@ -208,8 +208,10 @@ impl Cached {
 
 /// How a pass begins.
 enum Begun {
-    /// Not now.
+    /// Not now: the object keeps its place among those that wait for a slot, and the slot that it was granted.
     Later(Action),
+    /// Nothing is to be done until then, so the object needs no slot.
+    AtRest(Action),
     /// The Secret that the object waits for is looked at.
     Check(Box<Cached>, Awaited, Slot),
     /// The object is reconciled.
@@ -217,7 +219,8 @@ enum Begun {
 }
 
 impl Context {
-    fn cached(&self, packed: &CachedClient) -> Result<Cached, PackError> {
+    /// An object and its Secrets as the caches have them.
+    fn unpacked(&self, packed: &CachedClient) -> Result<Cached, PackError> {
         let (object, namespace) = (packed.unpack()?, packed.namespace().unwrap_or_default());
         let secret = |name: &str| cached(&self.secrets, &namespace, name).map(|secret| secret.unpack()).transpose();
         Ok(Cached {
@@ -234,13 +237,17 @@ impl Context {
     async fn pass(&self, packed: &CachedClient) -> Result<Action, PassError> {
         match self.begin(packed)? {
             Begun::Later(action) => Ok(action),
+            Begun::AtRest(action) => {
+                self.shared.slots.forget(&ObjectRef::from_obj(packed));
+                Ok(action)
+            }
             Begun::Check(cached, awaited, _slot) => Ok(Box::pin(self.check_awaited(&cached, &awaited)).await),
             Begun::Reconcile(cached, resolution, slot) => Ok(Box::pin(self.reconcile(cached, *resolution, slot)).await),
         }
     }
 
     fn begin(&self, packed: &CachedClient) -> Result<Begun, PackError> {
-        let (shared, cached) = (&self.shared, self.cached(packed)?);
+        let (shared, cached) = (&self.shared, self.unpacked(packed)?);
         let Cached { object, uid, reference, .. } = &cached;
         let [secret, former] = cached.secret_versions();
         let version = Version::new(object.resource_version().unwrap_or_default());
@@ -249,7 +256,7 @@ impl Context {
         }
         let Some(resolution) = shared.resolve_for(object, object.metadata.deletion_timestamp.is_some()) else {
             // The project is not checked yet, or the namespace is not seen yet: either enqueues the object once it is.
-            return Ok(Begun::Later(Action::await_change()));
+            return Ok(Begun::AtRest(Action::await_change()));
         };
         let suppressed = |circumstances: Circumstances| {
             shared.memory.suppressed(uid, &circumstances, [secret.as_ref(), former.as_ref()], Instant::now())
@@ -257,7 +264,7 @@ impl Context {
         let circumstances = shared.memory.may_suppress(uid).then(|| Circumstances::of(object, &resolution));
         let awaited = match circumstances.and_then(suppressed) {
             None => None,
-            Some(Suppressed::For(left)) => return Ok(Begun::Later(Action::requeue(left))),
+            Some(Suppressed::For(left)) => return Ok(Begun::AtRest(Action::requeue(left))),
             Some(Suppressed::Unless(awaited)) => Some(awaited),
         };
         // A pass whose project cannot be used makes no call: it does not wait for a project that hangs.

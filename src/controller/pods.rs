@@ -41,6 +41,8 @@ const SETTLED: Duration = Duration::from_secs(5);
 /// How long the API server refuses to show pods before overlaps alone count: if it has never shown any, and if it has.
 const REFUSED_AT_FIRST: Duration = Duration::from_secs(20);
 const REFUSED_LATER: Duration = Duration::from_secs(10 * 60);
+/// How long after a refusal another one still belongs to it: a watch that is refused is tried again every ten seconds.
+const REFUSED_IN_A_ROW: Duration = Duration::from_secs(30);
 
 /// A watched scope: all namespaces, or one.
 type Scope = Option<String>;
@@ -53,8 +55,8 @@ pub(super) struct Pods(Arc<Mutex<HashMap<Scope, Seen>>>);
 #[derive(Default)]
 struct Seen {
     state: State,
-    /// Since when the API server has refused to show the pods, if it has ever since.
-    refused: Option<Instant>,
+    /// The first and the last of the refusals in a row to show the pods.
+    refused: Option<(Instant, Instant)>,
     /// The OAuthClient that each pod was given the credential of, by namespace and name, as it was first seen: what becomes
     /// of its label later changes nothing of what it holds.
     clients: HashMap<(String, String), String>,
@@ -118,9 +120,18 @@ impl Pods {
         tasks
     }
 
-    /// Watches the pods of a scope for ever. A pod that is gone enqueues its OAuthClient, if a former client retires there.
+    /// Watches the pods of a scope for ever.
     async fn watch(self, watches: Client, scope: Scope, triggers: Triggers) {
         self.open().entry(scope.clone()).or_default();
+        loop {
+            // A watch from its last version on would report nothing when the right is back, so a new one begins.
+            self.watch_until_given_up(watches.clone(), &scope, &triggers).await;
+        }
+    }
+
+    /// Watches the pods of a scope until they may not be seen any more. A pod that is gone enqueues its OAuthClient, if a
+    /// former client retires there.
+    async fn watch_until_given_up(&self, watches: Client, scope: &Scope, triggers: &Triggers) {
         let pods: Api<Readable<PartialObjectMeta<Pod>>> = scoped(watches, scope.as_deref());
         let running = watcher::Config::default().labels(OAUTH_CLIENT_LABEL).fields(RUNNING);
         let mut changes = watch_objects(pods, running).backoff(WatchBackoff::default()).boxed();
@@ -130,7 +141,7 @@ impl Pods {
                 Ok(Change::Init) => listed = Seen { state: State::Seen, ..Seen::default() },
                 Ok(Change::InitApply(pod)) => listed.add(pod.meta()),
                 Ok(Change::InitDone) => {
-                    self.with(&scope, |seen| {
+                    self.with(scope, |seen| {
                         for (key, waiting) in &mut listed.waiting {
                             waiting.told = seen.waiting.remove(key).and_then(|before| before.told);
                         }
@@ -138,42 +149,35 @@ impl Pods {
                     });
                     triggers.enqueue_retiring(None);
                 }
-                Ok(Change::Apply(pod)) => self.with(&scope, |seen| seen.add(pod.meta())),
+                Ok(Change::Apply(pod)) => self.with(scope, |seen| seen.add(pod.meta())),
                 Ok(Change::Delete(pod)) => {
                     let mut client = None;
-                    self.with(&scope, |seen| client = seen.remove(pod.meta()));
+                    self.with(scope, |seen| client = seen.remove(pod.meta()));
                     if let Some((namespace, client)) = client {
                         triggers.enqueue_retiring(Some((&namespace, &client)));
                     }
                 }
-                Err(error) => self.failed(&scope, &error, &triggers),
+                Err(error) if self.failed(scope, &error, triggers) => return,
+                Err(_) => {}
             }
         }
     }
 
-    /// Notes that pods cannot be watched. Who has no right to it for long goes by overlaps alone; a refusal may also come
-    /// of roles that are just made anew, and a client that is deleted does not come back.
-    fn failed(&self, scope: &Scope, error: &watcher::Error, triggers: &Triggers) {
+    /// Notes that pods cannot be watched, and returns whether they may not be seen from now on. Who has no right to it for
+    /// long goes by overlaps alone; a refusal may also come of roles that are just made anew, and a client that is
+    /// deleted does not come back.
+    fn failed(&self, scope: &Scope, error: &watcher::Error, triggers: &Triggers) -> bool {
         if !is_forbidden(error) {
-            return tracing::warn!(%error, "pods cannot be watched; it is tried again");
+            tracing::warn!(%error, "pods cannot be watched; it is tried again");
+            return false;
         }
         let mut given_up = false;
-        self.with(scope, |seen| {
-            let refused = *seen.refused.get_or_insert_with(Instant::now);
-            let patience = match seen.state {
-                State::Unknown => REFUSED_AT_FIRST,
-                State::Seen => REFUSED_LATER,
-                State::Unseen => return,
-            };
-            given_up = refused.elapsed() >= patience;
-            if given_up {
-                *seen = Seen { state: State::Unseen, ..Seen::default() };
-            }
-        });
+        self.with(scope, |seen| given_up = seen.refuse(Instant::now()));
         if given_up {
             tracing::warn!("pods may not be watched, so former clients end with their overlap, whoever holds them");
             triggers.enqueue_retiring(None);
         }
+        given_up
     }
 
     /// Tells pods why they wait, now and then, for ever.
@@ -201,6 +205,23 @@ impl Pods {
 }
 
 impl Seen {
+    /// Counts a refusal to show the pods, and returns whether it has lasted so long that they count as unseen from now on.
+    fn refuse(&mut self, now: Instant) -> bool {
+        let in_a_row = self.refused.filter(|(_, last)| now.duration_since(*last) <= REFUSED_IN_A_ROW);
+        let first = in_a_row.map_or(now, |(first, _)| first);
+        self.refused = Some((first, now));
+        let patience = match self.state {
+            State::Unknown => REFUSED_AT_FIRST,
+            State::Seen => REFUSED_LATER,
+            State::Unseen => return false,
+        };
+        let given_up = now.duration_since(first) >= patience;
+        if given_up {
+            *self = Self { state: State::Unseen, ..Self::default() };
+        }
+        given_up
+    }
+
     fn add(&mut self, metadata: &ObjectMeta) {
         let Some(promise) = promise(metadata) else { return };
         let (namespace, name) = address(metadata);
@@ -282,4 +303,33 @@ fn is_forbidden(error: &watcher::Error) -> bool {
     // Only an answer of the API server, among many errors of kube's, says so.
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<kube::Error>());
     matches!(source, Some(kube::Error::Api(status)) if status.code == 403)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether the pods are given up after refusals at these seconds.
+    fn given_up(state: State, seconds: &[u64]) -> bool {
+        let (mut seen, begin) = (Seen { state, ..Seen::default() }, Instant::now());
+        let given_up: Vec<bool> = seconds.iter().map(|at| seen.refuse(begin + Duration::from_secs(*at))).collect();
+        assert_eq!(given_up.last() == Some(&true), seen.state == State::Unseen);
+        assert!(given_up.iter().rev().skip(1).all(|earlier| !earlier), "{given_up:?}");
+        given_up.last() == Some(&true)
+    }
+
+    #[test]
+    fn pods_are_given_up_after_refusals_in_a_row_for_as_long_as_a_role_may_take() {
+        let every_ten_seconds: Vec<u64> = (0..=60).map(|number| number * 10).collect();
+        assert!(given_up(State::Seen, &every_ten_seconds));
+        assert!(!given_up(State::Seen, &every_ten_seconds[..60]));
+        assert!(given_up(State::Unknown, &[0, 10, 20]));
+    }
+
+    #[test]
+    fn refusals_with_other_answers_between_are_none_in_a_row() {
+        // An API server that starts refuses everybody for a moment.
+        assert!(!given_up(State::Seen, &[0, 3600, 3601, 7200]));
+        assert!(!given_up(State::Unknown, &[0, 60]));
+    }
 }

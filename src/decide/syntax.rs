@@ -95,7 +95,7 @@ pub(in crate::decide) fn client_name(name: &str) -> Result<(), Fault> {
 }
 
 /// A data key of a Secret.
-pub(in crate::decide) fn data_key(key: &str) -> Result<(), Fault> {
+pub(crate) fn data_key(key: &str) -> Result<(), Fault> {
     shorter(key, limits::OBJECT_NAME)?;
     let characters = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     need(

@@ -1,8 +1,9 @@
 //! The slots of passes: so many in all, no more than its share for one project, and one for a project that is silent.
 //!
 //! A pass that finds no slot does not wait: its object is queued behind the others of its project, and enqueued again
-//! once a slot is its own. Projects take turns, and in each changes with the bulk, and namespaces. A call of MeshAgent that takes long gives its slot back until its
-//! answer comes, so that projects that hang, however many, keep no slot from the others.
+//! once a slot is its own. Projects take turns; within one, changes take turns with the bulk, and within each of the two the
+//! namespaces do. A call of MeshAgent that takes long gives its slot back until its answer comes, so that projects that
+//! hang, however many, keep no slot from the others.
 
 mod queue;
 
@@ -94,7 +95,7 @@ impl Slots {
         entered.then(|| Slot { slots: self.clone(), key })
     }
 
-    /// Forgets an object that is gone, with its place in the queue or the slot that it was granted.
+    /// Forgets an object that is gone or needs no slot, with its place in the queue or the slot that it was granted.
     pub fn forget(&self, object: &Object) {
         let mut state = self.state();
         state.unqueue(object);

@@ -9,11 +9,10 @@ use crate::api::condition::{self, ConditionStatus, Finding};
 use crate::api::project::{Orphan, ProjectStatus};
 use crate::api::{ConditionType, Reason, limits};
 use crate::decide::failure::{Disposition, Failure};
+use crate::decide::time::PATIENCE;
 
 /// How many users a message names.
 const NAMED: usize = 5;
-/// The longest wait for other people that is not said to be Stalled.
-const PATIENCE: Duration = Duration::from_secs(600);
 
 /// How a check ended.
 #[derive(Clone, Debug)]

@@ -7,9 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::api::Reason;
 use crate::decide::failure::{Disposition, Failure};
+use crate::decide::time::PATIENCE;
 
-/// How often something stalled is tried again, besides on every change.
-const STALLED_RETRY: Duration = Duration::from_secs(600);
 /// The shortest wait between two listings.
 const SHORTEST: Duration = Duration::from_secs(1);
 /// How often the operator tries to read a key that is withheld: a right that is given back is no event.
@@ -109,7 +108,7 @@ pub fn next_check(failure: Option<&Failure>, failures: u32, resync: Duration, or
         Some(Disposition::Wait) if failure.is_some_and(|failure| failure.reason == Reason::ProjectNotReady) => {
             WITHHELD_RETRY
         }
-        Some(Disposition::Stalled | Disposition::StalledHourly | Disposition::Wait) => STALLED_RETRY,
+        Some(Disposition::Stalled | Disposition::StalledHourly | Disposition::Wait) => PATIENCE,
     }
 }
 

@@ -3,12 +3,11 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use kube::ResourceExt;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Object;
 use crate::api::OAuthClient;
-use crate::api::names::ROTATE_REQUESTED_ANNOTATION;
+use crate::decide::client::object;
 
 /// How soon a pass is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,11 +22,11 @@ impl Priority {
     /// The priority of a pass over an object: whether a client is recorded, and something else asked of it since.
     #[must_use]
     pub fn of(object: &OAuthClient) -> Self {
-        let asked = object.annotations().get(ROTATE_REQUESTED_ANNOTATION);
         let is_changed = object.status.as_ref().filter(|status| status.client_id.is_some()).is_some_and(|status| {
             object.metadata.deletion_timestamp.is_some()
                 || status.observed_generation != object.metadata.generation
-                || asked.is_some() && status.last_handled_rotate_at.as_ref() != asked
+                || object::rotation_requested(object)
+                || object::reconcile_requested(object)
         });
         if is_changed { Self::Interactive } else { Self::Bulk }
     }

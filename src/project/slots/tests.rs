@@ -134,18 +134,23 @@ fn a_pass_is_interactive_if_something_was_asked_of_a_client_that_is_recorded() {
         let mut object = serde_json::json!({
             "metadata": { "name": "web", "generation": 2, "annotations": {} },
             "spec": { "projectRef": { "name": "default" } },
-            "status": { "clientId": "c", "observedGeneration": 2, "lastHandledRotateAt": "monday" },
+            "status": {
+                "clientId": "c", "observedGeneration": 2,
+                "lastHandledRotateAt": "monday", "lastHandledReconcileAt": "",
+            },
         });
         json_patch::merge(&mut object, &change);
         Priority::of(&serde_json::from_value(object).unwrap())
     };
-    let rotate = |at| serde_json::json!({ "metadata": { "annotations": { "meshagent.com/rotate-requested-at": at } } });
+    let ask = |what: &str, at| serde_json::json!({ "metadata": { "annotations": { what: at } } });
+    let rotate = |at| ask("meshagent.com/rotate-requested-at", at);
     for (change, expected) in [
         (serde_json::json!({}), Priority::Bulk),
         (serde_json::json!({ "metadata": { "generation": 3 } }), Priority::Interactive),
         (serde_json::json!({ "metadata": { "deletionTimestamp": "2026-01-01T00:00:00Z" } }), Priority::Interactive),
         (rotate("tuesday"), Priority::Interactive),
         (rotate("monday"), Priority::Bulk),
+        (ask("meshagent.com/reconcile-requested-at", "tuesday"), Priority::Interactive),
         (serde_json::json!({ "metadata": { "generation": 3 }, "status": { "clientId": null } }), Priority::Bulk),
         (serde_json::json!({ "status": null }), Priority::Bulk),
     ] {
