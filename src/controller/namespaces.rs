@@ -93,8 +93,8 @@ impl Audience {
     }
 }
 
-/// The API server's words if it refuses the watch for want of a right.
-fn forbidden(error: &watcher::Error) -> Option<&str> {
+/// The API server's words if it refuses a watch for want of a right.
+pub(super) fn forbidden(error: &watcher::Error) -> Option<&str> {
     let status = match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))

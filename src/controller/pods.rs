@@ -16,6 +16,7 @@ use kube::runtime::watcher::{self, Event as Change};
 use kube::runtime::{WatchStreamExt as _, watcher as watch_objects};
 use kube::{Api, Client, Resource as _};
 
+use super::namespaces::forbidden;
 use super::triggers::Triggers;
 use crate::api::event::EventReason;
 use crate::api::names::OAUTH_CLIENT_LABEL;
@@ -167,7 +168,7 @@ impl Pods {
     /// long goes by overlaps alone; a refusal may also come of roles that are just made anew, and a client that is
     /// deleted does not come back.
     fn failed(&self, scope: &Scope, error: &watcher::Error, triggers: &Triggers) -> bool {
-        if !is_forbidden(error) {
+        if forbidden(error).is_none() {
             tracing::warn!(%error, "pods cannot be watched; it is tried again");
             return false;
         }
@@ -294,15 +295,6 @@ impl Seen {
 
 fn address(metadata: &ObjectMeta) -> (String, String) {
     (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
-}
-
-fn is_forbidden(error: &watcher::Error) -> bool {
-    if let watcher::Error::WatchError(status) = error {
-        return status.code == 403;
-    }
-    // Only an answer of the API server, among many errors of kube's, says so.
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<kube::Error>());
-    matches!(source, Some(kube::Error::Api(status)) if status.code == 403)
 }
 
 #[cfg(test)]
