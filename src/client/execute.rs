@@ -19,7 +19,7 @@ use crate::project::{ProjectClient, Projects, Slot, Users};
 
 /// The message when the API server does not tell whether the object is going with its CRD: nothing is deleted then.
 const UNTOLD: &str = "the API server does not tell whether the CRD of OAuthClients is being deleted, in which case the \
-                      client would stay; the operator needs the right to get that CRD. Trying again";
+                      client would stay; the operator needs the right to list that CRD. Trying again";
 
 /// The executor of a pass's steps.
 #[derive(Clone)]

@@ -133,7 +133,7 @@ fn rights() -> Vec<Right> {
         of("", "secrets", "get", Need::Rekey),
         of("", "secrets", "patch", Need::Rekey),
         of("", "secrets", "delete", Need::Rename),
-        of("apiextensions.k8s.io", "customresourcedefinitions", "get", Need::Delete),
+        of("apiextensions.k8s.io", "customresourcedefinitions", "list", Need::Delete),
         of("events.k8s.io", "events", "create", Need::Create),
     ];
     for resource in ["oauthclients", "meshagentprojects", "clustermeshagentprojects"] {

@@ -28,7 +28,7 @@ const MIN_AGE: Duration = Duration::from_secs(100);
 const OBJECT: &str = "GET /apis/meshagent.com/v1alpha1/namespaces/shop/oauthclients/web";
 const SECRET: &str = "GET /api/v1/namespaces/shop/secrets/web-oauth";
 const SECRETS: &str = "GET /api/v1/namespaces/shop/secrets";
-const CRD: &str = "GET /apis/apiextensions.k8s.io/v1/customresourcedefinitions/oauthclients.meshagent.com";
+const CRD: &str = "GET /apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -85,11 +85,14 @@ fn not_found(kind: &str, group: &str, name: &str) -> Value {
     })
 }
 
+/// A listing of the CRD by its name, which shows these.
+fn crds(items: &[Value]) -> Value {
+    json!({ "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinitionList", "metadata": {}, "items": items })
+}
+
 fn crd(conditions: &[(&str, &str)]) -> Value {
     let condition = |(type_, status): &(&str, &str)| json!({ "type": type_, "status": status, "lastTransitionTime": null, "reason": "r", "message": "m" });
     json!({
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
         "metadata": { "name": "oauthclients.meshagent.com" },
         "spec": {
             "group": "meshagent.com", "scope": "Namespaced", "versions": [],
@@ -103,7 +106,7 @@ fn crd(conditions: &[(&str, &str)]) -> Value {
 fn without_object() -> World {
     World::default()
         .says(OBJECT, 404, not_found("oauthclients", "meshagent.com", "web"))
-        .says(CRD, 200, crd(&[("Established", "True")]))
+        .says(CRD, 200, crds(&[crd(&[("Established", "True")])]))
         .says(SECRETS, 200, secrets(&[]))
 }
 

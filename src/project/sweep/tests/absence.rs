@@ -32,7 +32,7 @@ async fn an_answer_that_is_not_about_this_object_leaves_all_as_it_is() {
         let world = without_object().says(OBJECT, status, body);
         assert_eq!(left(&world, case).await, [orphan("lost", 1)], "{case}");
     }
-    let bare = World::default().says(CRD, 200, crd(&[("Established", "True")]));
+    let bare = World::default().says(CRD, 200, crds(&[crd(&[("Established", "True")])]));
     assert_eq!(left(&bare, "a bare 404").await, [orphan("lost", 1)]);
 }
 
@@ -41,21 +41,27 @@ async fn no_orphan_ages_while_the_definition_is_away() {
     let mut going = crd(&[("Established", "True")]);
     going["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     let answers = [
-        ("gone", 404, not_found("customresourcedefinitions", "apiextensions.k8s.io", "oauthclients.meshagent.com")),
-        ("going", 200, going),
-        ("terminating", 200, crd(&[("Established", "True"), ("Terminating", "True")])),
-        ("not established", 200, crd(&[("Established", "False")])),
-        ("new", 200, crd(&[])),
+        ("gone", vec![]),
+        ("going", vec![going]),
+        ("terminating", vec![crd(&[("Established", "True"), ("Terminating", "True")])]),
+        ("not established", vec![crd(&[("Established", "False")])]),
+        ("new", vec![crd(&[])]),
     ];
-    for (case, status, body) in answers {
-        let world = without_object().says(CRD, status, body);
+    for (case, found) in answers {
+        let world = without_object().says(CRD, 200, crds(&found));
         assert_eq!(left(&world, case).await, [], "{case}");
     }
 }
 
 #[tokio::test]
 async fn a_definition_that_cannot_be_asked_for_proves_nothing_and_forgets_nothing() {
-    for (case, status, body) in [("forbidden", 403, json!({})), ("a gateway's 404", 404, json!({}))] {
+    let nothing_of_crds = json!({ "apiVersion": "v1", "kind": "List", "metadata": {}, "items": [] });
+    let answers = [
+        ("forbidden", 403, json!({})),
+        ("a gateway's 404", 404, json!({})),
+        ("a list of something else", 200, nothing_of_crds),
+    ];
+    for (case, status, body) in answers {
         let world = without_object().says(CRD, status, body);
         assert_eq!(left(&world, case).await, [orphan("lost", 1)], "{case}");
     }
