@@ -7,7 +7,7 @@ use crate::bare::CONCURRENCY;
 use crate::mass::{Created, Phase};
 use crate::process::Memory;
 use crate::requests::words;
-use crate::script::{BareFigures, Figures, Idle, Kept};
+use crate::script::{Changes, Figures, Idle, Kept, Round};
 use crate::webhook::Admissions;
 
 /// All figures of a run; shown as a table in Markdown.
@@ -15,7 +15,9 @@ pub struct Report {
     pub count: usize,
     pub operator: Figures,
     /// `None` if it was left out.
-    pub bare: Option<BareFigures>,
+    pub bare: Option<Changes>,
+    /// What was done again by both.
+    pub rounds: Vec<Round>,
     pub admissions: Admissions,
 }
 
@@ -30,9 +32,9 @@ impl fmt::Display for MemoryReport {
         let Kept { empty, restart, idle, admitted } = &self.kept;
         let each = idle.memory.resident.saturating_sub(empty.memory.resident) as f64 / self.count as f64;
         let rows = [
-            ("memory with one client: resident, peak".to_owned(), mib(&empty.memory)),
-            ("memory after a start: resident, peak".to_owned(), mib(&restart.memory)),
-            ("memory after a start and idle resyncs: resident, peak".to_owned(), mib(&idle.memory)),
+            ("memory with one client: resident, peak".to_owned(), megabytes(&empty.memory)),
+            ("memory after a start: resident, peak".to_owned(), megabytes(&restart.memory)),
+            ("memory after a start and idle resyncs: resident, peak".to_owned(), megabytes(&idle.memory)),
             ("memory of each client".to_owned(), format!("{:.1} kB", each / 1e3)),
             ("start: ready, at rest".to_owned(), pair(seconds(restart.ready), seconds(restart.quiet))),
             ("start: CPU, requests".to_owned(), format!("{}, {} GET", seconds(restart.cpu), restart.pages)),
@@ -66,12 +68,16 @@ impl Rows {
         self.row(what, operator, String::new(), String::new());
     }
 
-    /// A row of rates.
-    fn rates(&mut self, what: &str, operator: &Phase, bare: Option<&Phase>) {
-        let (operator, bare) = (operator.rate(), bare.map(Phase::rate));
-        let ratio = bare.map(|bare| format!("{:.2}", operator / bare));
-        let bare = bare.map(|bare| format!("{bare:.0}/s"));
-        self.row(what, format!("{operator:.0}/s"), bare.unwrap_or_default(), ratio.unwrap_or_default());
+    /// A row of rates: the middle ones of all rounds, and all ratios.
+    fn rates(&mut self, what: &str, operator: &[f64], bare: &[f64]) {
+        let ratios: Vec<f64> = operator.iter().zip(bare).map(|(operator, bare)| operator / bare).collect();
+        let of = |rates: &[f64]| median(rates).map(|rate| format!("{rate:.0}/s")).unwrap_or_default();
+        let mut ratio = median(&ratios).map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
+        if ratios.len() > 1 {
+            let each: Vec<String> = ratios.iter().map(|ratio| format!("{ratio:.2}")).collect();
+            ratio = format!("**{ratio}** ({})", each.join(", "));
+        }
+        self.row(what, of(operator), of(bare), ratio);
     }
 }
 
@@ -92,9 +98,14 @@ impl fmt::Display for Report {
 
 impl Report {
     fn speed(&self, rows: &mut Rows) {
-        let until = ["until Ready", "until applied", "until the former client is gone", "until the object is gone"];
-        for ((what, operator, bare), until) in self.phases().into_iter().zip(until) {
-            rows.rates(&format!("{what}, {until}"), operator, bare);
+        let all = |first: &Changes, of: fn(&Round) -> &Changes, number: usize| {
+            let changes = [first].into_iter().chain(self.rounds.iter().map(of));
+            changes.map(|changes| changes.phases()[number].2.rate()).collect::<Vec<_>>()
+        };
+        for (number, (what, until, _)) in self.operator.changes.phases().into_iter().enumerate() {
+            let operator = all(&self.operator.changes, |round| &round.operator, number);
+            let bare = self.bare.as_ref().map(|bare| all(bare, |round| &round.bare, number));
+            rows.rates(&format!("{what}, {until}"), &operator, &bare.unwrap_or_default());
         }
         rows.one("after that: Secrets that the garbage collector removes", format!("{:.0}/s", self.operator.collected));
         for (what, operator, bare) in self.phases() {
@@ -106,19 +117,15 @@ impl Report {
         }
     }
 
-    /// What users did to all clients, by its name, as the operator and the bare client followed.
-    fn phases(&self) -> [(&'static str, &Phase, Option<&Phase>); 4] {
-        let (operator, bare) = (&self.operator, self.bare.as_ref());
-        [
-            ("creates", &operator.created.phase, bare.map(|bare| &bare.created.phase)),
-            ("edits", &operator.edited, bare.map(|bare| &bare.edited)),
-            ("rotations", &operator.rotated, bare.map(|bare| &bare.rotated)),
-            ("deletions", &operator.deleted, bare.map(|bare| &bare.deleted)),
-        ]
+    /// What users did to all clients in the first round, by its name, as the operator and the bare client followed.
+    fn phases(&self) -> impl Iterator<Item = (&'static str, &Phase, Option<&Phase>)> {
+        let bare = self.bare.as_ref().map(Changes::phases);
+        let operator = self.operator.changes.phases().into_iter().enumerate();
+        operator.map(move |(number, (what, _, operator))| (what, operator, bare.map(|bare| bare[number].2)))
     }
 
     fn single(&self, rows: &mut Rows) {
-        let Figures { created, neighbours, empty, first_client, .. } = &self.operator;
+        let Figures { changes: Changes { created, .. }, neighbours, empty, first_client, .. } = &self.operator;
         let bare = self.bare.as_ref().map(|bare| &bare.created);
         let what = format!("one client among {}, from apply to Ready: p50, p99", self.count);
         let both = |times: &Vec<Duration>| format!("{}, {} (of {})", p(times, 50), p(times, 99), times.len());
@@ -149,7 +156,8 @@ impl Report {
     }
 
     fn cost(&self, rows: &mut Rows) {
-        let Figures { empty, created, after_creating, idle, restart, first_rotation, .. } = &self.operator;
+        let Figures { empty, changes, after_creating, idle, restart, first_rotation, .. } = &self.operator;
+        let created = &changes.created;
         let each = created.phase.cpu_of("operator") / u32::try_from(created.clients).unwrap_or(u32::MAX);
         rows.one("CPU of the operator for each create", format!("{:.1} ms", each.as_secs_f64() * 1e3));
         rows.one(idle_words(idle), format!("{}, {} GET", seconds(idle.cpu), idle.pages));
@@ -162,7 +170,7 @@ impl Report {
             ("after a restart and idle resyncs", &idle.memory),
             ("after a restart", &restart.memory),
         ] {
-            rows.one(format!("memory {when}: resident, peak"), mib(memory));
+            rows.one(format!("memory {when}: resident, peak"), megabytes(memory));
         }
     }
 
@@ -176,8 +184,8 @@ impl Report {
         rows.one(what, beside);
         let each = cpu.as_secs_f64() * 1e6 / busy.len() as f64;
         rows.one("webhook: CPU for each admission", format!("{each:.0} µs"));
-        rows.one("webhook: memory before: resident, peak", mib(before));
-        rows.one(format!("webhook: memory after {} admissions: resident, peak", busy.len()), mib(after));
+        rows.one("webhook: memory before: resident, peak", megabytes(before));
+        rows.one(format!("webhook: memory after {} admissions: resident, peak", busy.len()), megabytes(after));
         rows.one("concurrency of the bare client", CONCURRENCY.to_string());
     }
 }
@@ -193,6 +201,15 @@ fn percentile(times: &[Duration], percent: usize) -> Duration {
     sorted.sort_unstable();
     let rank = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
     sorted.get(rank).copied().unwrap_or_default()
+}
+
+/// The middle one, or the mean of the two middle ones.
+fn median(values: &[f64]) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = |at: usize| sorted.get(at).copied();
+    let upper = middle(sorted.len() / 2)?;
+    Some(if sorted.len() % 2 == 1 { upper } else { (middle(sorted.len() / 2 - 1)? + upper) / 2.0 })
 }
 
 fn p(times: &[Duration], percent: usize) -> String {
@@ -211,7 +228,7 @@ fn pair(one: String, other: String) -> String {
     format!("{one}, {other}")
 }
 
-fn mib(memory: &Memory) -> String {
+fn megabytes(memory: &Memory) -> String {
     let Memory { resident, peak } = memory;
     format!("{:.1}, {:.1} MB", *resident as f64 / 1e6, *peak as f64 / 1e6)
 }
@@ -219,6 +236,11 @@ fn mib(memory: &Memory) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!([median(&[]), median(&[3.0, 1.0, 2.0]), median(&[4.0, 1.0])], [None, Some(2.0), Some(2.5)]);
+    }
 
     #[test]
     fn a_percentile_is_one_of_the_times() {

@@ -45,20 +45,31 @@ pub struct Idle {
     pub memory: Memory,
 }
 
+/// What users did to all clients, as an operator or the bare client followed.
+pub struct Changes {
+    pub created: Created,
+    pub edited: Phase,
+    pub rotated: Phase,
+    pub deleted: Phase,
+}
+
+/// The same done once by the operator and once by the bare client, one right after the other.
+pub struct Round {
+    pub operator: Changes,
+    pub bare: Changes,
+}
+
 /// The figures of the operator.
 pub struct Figures {
     /// From the start of the process until the client that was there is Ready.
     pub first_client: Duration,
     pub empty: Start,
-    pub created: Created,
+    pub changes: Changes,
     pub after_creating: Memory,
     pub idle: Idle,
     pub restart: Start,
     /// How long a rotation takes that is asked for right after a restart.
     pub first_rotation: Duration,
-    pub edited: Phase,
-    pub rotated: Phase,
-    pub deleted: Phase,
     /// Secrets that the garbage collector removes in a second.
     pub collected: f64,
     pub neighbours: Neighbours,
@@ -76,12 +87,16 @@ pub struct Kept {
     pub admitted: Vec<Duration>,
 }
 
-/// The figures of the bare client.
-pub struct BareFigures {
-    pub created: Created,
-    pub edited: Phase,
-    pub rotated: Phase,
-    pub deleted: Phase,
+impl Changes {
+    /// Each change by its name, with what says that it is done.
+    pub fn phases(&self) -> [(&'static str, &'static str, &Phase); 4] {
+        [
+            ("creates", "until Ready", &self.created.phase),
+            ("edits", "until applied", &self.edited),
+            ("rotations", "until the former client is gone", &self.rotated),
+            ("deletions", "until the object is gone", &self.deleted),
+        ]
+    }
 }
 
 /// Measures the operator, and takes the pattern for the bare client.
@@ -93,7 +108,6 @@ pub async fn operator(count: usize, webhook: &Webhook, budget: &mut Budget) -> R
     let pattern = Arc::new(Pattern::take(mass.stage).await?);
     say("the operator: creating");
     let created = mass.create().await?;
-    hold_create(budget, "creates by the operator", &created);
     let after_creating = mass.stage.memory()?;
     let clients = created.clients + 1;
     say("the operator: idle resyncs");
@@ -104,13 +118,7 @@ pub async fn operator(count: usize, webhook: &Webhook, budget: &mut Budget) -> R
     let restart = restart(mass.stage, clients, budget).await?;
     let (first_rotation, requests) = mass.rotate_first().await?;
     budget.hold("a rotation right after a restart", &requests, &rotation(1));
-    let (edited, rotated) = change(&mut mass, "the operator", budget).await?;
-    let deleted = delete(&mut mass, "the operator", budget).await?;
-    for (what, phase) in
-        [("creates", &created.phase), ("edits", &edited), ("rotations", &rotated), ("deletions", &deleted)]
-    {
-        budget.no_listing(what, &phase.requests);
-    }
+    let changes = change(&mut mass, "the operator", created, budget).await?;
     let collected = mass.collected().await?;
     drop(mass);
     say("the operator: beside projects that hang and refuse");
@@ -118,14 +126,11 @@ pub async fn operator(count: usize, webhook: &Webhook, budget: &mut Budget) -> R
     let figures = Figures {
         first_client,
         empty,
-        created,
+        changes,
         after_creating,
         idle,
         restart,
         first_rotation,
-        edited,
-        rotated,
-        deleted,
         collected,
         neighbours,
         admitted,
@@ -173,25 +178,44 @@ pub async fn memory(count: usize, webhook: &Webhook, budget: &mut Budget) -> Res
     Ok(Kept { empty, restart, idle, admitted })
 }
 
+/// Measures operator and bare client once more, the bare client first or last.
+pub async fn round(count: usize, pattern: &Arc<Pattern>, bare_first: bool, budget: &mut Budget) -> Result<Round> {
+    if bare_first {
+        let bare = bare(count, pattern, budget).await?;
+        return Ok(Round { bare, operator: changes(count, budget).await? });
+    }
+    let operator = changes(count, budget).await?;
+    Ok(Round { operator, bare: bare(count, pattern, budget).await? })
+}
+
+/// Measures what the operator makes of the changes of many clients, and nothing else.
+async fn changes(count: usize, budget: &mut Budget) -> Result<Changes> {
+    say("the operator: starting");
+    let mut stage = Stage::set_up().await?;
+    let mut mass = Mass::new(&mut stage, count, "");
+    first(&mut mass).await?;
+    say("the operator: creating");
+    let created = mass.create().await?;
+    change(&mut mass, "the operator", created, budget).await
+}
+
 /// Measures the bare client.
-pub async fn bare(count: usize, pattern: Arc<Pattern>, budget: &mut Budget) -> Result<BareFigures> {
+pub async fn bare(count: usize, pattern: &Arc<Pattern>, budget: &mut Budget) -> Result<Changes> {
     say("the bare client: starting");
     let mut stage = Stage::set_up().await?;
-    let sender = Sender::new(&stage, pattern).await?;
+    let sender = Sender::new(&stage, Arc::clone(pattern)).await?;
     let bare = Bare::start(&stage, sender).await?;
     let mut mass = Mass::new(&mut stage, count, "");
     mass.create_first().await?;
     bare.during(mass.observer.until("the first client is Ready", START, |met| met.first)).await?;
     say("the bare client: creating");
     let created = bare.during(mass.create()).await?;
-    hold_create(budget, "creates by the bare client", &created);
-    let (edited, rotated) = bare.during(change(&mut mass, "the bare client", budget)).await?;
-    let deleted = bare.during(delete(&mut mass, "the bare client", budget)).await?;
-    Ok(BareFigures { created, edited, rotated, deleted })
+    bare.during(change(&mut mass, "the bare client", created, budget)).await
 }
 
-/// Edits and rotates all clients.
-async fn change(mass: &mut Mass<'_>, who: &str, budget: &mut Budget) -> Result<(Phase, Phase)> {
+/// Edits, rotates and deletes all clients that were created, and holds what was asked for to the budget.
+async fn change(mass: &mut Mass<'_>, who: &str, created: Created, budget: &mut Budget) -> Result<Changes> {
+    hold_create(budget, &format!("creates by {who}"), &created);
     say(&format!("{who}: editing"));
     let edited = mass.edit().await?;
     let n = edited.count;
@@ -199,15 +223,15 @@ async fn change(mass: &mut Mass<'_>, who: &str, budget: &mut Budget) -> Result<(
     say(&format!("{who}: rotating"));
     let rotated = mass.rotate().await?;
     budget.hold(&format!("rotations by {who}"), &rotated.requests, &rotation(n));
-    Ok((edited, rotated))
-}
-
-async fn delete(mass: &mut Mass<'_>, who: &str, budget: &mut Budget) -> Result<Phase> {
     say(&format!("{who}: deleting"));
     let deleted = mass.delete().await?;
     let deletion = [("DELETE", deleted.count), ("patch oauthclients", deleted.count)];
     budget.hold(&format!("deletions by {who}"), &deleted.requests, &deletion);
-    Ok(deleted)
+    let changes = Changes { created, edited, rotated, deleted };
+    for (what, _, phase) in changes.phases() {
+        budget.no_listing(&format!("{what} by {who}"), &phase.requests);
+    }
+    Ok(changes)
 }
 
 /// The budget of rotations whose former clients go at once.

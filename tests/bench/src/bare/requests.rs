@@ -109,8 +109,10 @@ impl Sender {
             "retiring": [{ "clientId": former, "deleteAfter": now, "replacedAt": now }],
             "lastHandledRotateAt": object.annotations().get(ROTATE),
         });
-        let digest = self.pattern.status(&values, 0, "")?["credentialDigest"].take();
-        status["credentialDigest"] = digest;
+        let mut pattern = self.pattern.status(&values, object.metadata.generation.unwrap_or_default(), "")?;
+        for field in ["credentialDigest", "conditions"] {
+            status[field] = pattern[field].take();
+        }
         let recorded = self.record(&object, status).await?;
         self.call(self.http.delete(format!("{}/{former}", self.clients_url))).await?;
         let recorded = self.record(&recorded, json!({ "retiring": null })).await?;
