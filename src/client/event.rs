@@ -5,7 +5,6 @@ use crate::api::event::EventReason;
 use crate::api::{ConditionType, OAuthClient, condition};
 use crate::decide::client::next::{Desired, Record, Removal, Step};
 use crate::decide::client::observed::{Answer, Observed, Remote, Secret};
-use crate::decide::client::report::overlap_ends;
 use crate::decide::id::ClientId;
 use crate::decide::time::whole_seconds;
 use crate::kubernetes::events::{Event, EventType};
@@ -122,7 +121,7 @@ fn published(before: &Before, pass: &Pass<'_>, client_id: &ClientId) -> Event {
             format!("wrote the credential of client {client_id} to Secret {secret} again"),
         );
     }
-    let end = whole_seconds(overlap_ends(&pass.object, pass.now));
+    let end = whole_seconds(pass.overlap_ends());
     let cause = before.cause;
     let fate = if before.gone {
         format!("the sessions of {former} ended with it")

@@ -106,10 +106,7 @@ fn ended(pass: Pass<'_>, events: Vec<Event>, recorded: Option<Box<Record>>, back
         }
         (None, _) => None,
     };
-    let blocked = recorded.and_then(|record| match record.conclusion {
-        Conclusion::Converged => None,
-        Conclusion::Blocked(failure) => Some(failure),
-    });
+    let blocked = recorded.and_then(|record| record.conclusion.failure().cloned());
     let failure = failed.or(blocked).map(|failure| addressed(&pass.object, &failure));
     let (awaited, secret_version) = (awaited(&pass, failure.as_ref()), pass.secret_version());
     Outcome { failure, requeue, events, object: pass.object, superseded: pass.superseded, secret_version, awaited }

@@ -15,7 +15,7 @@ use crate::decide::client::holders::Holders;
 use crate::decide::client::next::{Desired, Record};
 use crate::decide::client::object;
 use crate::decide::client::observed::{self, Beginning, Object, Observed, Pending, ProjectFacts, ProjectState, Remote};
-use crate::decide::client::report::{ReportInput, report};
+use crate::decide::client::report::{ReportInput, overlap_ends, report};
 use crate::decide::client::secret::{Endpoints, Shape, view_metadata};
 use crate::decide::client::situation::{self, Declared, Located, Place};
 use crate::decide::failure::Failure;
@@ -295,6 +295,11 @@ impl<'a> Pass<'a> {
             now: self.now,
             recorded_at: self.surroundings.time.now(),
         }
+    }
+
+    /// When the overlap of the client ends that is replaced now.
+    pub(super) fn overlap_ends(&self) -> Timestamp {
+        overlap_ends(&self.object, self.now, self.surroundings.time.now())
     }
 
     /// The merge patch to the status that the object shall have; `None` if the object has that status already.

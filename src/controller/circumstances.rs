@@ -58,10 +58,12 @@ pub(super) struct Circumstances {
     project: Weak<ProjectClient>,
     /// The hash of the object's clients as last listed, with the operator's own changes.
     clients: u64,
+    /// The former clients that may be deleted: whatever else fails, they go on their day (F32).
+    due: Vec<ClientId>,
 }
 
 impl Circumstances {
-    pub(super) fn of(object: &OAuthClient, resolution: &Resolution) -> Self {
+    pub(super) fn of(object: &OAuthClient, resolution: &Resolution, due: Vec<ClientId>) -> Self {
         let Resolution { project, failure, may_adopt, many_gone } = resolution;
         Self {
             asked: Asked::of(object),
@@ -70,19 +72,21 @@ impl Circumstances {
             many_gone: many_gone.is_some(),
             project: project.as_ref().map(Arc::downgrade).unwrap_or_default(),
             clients: project.as_ref().map_or(0, |project| clients(object, project)),
+            due,
         }
     }
 }
 
 impl PartialEq for Circumstances {
     fn eq(&self, other: &Self) -> bool {
-        let Self { asked, failure, may_adopt, many_gone, project, clients } = self;
+        let Self { asked, failure, may_adopt, many_gone, project, clients, due } = self;
         asked == &other.asked
             && failure == &other.failure
             && may_adopt == &other.may_adopt
             && many_gone == &other.many_gone
             && project.ptr_eq(&other.project)
             && clients == &other.clients
+            && due == &other.due
     }
 }
 
@@ -112,7 +116,7 @@ mod tests {
     }
 
     fn of(object: &OAuthClient, failure: Option<Failure>) -> Circumstances {
-        Circumstances::of(object, &Resolution { project: None, failure, may_adopt: false, many_gone: None })
+        Circumstances::of(object, &Resolution { project: None, failure, may_adopt: false, many_gone: None }, Vec::new())
     }
 
     #[test]
@@ -153,9 +157,16 @@ mod tests {
         assert_ne!(before, of(&object(), waits(Reason::ProjectNotFound)));
         assert_ne!(of(&object(), waits(Reason::ProjectNotReady)), of(&object(), waits(Reason::ProjectNotFound)));
         let allowed = Resolution { project: None, failure: None, may_adopt: true, many_gone: None };
-        assert_ne!(before, Circumstances::of(&object(), &allowed));
+        assert_ne!(before, Circumstances::of(&object(), &allowed, Vec::new()));
+        let due = Resolution { may_adopt: false, ..allowed.clone() };
+        assert_eq!(before, Circumstances::of(&object(), &due, Vec::new()));
+        assert_ne!(before, Circumstances::of(&object(), &due, vec![ClientId::new("c0")]), "F32: its last pod is gone");
         let many_gone = Some(Failure::stalled(Reason::ProjectNotReady, "seven"));
-        let held = Resolution { many_gone, may_adopt: false, ..allowed };
-        assert_ne!(before, Circumstances::of(&object(), &held), "F24: what is accepted, or comes back, lets it go on");
+        let held = Resolution { many_gone, ..due };
+        assert_ne!(
+            before,
+            Circumstances::of(&object(), &held, Vec::new()),
+            "F24: what is accepted, or comes back, lets it go on"
+        );
     }
 }

@@ -27,6 +27,7 @@ use crate::api::OAuthClient;
 use crate::api::names::OAUTH_CLIENT_LABEL;
 use crate::client::pending::PendingStore;
 use crate::client::{self, Awaited, Executor, Start, former_secret_name, reconcile, secret_name};
+use crate::decide::client::object;
 use crate::decide::id::{ClusterId, Uid, Version};
 use crate::decide::marker::Policy;
 use crate::decide::project::reference::ProjectKey;
@@ -261,7 +262,7 @@ impl Context {
         let suppressed = |circumstances: Circumstances| {
             shared.memory.suppressed(uid, &circumstances, [secret.as_ref(), former.as_ref()], Instant::now())
         };
-        let circumstances = shared.memory.may_suppress(uid).then(|| Circumstances::of(object, &resolution));
+        let circumstances = shared.memory.may_suppress(uid).then(|| self.circumstances(object, &resolution));
         let awaited = match circumstances.and_then(suppressed) {
             None => None,
             Some(Suppressed::For(left)) => return Ok(Begun::AtRest(Action::requeue(left))),
@@ -277,6 +278,13 @@ impl Context {
             Some(awaited) => Begun::Check(cached, awaited, slot),
             None => Begun::Reconcile(cached, Box::new(resolution), slot),
         })
+    }
+
+    fn circumstances(&self, object: &OAuthClient, resolution: &Resolution) -> Circumstances {
+        let (shared, namespace) = (&self.shared, object.namespace().unwrap_or_default());
+        let holders = shared.pods.holders(&namespace, &object.name_any());
+        let due = object::due(object, &holders, shared.clock.state(), shared.clock.now());
+        Circumstances::of(object, resolution, due)
     }
 
     /// Reads the Secret that a suppressed object waits for, and enqueues the object if it has changed.
@@ -357,7 +365,7 @@ impl Context {
             let until = now.checked_add(wait).unwrap_or(now);
             let awaited = ended.awaited.map(|awaited| (awaited, now + CHECK_INTERVAL));
             ended.requeue = Some(if awaited.is_some() { wait.min(CHECK_INTERVAL) } else { wait });
-            let circumstances = Circumstances::of(&ended.object, resolution);
+            let circumstances = self.circumstances(&ended.object, resolution);
             memory.suppress(uid, Suppression { until, circumstances, secrets, awaited });
         }
         self.shared.events.publish(&ended.object, events);

@@ -141,6 +141,37 @@ async fn a_full_project_is_named_and_asked_again_only_when_somebody_wants_it() {
     assert_eq!(fixture.remote_ids().await, [client_id(&fixture, "web").await]);
 }
 
+/// F38: what waits for a limit is the rotation alone.
+#[tokio::test]
+async fn a_rotation_that_is_refused_holds_up_neither_an_edit_nor_a_repair() {
+    let fixture = Fixture::shared("fullrotation").await;
+    fixture.apply(&fixture.client("web", &json!({}))).await;
+    fixture.wait_ready("web").await;
+    let before = client_id(&fixture, "web").await;
+    limit(&fixture, Some(1)).await;
+    fixture.kubectl(&["annotate", "maoc", "web", "meshagent.com/rotate-requested-at=monday"]).await;
+    let named = |object: &Value| condition(object, "Synced") == "False/LimitReached";
+    let refused = fixture.until("maoc", "web", "the limit is named", named).await;
+    assert_eq!(condition(&refused, "Ready"), "True/LimitReached");
+    fixture.apply(&fixture.client("web", &json!({ "scopes": ["openid"] }))).await;
+    fixture.until("maoc", "web", "the edit is applied", |o| o["status"]["appliedGeneration"] == 2).await;
+    let remote = fixture.admin.state().await.unwrap().clients_of(fixture.project).remove(0);
+    assert_eq!((remote.scope.as_str(), remote.client_id.as_str()), ("openid", before.as_str()));
+    fixture.kubectl(&["label", "secret", "web-oauth", "app.kubernetes.io/managed-by-"]).await;
+    let label = "jsonpath={.metadata.labels.app\\.kubernetes\\.io/managed-by}";
+    let get = ["-n", fixture.ns(), "get", "secret", "web-oauth", "-o", label];
+    eventually(LONG, "the Secret is repaired", async || {
+        let found = fixture.kubectl.run(&get).await.unwrap();
+        if found == "meshagent-operator" { Ok(()) } else { Err(found) }
+    })
+    .await
+    .unwrap();
+    limit(&fixture, None).await;
+    fixture.kubectl(&["annotate", "maoc", "web", "meshagent.com/reconcile-requested-at=now-1"]).await;
+    fixture.until("maoc", "web", "it is rotated", |o| o["status"]["lastHandledRotateAt"] == "monday").await;
+    assert_ne!(client_id(&fixture, "web").await, before);
+}
+
 async fn limit(fixture: &Fixture, client_limit: Option<usize>) {
     fixture.admin.configure(fixture.project, &Settings { client_limit, ..Settings::default() }).await.unwrap();
 }

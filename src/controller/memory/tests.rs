@@ -63,7 +63,11 @@ fn object(generation: i64) -> OAuthClient {
 }
 
 fn circumstances(object: &OAuthClient) -> Circumstances {
-    Circumstances::of(object, &Resolution { project: None, failure: None, may_adopt: false, many_gone: None })
+    Circumstances::of(
+        object,
+        &Resolution { project: None, failure: None, may_adopt: false, many_gone: None },
+        Vec::new(),
+    )
 }
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -8,13 +8,13 @@
 //! | a write met a newer version | read object and Secret live; after three times, back off |
 //! | a credential is pending, its token the object's | publish it, under the version that was seen |
 //! | a credential is pending, the object's token another | the pass has lost: delete the client, unless it is claimed |
-//! | a step failed | record why, rest |
+//! | a step failed, other than a rotation that was refused | record why, rest |
 //! | the client is adopted without a credential | compare, PUT, record |
 //! | the Secret is not ours, but retained or to be adopted | intent, take it over |
 //! | the Secret is not ours | record `SecretConflict`, rest |
 //! | the Secret counts (its token is the object's) | compare, PUT, repair, retire, record, clean |
-//! | the same, and a rotation is asked for | as when no Secret counts; as without the request while it has to wait |
-//! | the Secret holds the recorded client under another token, no rotation due | a fresh token to object and Secret |
+//! | the same, and a rotation is asked for | as when no Secret counts; as without the request while it has to wait, or once it was refused |
+//! | the Secret holds the recorded client under another token, no rotation due | a fresh token to object and Secret; after a rotation that was refused as above |
 //! | the Secret holds a client of ours that was never recorded | the same; the recorded client retires |
 //! | no Secret counts | intent, dry run, POST; or take the credential of the client to be adopted |
 //!
@@ -116,7 +116,9 @@ fn present(wanted: &Wanted, observed: &Observed) -> Step {
     if let Some(step) = unpublished::finish(observed) {
         return step;
     }
-    if let Some(StepFailure { failure, .. }) = &observed.failure {
+    if let Some(StepFailure { failure, .. }) = &observed.failure
+        && !goes_on(observed)
+    {
         return conclude::blocked(observed, failure.clone());
     }
     if let Some(failure) = adoption::refusal(wanted, observed) {
@@ -136,6 +138,12 @@ fn present(wanted: &Wanted, observed: &Observed) -> Step {
         }
         Ownership::Displaced(stored) => displaced::displaced(wanted, observed, stored),
     }
+}
+
+/// Whether a pass goes on after its failure: a rotation that was refused holds up neither edits nor repairs.
+fn goes_on(observed: &Observed) -> bool {
+    let keeps_a_client = matches!(observed.ownership(), Ownership::Published(..) | Ownership::Displaced(_));
+    keeps_a_client && observed.object.recorded.client_id.is_some() && cooldown::refused(observed).is_some()
 }
 
 fn invalid(failure: &Failure, observed: &Observed) -> Step {

@@ -12,7 +12,7 @@ use super::observed::{Named, Object, Recorded, Replaced, Retiring};
 use crate::api::names;
 use crate::api::oauth_client::{OAuthClient, OAuthClientStatus, Retiring as RetiringStatus};
 use crate::decide::id::{ClientId, CredentialDigest, DriftDigest, Token, Uid, Version};
-use crate::decide::time::{PATIENCE, ahead};
+use crate::decide::time::{ClockState, PATIENCE, ahead};
 
 /// The API server's own finalizer for `--cascade=orphan`.
 const ORPHANING: &str = "orphan";
@@ -153,6 +153,14 @@ fn recorded(status: &OAuthClientStatus, holders: &Holders, now: Timestamp) -> Re
         drift: stated(&status.persisting_drift).map(DriftDigest::new),
         project_id: stated(&status.project_id).map(str::to_owned),
     }
+}
+
+/// The former clients that may be deleted now.
+#[must_use]
+pub fn due(object: &OAuthClient, holders: &Holders, clock: ClockState, now: Timestamp) -> Vec<ClientId> {
+    let retiring = object.status.iter().flat_map(retiring);
+    let due = retiring.filter(|former| clock.may_delete() && holders.may_be_deleted(former, now));
+    due.map(|former| ClientId::new(&former.client_id)).collect()
 }
 
 /// The former clients that a status names.

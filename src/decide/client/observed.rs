@@ -153,7 +153,7 @@ impl Observed {
                 let token = token.clone();
                 self.pending = Pending::Credential { token, client_id, digest, origin: Origin::Created };
             }
-            (Step::Post { token }, Answer::Refused(failure)) => self.absorb_refused(token, failure),
+            (Step::Post { token }, Answer::Refused(failure)) => self.absorb_refused(step, token, failure),
             (Step::Post { .. }, Answer::Unknown(failure, keyless)) => self.absorb_unknown(failure, keyless),
             (Step::TakeCredential { token, .. }, Answer::Taken { client_id, digest }) => {
                 let token = token.clone();
@@ -190,7 +190,7 @@ impl Observed {
     fn absorb_failure(&mut self, step: &Step, failure: Failure) {
         // A record that failed ends the pass: recording the failure would fail as well, again and again.
         self.stale |= matches!(step, Step::Record(_));
-        self.failure = Some(StepFailure { failure, at: FailedAt::of(step) });
+        self.failure = Some(StepFailure { at: FailedAt::of(step, &failure), failure });
     }
 
     fn fail(&mut self, failure: Failure, at: FailedAt) {
@@ -246,13 +246,13 @@ impl Observed {
 
     /// A refusal fails the pass, but for the first one against a limit while nothing was recorded: what the object's
     /// own POSTs of unknown outcome may have left is removed before the next POST.
-    fn absorb_refused(&mut self, token: &Token, failure: Failure) {
+    fn absorb_refused(&mut self, step: &Step, token: &Token, failure: Failure) {
         self.pending = Pending::Unspent(token.clone());
         let first = failure.reason == Reason::LimitReached && !self.limited;
         if first && self.object.recorded.client_id.is_none() && !self.object.unknown.is_empty() {
             self.limited = true;
         } else {
-            self.fail(failure, FailedAt::MeshAgent);
+            self.absorb_failure(step, failure);
         }
     }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::holders::Holders;
-use super::next::{Conclusion, Record};
+use super::next::Record;
 use super::object;
 use crate::api::condition::merge;
 use crate::api::oauth_client::{OAuthClient, OAuthClientStatus};
@@ -64,9 +64,9 @@ pub fn report(input: &ReportInput<'_>) -> OAuthClientStatus {
             ..present
         },
     };
-    let findings = match &input.record.conclusion {
-        Conclusion::Converged => conditions::converged(&status, &retiring),
-        Conclusion::Blocked(failure) => conditions::halted(input, &status, failure),
+    let findings = match input.record.conclusion.failure() {
+        None => conditions::converged(&status, &retiring),
+        Some(failure) => conditions::halted(input, &status, failure),
     };
     // A blocked pass handles the request too, as in Flux: the request was acted on, and the conditions tell with what
     // success.

@@ -36,6 +36,8 @@ pub struct Losses {
     missing: BTreeMap<ClientId, Instant>,
     /// The clients that were gone and replaced, and when; each counts on for the resync interval.
     replaced: BTreeMap<ClientId, Instant>,
+    /// Whether many of the missing clients were lost within the resync interval.
+    lost_at_once: bool,
     /// Whether the brake is on: none of the missing clients is replaced.
     engaged: bool,
     /// Whether the last listing was read while it was not known which clients are on record.
@@ -67,18 +69,19 @@ impl Losses {
         self.replaced.retain(|_, at| now.saturating_duration_since(*at) < interval);
         // A client that has been missing for longer was not lost at once with the rest, unless the brake is on already.
         let engaged = self.engaged;
-        let recent = |(id, since): (&ClientId, &Instant)| {
-            (engaged || now.saturating_duration_since(*since) < interval).then(|| id.clone())
-        };
-        let gone: BTreeSet<ClientId> =
-            self.missing.iter().filter_map(recent).chain(self.replaced.keys().cloned()).collect();
+        let counts = |since: Instant| engaged || now.saturating_duration_since(since) < interval;
+        let mut gone: BTreeSet<&ClientId> =
+            self.missing.iter().filter(|(_, since)| counts(**since)).map(|(id, _)| id).collect();
+        self.lost_at_once = is_many(gone.len(), self.recorded);
+        gone.extend(self.replaced.keys());
+        let gone = gone.len();
         if self.is_settled() && self.accepted.take().is_some() {
             // The accepted loss is made good: a loss that follows is another.
             self.replaced.clear();
             self.engaged = false;
             return;
         }
-        self.engaged = is_many(gone.len(), self.recorded) && !self.covers(gone.len());
+        self.engaged = is_many(gone, self.recorded) && !self.covers(gone);
     }
 
     /// Takes in that a client that is gone is about to be replaced.
@@ -93,14 +96,18 @@ impl Losses {
         // A request from before the loss accepts nothing.
         self.accepted = request(asked, handled).filter(|_| !self.is_settled());
         let released = self.engaged && self.covers(self.gone());
-        self.engaged &= !released;
+        if released {
+            self.engaged = false;
+            // What was replaced before is accepted with the rest.
+            self.replaced.clear();
+        }
         released
     }
 
-    /// Whether no loss waits for anybody's word.
+    /// Whether no loss waits for anybody's word, or for what an accepted one is replaced by.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        !self.uncounted && !is_many(self.missing.len(), self.recorded)
+        !self.uncounted && !self.engaged && !self.lost_at_once
     }
 
     /// What keeps clients from being replaced.
@@ -129,7 +136,7 @@ impl Losses {
             return Some(Failure::retry(Reason::ProjectNotReady, message));
         }
         let lost = self.missing.contains_key(client_id);
-        lost.then(|| self.many_gone()).flatten().map(|many| many.for_client(key, client_id))
+        (lost && self.engaged).then(|| ManyGone::for_client(key, client_id))
     }
 
     fn gone(&self) -> usize {
@@ -171,31 +178,33 @@ impl ManyGone {
         )
     }
 
-    /// What an OAuthClient whose client is among them says.
-    fn for_client(&self, key: &ProjectKey, client_id: &ClientId) -> Failure {
-        let Self { gone, recorded, accept: _, accepted: _ } = self;
+    /// What an OAuthClient whose client is among them says: no number, since a status keeps words that differ in numbers
+    /// alone.
+    fn for_client(key: &ProjectKey, client_id: &ClientId) -> Failure {
         Failure::stalled(
             Reason::ProjectNotReady,
             format!(
-                "{key} is ManyClientsGone: client {client_id} is gone, and with it {gone} of {recorded} at once, so it is not \
-                 replaced. If the server is put right, all is as it was; if they are lost, have them replaced: {}",
-                self.command(key)
+                "{key} is ManyClientsGone: client {client_id} is gone, and too many others with it, so it is not replaced. If \
+                 the server is put right, all is as it was; if they are lost, have them replaced as the project says: kubectl \
+                 describe {}",
+                in_kubectl(key)
             ),
         )
     }
 
     fn command(&self, key: &ProjectKey) -> String {
-        let ProjectKey { kind, namespace, name } = key;
-        let place = match (kind, namespace) {
-            (ProjectKind::MeshAgentProject, Some(namespace)) => format!(" -n {namespace}"),
-            (ProjectKind::MeshAgentProject, None) | (ProjectKind::ClusterMeshAgentProject, _) => String::new(),
-        };
-        format!(
-            "kubectl annotate --overwrite {} {name}{place} {ACCEPT_LOSS_ANNOTATION}={}",
-            kind.short_name(),
-            self.accept
-        )
+        format!("kubectl annotate --overwrite {} {ACCEPT_LOSS_ANNOTATION}={}", in_kubectl(key), self.accept)
     }
+}
+
+/// The project as kubectl is told of it.
+fn in_kubectl(key: &ProjectKey) -> String {
+    let ProjectKey { kind, namespace, name } = key;
+    let place = match (kind, namespace) {
+        (ProjectKind::MeshAgentProject, Some(namespace)) => format!(" -n {namespace}"),
+        (ProjectKind::MeshAgentProject, None) | (ProjectKind::ClusterMeshAgentProject, _) => String::new(),
+    };
+    format!("{} {name}{place}", kind.short_name())
 }
 
 #[cfg(test)]

@@ -83,7 +83,7 @@ impl World {
             return Answer::Failed(failure);
         };
         match fault {
-            Fault::Refused => return Answer::Refused(failure),
+            Fault::Refused => return Answer::Refused(Failure::stalled(Reason::RejectedByAPI, "")),
             Fault::Uncommitted => {
                 self.send(pass, &token, who);
                 return Answer::Unknown(failure, None);

@@ -25,11 +25,9 @@ pub(super) fn blocked_without_calls(observed: &Observed, failure: Failure) -> St
 fn still_answers(observed: &Observed) -> bool {
     match &observed.failure {
         // MeshAgent refused this call, and may accept another.
-        Some(StepFailure { failure, at: FailedAt::MeshAgent }) => {
-            matches!(failure.reason, Reason::RejectedByAPI | Reason::LimitReached)
-        }
+        Some(StepFailure { failure, at: FailedAt::MeshAgent }) => failure.reason == Reason::RejectedByAPI,
         Some(StepFailure { at: FailedAt::Removal, .. }) => false,
-        Some(StepFailure { at: FailedAt::Kubernetes, .. }) | None => true,
+        Some(StepFailure { at: FailedAt::Kubernetes | FailedAt::Creation, .. }) | None => true,
     }
 }
 

@@ -56,7 +56,7 @@ pub(super) fn converge(
     let (conclusion, drift) =
         drift.map_or((Conclusion::Converged, None), |(failure, digest)| (Conclusion::Blocked(failure), Some(digest)));
     // A rotation that waits is said last: all other work is done meanwhile.
-    let conclusion = waits.map_or(conclusion, Conclusion::Blocked);
+    let conclusion = waits.map_or(conclusion, Conclusion::RotationWaits);
     let credential = Some(StoredCredential { version: stored.version.clone(), digest });
     let adopted = adopted || is_marked_adopted(observed.remote.get(client_id));
     conclude(observed, conclusion, Some(Published { client_id: client_id.clone(), credential, adopted, drift }))

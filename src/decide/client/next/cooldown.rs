@@ -1,7 +1,7 @@
 //! How soon a client may be replaced: once in ten minutes, whatever the cause.
 
 use crate::api::Reason;
-use crate::decide::client::observed::{Cooldown, Observed, Replaced};
+use crate::decide::client::observed::{Cooldown, FailedAt, Observed, Replaced};
 use crate::decide::failure::{Disposition, Failure};
 
 /// Why a client is to be created.
@@ -37,7 +37,13 @@ pub(super) fn wait(observed: &Observed, because: Because) -> Option<Failure> {
 
 /// Why a rotation that was asked for is not carried out yet. The wait delays nothing else.
 pub(super) fn rotation_waits(observed: &Observed) -> Option<Failure> {
-    wait(observed, Because::Rotation)
+    refused(observed).cloned().or_else(|| wait(observed, Because::Rotation))
+}
+
+/// Why the client that this pass was to make in the place of another one was refused.
+pub(super) fn refused(observed: &Observed) -> Option<&Failure> {
+    let refused = observed.failure.as_ref().filter(|failed| failed.at == FailedAt::Creation);
+    refused.filter(|_| observed.object.rotation_asked).map(|failed| &failed.failure)
 }
 
 /// What the POSTs of this process forbid, once there was a success.

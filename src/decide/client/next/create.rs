@@ -26,6 +26,10 @@ pub(super) fn create(wanted: &Wanted, observed: &Observed, because: Because) -> 
     if let Some(failure) = &observed.project.many_gone {
         return blocked(observed, failure.clone());
     }
+    // A pass goes on after a rotation that was refused, and creates nothing more.
+    if let Some(refused) = &observed.failure {
+        return blocked(observed, refused.failure.clone());
+    }
     if is_adopted(wanted, observed) {
         return instead_of_creating(wanted, observed, because);
     }

@@ -1,7 +1,8 @@
 //! A Secret of ours under another token than the object's: `kubectl replace`, or an intent that nobody wants any more.
 
 use super::adoption::is_adopted;
-use super::cooldown::{Because, rotation_waits};
+use super::converge::converge;
+use super::cooldown::{Because, refused, rotation_waits};
 use super::create::create;
 use super::step::Step;
 use super::token::{intent, unspent};
@@ -42,7 +43,11 @@ fn take_back_recorded(wanted: &Wanted, observed: &Observed, stored: &Stored, cli
     match stored.credential {
         Credential::Unread => Step::ReadSecret,
         Credential::Other(_) | Credential::Broken => create(wanted, observed, Because::of_missing_secret(observed)),
-        Credential::AsRecorded => move_token(observed, stored, client_id),
+        Credential::AsRecorded => match (refused(observed), &stored.token) {
+            // The object's token was never spent, and waits for the next try.
+            (Some(_), Some(token)) => converge(wanted, observed, stored, token, client_id),
+            (Some(_) | None, _) => move_token(observed, stored, client_id),
+        },
     }
 }
 

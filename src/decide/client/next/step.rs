@@ -241,6 +241,8 @@ pub struct StoredCredential {
 pub enum Conclusion {
     /// All is as declared.
     Converged,
+    /// All is as declared but a rotation that was asked for; why it is yet to be carried out.
+    RotationWaits(Failure),
     /// The pass could not go on.
     Blocked(Failure),
 }
@@ -251,8 +253,17 @@ impl Conclusion {
     #[must_use]
     pub fn leaves_as_declared(&self) -> bool {
         match self {
-            Self::Converged => true,
-            Self::Blocked(failure) => matches!(failure.reason, Reason::DriftPersists | Reason::Rotating),
+            Self::Converged | Self::RotationWaits(_) => true,
+            Self::Blocked(failure) => failure.reason == Reason::DriftPersists,
+        }
+    }
+
+    /// What keeps the pass from having done all that is asked for.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Converged => None,
+            Self::RotationWaits(failure) | Self::Blocked(failure) => Some(failure),
         }
     }
 }

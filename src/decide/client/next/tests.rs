@@ -68,12 +68,8 @@ fn established(mut seen: Observed) -> Observed {
 }
 
 fn reason(step: &Step) -> Option<Reason> {
-    if let Step::Record(record) = step
-        && let Conclusion::Blocked(failure) = &record.conclusion
-    {
-        return Some(failure.reason);
-    }
-    None
+    let Step::Record(record) = step else { return None };
+    record.conclusion.failure().map(|failure| failure.reason)
 }
 
 fn intent(version: &str, unknown: &[&str]) -> Step {

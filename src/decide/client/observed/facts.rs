@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::api::Reason;
 use crate::decide::client::next::Step;
 use crate::decide::failure::Failure;
 use crate::decide::id::{ClientId, CredentialDigest, DriftDigest, Token, Uid, Version};
@@ -140,6 +141,9 @@ pub enum FailedAt {
     MeshAgent,
     /// The DELETE of a client.
     Removal,
+    /// The POST of a client, or the dry run of the Secret before it, that was refused: nothing has changed by it, and
+    /// other calls may be accepted.
+    Creation,
 }
 
 /// Whether the API server keeps OAuthClients.
@@ -270,15 +274,15 @@ pub enum Pending {
 }
 
 impl FailedAt {
-    /// The kind of call in which a step fails, if it does.
+    /// The kind of call in which a step failed.
     #[must_use]
-    pub fn of(step: &Step) -> Self {
-        if let Step::Delete { .. } = step {
-            Self::Removal
-        } else if step.is_remote() {
-            Self::MeshAgent
-        } else {
-            Self::Kubernetes
+    pub fn of(step: &Step, failure: &Failure) -> Self {
+        match (step, failure.reason) {
+            (Step::Delete { .. }, _) => Self::Removal,
+            (Step::Post { .. }, Reason::RejectedByAPI | Reason::LimitReached | Reason::PermissionDenied)
+            | (Step::DryRun { .. }, Reason::SecretRejected) => Self::Creation,
+            (step, _) if step.is_remote() => Self::MeshAgent,
+            _ => Self::Kubernetes,
         }
     }
 
@@ -287,7 +291,7 @@ impl FailedAt {
     pub fn is_remote(self) -> bool {
         match self {
             Self::Kubernetes => false,
-            Self::MeshAgent | Self::Removal => true,
+            Self::MeshAgent | Self::Removal | Self::Creation => true,
         }
     }
 }

@@ -6,7 +6,6 @@ use super::ReportInput;
 use super::conditions::Kind;
 use crate::api::condition::{ConditionType, find};
 use crate::api::oauth_client::OAuthClientStatus;
-use crate::decide::client::next::Conclusion;
 use crate::decide::failure::{Disposition, Failure};
 use crate::decide::time::{LONG_PATIENCE, PATIENCE, later, remaining};
 
@@ -19,9 +18,9 @@ const LONGEST_PAUSE_BACKOFF: Duration = Duration::from_secs(60);
 pub fn requeue(input: &ReportInput<'_>, status: &OAuthClientStatus, backoff: Duration) -> Option<Duration> {
     let retiring = status.retiring.iter().flatten();
     let overlaps = retiring.map(|retiring| remaining(input.holders.look_again(retiring, input.now), input.now));
-    match &input.record.conclusion {
-        Conclusion::Converged => overlaps.min().map(|left| input.clock.wait(left)),
-        Conclusion::Blocked(failure) => {
+    match input.record.conclusion.failure() {
+        None => overlaps.min().map(|left| input.clock.wait(left)),
+        Some(failure) => {
             let again = match failure.disposition {
                 Disposition::Stalled | Disposition::Wait => PATIENCE,
                 Disposition::StalledHourly => LONG_PATIENCE,

@@ -1,7 +1,6 @@
 //! What a pass records besides its conditions.
 
 use super::{ReportInput, generation};
-use crate::api::Reason;
 use crate::api::oauth_client::{OAuthClient, OAuthClientStatus, Retiring};
 use crate::decide::client::desired::lifecycle::{DEFAULT_OVERLAP, overlap};
 use crate::decide::client::next::{Conclusion, Published};
@@ -40,7 +39,7 @@ pub(super) fn by_our_clock(present: OAuthClientStatus, now: Timestamp) -> OAuthC
 
 /// The present status with what a pass made sure of.
 pub(super) fn applied(input: &ReportInput<'_>, published: &Published, present: OAuthClientStatus) -> OAuthClientStatus {
-    let waits = matches!(&input.record.conclusion, Conclusion::Blocked(failure) if failure.reason == Reason::Rotating);
+    let waits = matches!(&input.record.conclusion, Conclusion::RotationWaits(_));
     let still_asked = if waits { rotation_still_asked(input.object, &present) } else { None };
     let OAuthClientStatus {
         observed_generation,
@@ -92,8 +91,8 @@ fn told(text: impl ToString) -> Option<String> {
 }
 
 /// Former clients keep the end of their overlap, and name the pods for which they live on; the overlap of a new one
-/// begins now. A client that was never recorded retires while it still stands in the Secret: it is replaced by the next
-/// one that is published.
+/// begins when that is recorded. A client that was never recorded retires while it still stands in the Secret: the next
+/// one that is published replaces it, and its overlap lasts from then on.
 pub(super) fn retiring(input: &ReportInput<'_>, present: &[Retiring]) -> Vec<Retiring> {
     let recorded = input.object.status.as_ref().and_then(|status| status.client_id.as_deref());
     let published = input.record.published.as_ref().map(|published| published.client_id.as_str());
@@ -101,16 +100,21 @@ pub(super) fn retiring(input: &ReportInput<'_>, present: &[Retiring]) -> Vec<Ret
     let ids = input.record.retiring.iter().map(|client_id| client_id.as_str());
     ids.map(|client_id| {
         let known = present.iter().find(|known| known.client_id == client_id);
-        let ends = || stamp(overlap_ends(input.object, input.now));
-        let former = known.cloned().unwrap_or_else(|| Retiring::new(client_id, None, ends()));
-        let replaced_at = former.replaced_at.clone().or_else(|| swapped.then(|| stamp(input.recorded_at)));
-        input.holders.with_pods(Retiring { replaced_at, ..former }, input.now)
+        let ends = stamp(overlap_ends(input.object, input.now, input.recorded_at));
+        let mut former = known.cloned().unwrap_or_else(|| Retiring::new(client_id, None, ends.clone()));
+        if swapped && former.replaced_at.is_none() {
+            former.replaced_at = Some(stamp(input.recorded_at));
+            former.delete_after = former.delete_after.max(ends);
+        }
+        input.holders.with_pods(former, input.now)
     })
     .collect()
 }
 
-/// When the overlap of a client that is replaced now ends.
+/// When the overlap of a client ends that is `replaced` at this time, in a pass that began at another: calls may take
+/// longer than a short overlap. One of no length has ended already, so that the same pass deletes the client.
 #[must_use]
-pub fn overlap_ends(object: &OAuthClient, now: Timestamp) -> Timestamp {
-    later(now, overlap(&object.spec).unwrap_or(DEFAULT_OVERLAP))
+pub fn overlap_ends(object: &OAuthClient, began: Timestamp, replaced: Timestamp) -> Timestamp {
+    let overlap = overlap(&object.spec).unwrap_or(DEFAULT_OVERLAP);
+    if overlap.is_zero() { began } else { later(replaced, overlap) }
 }

@@ -8,9 +8,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use proptest::prelude::*;
 
 use crate::api::condition::{ConditionType, Reason, find};
-use crate::api::oauth_client::Retiring;
+use crate::api::oauth_client::{Retiring, RotationSpec};
 use crate::decide::client::desired::lifecycle::DEFAULT_OVERLAP;
-use crate::decide::client::next::{Published, StoredCredential};
+use crate::decide::client::next::{Conclusion, Published, StoredCredential};
 use crate::decide::failure::{Disposition, Failure};
 use crate::decide::id::{ClientId, CredentialDigest, Version};
 
@@ -133,7 +133,7 @@ impl Pass {
             record: Record {
                 version: Version::new("7"),
                 published: match conclusion {
-                    Conclusion::Converged => Some(published("c-1", "5", None)),
+                    Conclusion::Converged | Conclusion::RotationWaits(_) => Some(published("c-1", "5", None)),
                     Conclusion::Blocked(_) => None,
                 },
                 conclusion,
@@ -164,6 +164,10 @@ impl Pass {
     fn failed(object: OAuthClient, reason: Reason, disposition: Disposition) -> Self {
         let failure = Failure { reason, message: "mend it".into(), disposition };
         Self::ended(object, Conclusion::Blocked(failure))
+    }
+
+    fn rotation_waits(object: OAuthClient, reason: Reason) -> Self {
+        Self::ended(object, Conclusion::RotationWaits(Failure::wait(reason, "later")))
     }
 
     fn input(&self) -> ReportInput<'_> {
@@ -241,8 +245,7 @@ fn a_rotation_that_waits_is_not_taken_for_handled_and_the_client_stays_in_use() 
     let mut object = edited();
     let annotation = ("meshagent.com/rotate-requested-at".into(), "monday".into());
     object.metadata.annotations = Some(BTreeMap::from([annotation]));
-    let mut pass = Pass::failed(object, Reason::Rotating, Disposition::Wait);
-    pass.record.published = Some(published("c-1", "5", None));
+    let pass = Pass::rotation_waits(object, Reason::Rotating);
     let status = pass.report();
     assert_eq!((status.last_handled_rotate_at.as_deref(), status.applied_generation), (Some(""), Some(2)));
     let found = status.conditions.unwrap();
@@ -253,6 +256,19 @@ fn a_rotation_that_waits_is_not_taken_for_handled_and_the_client_stays_in_use() 
         ("SecretReady", "True", "Ready"),
         ("Reconciling", "True", "Rotating"),
     ];
+    assert_eq!(said, wanted);
+}
+
+#[test]
+fn a_rotation_that_is_refused_leaves_the_client_ready_and_the_request_open() {
+    let mut object = edited();
+    object.metadata.annotations = Some([("meshagent.com/rotate-requested-at".into(), "monday".into())].into());
+    let status = Pass::rotation_waits(object, Reason::LimitReached).report();
+    assert_eq!((status.last_handled_rotate_at.as_deref(), status.applied_generation), (Some(""), Some(2)));
+    let found = status.conditions.unwrap();
+    let said: Vec<_> = found.iter().map(|found| (&*found.type_, &*found.status, &*found.reason)).collect();
+    let wanted =
+        [("Ready", "True", "LimitReached"), ("Synced", "False", "LimitReached"), ("SecretReady", "True", "Ready")];
     assert_eq!(said, wanted);
 }
 
@@ -284,9 +300,8 @@ fn a_pass_that_has_just_compared_everything_is_ready_whatever_failed_before_and_
     (failed.client_matches, failed.secret_matches) = (false, false);
     let status = failed.report();
     assert!(!is_true(&status, ConditionType::Ready) && !is_true(&status, ConditionType::SecretReady));
-    let mut pass = Pass::failed(edited(), Reason::Rotating, Disposition::Wait);
+    let mut pass = Pass::rotation_waits(edited(), Reason::Rotating);
     pass.object.status = Some(status);
-    pass.record.published = Some(published("c-1", "5", None));
     let status = pass.report();
     for type_ in [ConditionType::Ready, ConditionType::SecretReady, ConditionType::Reconciling] {
         assert!(is_true(&status, type_), "{type_:?}: {:?}", status.conditions);
@@ -619,7 +634,8 @@ fn a_blocked_pass_loses_nothing_that_was_recorded() {
 
 fn replacing(replaced: bool) -> Pass {
     let mut object = converged();
-    object.status.as_mut().unwrap().retiring = Some(vec![Retiring::new("c-0", None, Time(at(NOW + 100)))]);
+    object.status.as_mut().unwrap().retiring =
+        Some(vec![Retiring::new("c-0", Some(Time(at(NOW - 50))), Time(at(NOW + 100)))]);
     let mut pass = Pass::ended(object, Conclusion::Converged);
     pass.record.published = Some(published("c-2", "6", Some("d-2")));
     pass.record.retiring = vec![ClientId::new("c-0"), ClientId::new("c-1")];
@@ -639,13 +655,30 @@ fn a_replaced_client_retires_for_its_overlap_and_the_others_keep_theirs() {
             credential_digest: Some("d-2".into()),
             last_replaced_at: Some(Time(at(NOW))),
             retiring: Some(vec![
-                Retiring::new("c-0", Some(Time(at(NOW))), Time(at(NOW + 100))),
+                Retiring::new("c-0", Some(Time(at(NOW - 50))), Time(at(NOW + 100))),
                 Retiring::new("c-1", Some(Time(at(NOW))), Time(at(NOW + 86_400))),
             ]),
             ..converged_status()
         };
         assert_eq!(after, wanted);
     }
+}
+
+/// I7: the POST of a replacement may be answered late, and a client that was retired before it was replaced may have
+/// waited for that; its users have the whole overlap all the same.
+#[test]
+fn an_overlap_lasts_from_when_the_credential_is_replaced() {
+    let ends = |overlap: &str| {
+        let mut pass = replacing(true);
+        let retired = Retiring::new("c-0", None, Time(at(NOW + 100)));
+        pass.object.status.as_mut().unwrap().retiring = Some(vec![retired]);
+        pass.object.spec.rotation = Some(RotationSpec { overlap: Some(overlap.into()) });
+        let input = ReportInput { recorded_at: at(NOW + 25), ..pass.input() };
+        let retiring = report(&input).retiring.unwrap();
+        retiring.iter().map(|former| former.delete_after.0.as_second() - NOW).collect::<Vec<_>>()
+    };
+    assert_eq!(ends("2m"), [145, 145]);
+    assert_eq!(ends("0s"), [100, 0]);
 }
 
 /// Its overlap has ended, and a pod from before still runs: status and message say so, and the next pass is in days.
@@ -852,7 +885,7 @@ proptest! {
 
     #[test]
     fn a_blocked_object_is_always_looked_at_again(pass in any_pass()) {
-        let blocked = matches!(pass.record.conclusion, Conclusion::Blocked(_));
+        let blocked = pass.record.conclusion.failure().is_some();
         let again = pass.requeue();
         prop_assert!(!blocked || again.is_some_and(|again| !again.is_zero()), "{:?}", again);
         prop_assert!(again.is_none_or(|again| again <= DEFAULT_OVERLAP), "{:?}", again);

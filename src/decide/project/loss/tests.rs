@@ -61,6 +61,39 @@ fn a_few_losses_hold_nothing_until_the_fourth_within_the_interval() {
     assert!(!is_engaged(&losses), "one alone is a single loss again");
 }
 
+/// F24: the brake is on though few are missing, and it is their loss that a person is asked to accept.
+#[test]
+fn a_loss_that_a_few_made_many_is_accepted_as_any_other() {
+    let (mut losses, start) = (Losses::default(), Instant::now());
+    let at = |seconds| start + Duration::from_secs(seconds);
+    losses.listed(Some(&roll(10, 0..3)), at(0), RESYNC);
+    (0..3).for_each(|number| losses.replaced(&id(number), at(1)));
+    losses.listed(Some(&roll(10, [7])), at(300), RESYNC);
+    let said = losses.many_gone().unwrap().for_project(&key()).message;
+    assert!(said.ends_with("accept-loss=4") && !losses.is_settled(), "{said}");
+    assert!(!losses.ask("3", Some("")) && is_engaged(&losses), "it does not cover four");
+    losses.listed(Some(&roll(10, [7])), at(301), RESYNC);
+    assert!(is_engaged(&losses) && !losses.is_settled());
+    assert!(losses.ask("4", Some("")) && losses.hindrance(&key(), &id(7)).is_none() && losses.is_settled());
+    // The request counts as handled now, and the proof that the client is gone is another listing.
+    losses.ask("4", Some("4"));
+    losses.listed(Some(&roll(10, [7])), at(302), RESYNC);
+    assert_eq!((losses.hindrance(&key(), &id(7)), losses.is_settled()), (None, true));
+}
+
+/// F24: suspended and adopted clients are not replaced, and do not keep their project listed every half minute for ever.
+#[test]
+fn what_nobody_replaces_is_settled_after_the_interval_once_it_is_accepted() {
+    let mut losses = Losses::default();
+    let start = Instant::now();
+    losses.listed(Some(&roll(7, 0..7)), start, RESYNC);
+    assert!(losses.ask("7", Some("")) && !losses.is_settled());
+    losses.listed(Some(&roll(7, 0..7)), start + RESYNC / 2, RESYNC);
+    assert!(!is_engaged(&losses) && !losses.is_settled());
+    losses.listed(Some(&roll(7, 0..7)), start + RESYNC, RESYNC);
+    assert!(!is_engaged(&losses) && losses.is_settled());
+}
+
 /// F24.
 #[test]
 fn what_has_been_missing_for_long_was_not_lost_at_once() {

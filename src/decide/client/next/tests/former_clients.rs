@@ -39,6 +39,53 @@ fn after_the_first_success_posts_are_few() {
     }
 }
 
+/// A project at its limit, or a Secret that the cluster refuses, holds up the rotation and nothing else.
+#[test]
+fn a_rotation_that_is_refused_holds_up_neither_edits_nor_repairs() {
+    let limit = Answer::Refused(Failure::stalled(Reason::LimitReached, "full"));
+    let rejected = Answer::Failed(Failure::stalled(Reason::SecretRejected, "immutable"));
+    for (refused_at_once, refusal, why) in
+        [(true, rejected, Reason::SecretRejected), (false, limit, Reason::LimitReached)]
+    {
+        let object = Object { rotation_asked: true, token: Some(token("u")), ..recorded() };
+        let edited = RemoteClient { settings: Settings::default(), ..wanted().client(&token("t")) };
+        let secret = stored("t", "c", Credential::AsRecorded);
+        let Secret::Ours(before) = secret.clone() else { panic!("not ours") };
+        let secret = Secret::Ours(Stored { in_shape: false, ..before.clone() });
+        let mut seen = observed(object, secret, &[("c", edited)], Pending::Unspent(token("u")));
+        let dry_run = Step::DryRun { write: SecretWrite::Replace(Version::new("4")) };
+        if refused_at_once {
+            go(&wanted(), &mut seen, dry_run, refusal);
+        } else {
+            go(&wanted(), &mut seen, dry_run, Answer::DryRunPassed);
+            go(&wanted(), &mut seen, Step::Post { token: token("u") }, refusal);
+        }
+        let put = step(&wanted(), &seen);
+        let Step::Put { result, .. } = &put else { panic!("the edit waits: {put:?}") };
+        let updated = Answer::Updated((**result).clone());
+        seen.absorb(&put, updated);
+        let reshape = Step::Reshape { client_id: id("c"), version: Version::new("4") };
+        go(&wanted(), &mut seen, reshape, Answer::Stored(Stored { in_shape: true, ..before }));
+        let Step::Record(record) = step(&wanted(), &seen) else { panic!("no record") };
+        assert_eq!(record.published.as_ref().map(|published| &published.client_id), Some(&id("c")));
+        assert!(matches!(&record.conclusion, Conclusion::RotationWaits(failure) if failure.reason == why));
+        assert_eq!(seen.pending, Pending::Unspent(token("u")), "the next try needs no other token");
+    }
+}
+
+#[test]
+fn after_a_rotation_that_was_refused_a_client_that_is_gone_is_not_posted_in_the_same_pass() {
+    let object = Object { rotation_asked: true, token: Some(token("u")), ..recorded() };
+    let secret = stored("t", "c", Credential::AsRecorded);
+    let mut seen = observed(object, secret, &[], Pending::Unspent(token("u")));
+    seen.dry_run = Some(SecretWrite::Replace(Version::new("4")));
+    let refused = Answer::Refused(Failure::stalled(Reason::LimitReached, "full"));
+    go(&wanted(), &mut seen, Step::Post { token: token("u") }, refused);
+    go(&wanted(), &mut seen, Step::Get { client_id: id("c") }, Answer::Client(None));
+    go(&wanted(), &mut seen, Step::List, Answer::Listing(BTreeMap::new()));
+    assert_eq!(reason(&step(&wanted(), &seen)), Some(Reason::LimitReached));
+}
+
 #[test]
 fn at_a_limit_the_object_s_own_waste_is_removed_once_before_the_next_post() {
     let object = Object { token: Some(token("t")), finalizer: true, unknown: [token("a")].into(), ..fresh() };

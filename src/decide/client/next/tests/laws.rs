@@ -189,7 +189,9 @@ fn answer(step: &Step, seen: &Observed, luck: u8) -> Answer {
                 Object { token: Some(fresh_token.clone()), unknown: unknown.clone(), finalizer: true, ..object };
             Answer::Intent(object, fresh_token)
         }
+        Step::DryRun { .. } if luck == 5 => Answer::Failed(Failure::stalled(Reason::SecretRejected, "")),
         Step::DryRun { .. } => Answer::DryRunPassed,
+        Step::Post { .. } if luck == 5 => Answer::Refused(Failure::stalled(Reason::LimitReached, "")),
         Step::Post { token } => Answer::Created {
             client_id: id("made"),
             digest: CredentialDigest::new("d"),
