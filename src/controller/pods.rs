@@ -58,8 +58,8 @@ struct Seen {
     state: State,
     /// The first and the last of the refusals in a row to show the pods.
     refused: Option<(Instant, Instant)>,
-    /// The OAuthClient that each pod was given the credential of, by namespace and name, as it was first seen: what becomes
-    /// of its label later changes nothing of what it holds.
+    /// The OAuthClient that each pod was given the credential of, by namespace and name, as it was first seen. Another value of
+    /// its label changes nothing of that until the pods are listed anew; a pod whose label is taken off counts as gone.
     clients: HashMap<(String, String), String>,
     /// By namespace and OAuthClient, and by name.
     holders: HashMap<(String, String), BTreeMap<String, Holder>>,

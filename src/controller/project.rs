@@ -73,7 +73,7 @@ impl Shared {
         self.checks.forget(key);
         self.projects.gone(key, self.triggers.users().any(key).unwrap_or(true));
         self.metrics.forget_project(&key.to_string());
-        self.triggers.enqueue_users(key);
+        self.triggers.enqueue_users(key, None);
     }
 }
 
@@ -199,7 +199,7 @@ impl<K: ProjectObject> Context<K> {
             projects,
             checks,
             users: triggers.users(),
-            enqueue_users: &|| triggers.enqueue_users(&key),
+            enqueue_users: &|news| triggers.enqueue_users(&key, news),
             scope: Scope { cluster: &self.shared.cluster, namespaces: &self.shared.watch_namespaces },
             resync_interval: *resync_interval,
             metrics,

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::future::{Ready, ready};
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource as _;
@@ -14,7 +15,7 @@ use crate::api::names::{GROUP, OAUTH_CLIENT_LABEL};
 use crate::decide::project::reference::ProjectKey;
 use crate::kubernetes::cached_secret::CachedSecret;
 use crate::kubernetes::readable::UnreadableObjects;
-use crate::project::{CachedClient, Users};
+use crate::project::{CachedClient, News, Users};
 
 /// The OAuthClients of one watched scope (all namespaces, or one), and the queue of its controller.
 #[derive(Clone, Debug)]
@@ -42,9 +43,15 @@ impl Triggers {
         self.users.set_filled();
     }
 
-    /// Enqueues all OAuthClients of a project.
-    pub(super) fn enqueue_users(&self, key: &ProjectKey) {
-        self.enqueue(|object| &object.facts.project == key);
+    /// Enqueues the OAuthClients of a project: those that the news of its clients concern, or all.
+    pub(super) fn enqueue_users(&self, key: &ProjectKey, news: Option<&News>) {
+        let users: Vec<Arc<CachedClient>> = self.users.of(key).collect();
+        let Some(concerned) = news.and_then(|news| news.concerned(&users)) else {
+            return self.enqueue(|object| &object.facts.project == key);
+        };
+        for object in concerned {
+            self.enqueue_one(&ObjectRef::from_obj(&**object), |_| true);
+        }
     }
 
     /// Enqueues all OAuthClients.
@@ -61,9 +68,12 @@ impl Triggers {
     pub(super) fn enqueue_retiring(&self, only: Option<(&str, &str)>) {
         let is_retiring = |object: &CachedClient| !object.facts.named.retiring.is_empty();
         let Some((namespace, name)) = only else { return self.enqueue(is_retiring) };
-        let reference = ObjectRef::new(name).within(namespace);
+        self.enqueue_one(&ObjectRef::new(name).within(namespace), is_retiring);
+    }
+
+    fn enqueue_one(&self, reference: &ObjectRef<CachedClient>, is_concerned: impl Fn(&CachedClient) -> bool) {
         for scope in &self.scopes {
-            if scope.objects.get(&reference).is_some_and(|object| is_retiring(&object)) {
+            if scope.objects.get(reference).is_some_and(|object| is_concerned(&object)) {
                 // The receiver ends with the controller, at shutdown.
                 let _ = scope.queue.send(reference.clone());
             }

@@ -30,6 +30,8 @@ pub struct Check {
     pub(super) status_written: Option<Instant>,
     /// When key or CA bundle was first found unreadable after this check; `None` if both can be read.
     pub(super) unread_since: Option<Instant>,
+    /// When all users were enqueued last, if the last listing counts.
+    pub(super) whole: Option<Instant>,
 }
 
 impl Check {

@@ -114,6 +114,12 @@ impl Register {
         changed
     }
 
+    /// Whether all clients on record are there, and nothing is accepted or waits.
+    #[must_use]
+    pub fn is_calm(&self, key: &ProjectKey) -> bool {
+        self.open().get(key).is_none_or(|known| known.losses.is_settled() && known.losses.missing() == 0)
+    }
+
     fn open(&self) -> MutexGuard<'_, HashMap<ProjectKey, Known>> {
         self.projects.lock().unwrap_or_else(PoisonError::into_inner)
     }

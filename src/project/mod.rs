@@ -24,5 +24,5 @@ pub use object::ProjectObject;
 pub use reconcile::{Executor, WRITE_RETRY};
 pub use registry::{ProjectState, Projects, Resolution};
 pub use slots::{Priority, Slot, Slots};
-pub use snapshot::{Listing, OnRecord, PackedClient, Snapshot};
+pub use snapshot::{Listing, News, OnRecord, PackedClient, Snapshot};
 pub use users::Users;

@@ -15,13 +15,14 @@ use super::finalizer;
 use super::losses::Roll;
 use super::object::ProjectObject;
 use super::registry::{ProjectState, Projects};
-use super::snapshot::Listing;
+use super::snapshot::{Listing, News};
 use super::sweep::{Sweep, Swept};
 use super::users::Users;
 use crate::api::Reason;
 use crate::decide::failure::Failure;
 use crate::decide::orphan::judge::Scope;
 use crate::decide::project::identity::check_pin;
+use crate::decide::project::reference::ProjectKey;
 use crate::decide::project::schedule::{self, Plan, SpecVersion};
 use crate::decide::project::spec::{Orphans, ProjectSettings};
 use crate::kubernetes::clock::Clock;
@@ -47,8 +48,8 @@ pub struct Executor<'a> {
     pub checks: &'a Checks,
     /// The users of all projects.
     pub users: &'a Users,
-    /// Enqueues this project's users.
-    pub enqueue_users: &'a (dyn Fn() + Send + Sync),
+    /// Enqueues this project's users: those that the news of its clients concern, or all.
+    pub enqueue_users: &'a (dyn Fn(Option<&News>) + Send + Sync),
     /// The clients that may be swept.
     pub scope: Scope<'a>,
     /// How often a project is listed.
@@ -59,6 +60,25 @@ pub struct Executor<'a> {
     pub gate: &'a Gate,
     /// The clock of the API server.
     pub clock: &'a Clock,
+}
+
+fn is_same(one: Option<&Arc<ProjectClient>>, other: Option<&Arc<ProjectClient>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+/// What a pass knows before it calls the project.
+struct Known {
+    access: Result<Access, Failure>,
+    spec: SpecVersion,
+    in_use: Option<bool>,
+    before: Option<Check>,
+    /// Whether no client on record was missing.
+    calm: bool,
+    started: Instant,
 }
 
 /// What came of calling a project.
@@ -79,7 +99,7 @@ impl Executor<'_> {
         let (key, started) = (object.key(), Instant::now());
         // A change of who may use the project counts at once, whether its server answers or not.
         if self.projects.allow(&key, object.allowed(), object.adoption()) {
-            (self.enqueue_users)();
+            (self.enqueue_users)(None);
         }
         self.hear_acceptance(object);
         let before = self.checks.get(&key);
@@ -89,7 +109,7 @@ impl Executor<'_> {
         };
         let (spec, in_use) = (SpecVersion::of(object.meta()), self.in_use(object));
         let last = before.as_ref().zip(access.as_ref().ok());
-        let settled = self.projects.losses().is_settled(&key);
+        let (settled, calm) = (self.projects.losses().is_settled(&key), self.projects.losses().is_calm(&key));
         let good_for = last.and_then(|(before, now)| before.good_for(&spec, now, in_use, settled));
         let lasted = self.checks.unread_for(&key, access.is_err());
         let unread = access.as_ref().err().map(|failure| (failure, lasted));
@@ -103,6 +123,19 @@ impl Executor<'_> {
             }
             Plan::Check => {}
         }
+        let known = Known { access, spec, in_use, before, calm, started };
+        self.check(object, settings, known).await
+    }
+
+    /// Calls the project, and takes in what came of it. Returns how long until the next pass.
+    async fn check<K: ProjectObject>(
+        &self,
+        object: &K,
+        settings: &Result<ProjectSettings, Failure>,
+        known: Known,
+    ) -> Duration {
+        let Known { access, spec, in_use, before, calm, started } = known;
+        let key = object.key();
         let called = self.call(object, settings, &access).await;
         self.hear_acceptance(object);
         let failure = called.listing.as_ref().err().cloned();
@@ -113,9 +146,10 @@ impl Executor<'_> {
             allowed: object.allowed(),
             adoption: object.adoption(),
         };
-        if self.projects.put(&key, state) || called.listing.is_ok() {
-            (self.enqueue_users)();
-        }
+        let connected = self.projects.get(&key).and_then(|known| known.project);
+        let changed = self.projects.put(&key, state) || !is_same(connected.as_ref(), called.client.as_ref());
+        let as_before = before.as_ref().filter(|before| !changed && calm && before.spec == spec);
+        let whole = self.resync(&key, &called, changed, as_before.and_then(|before| before.whole));
         let rule = settings.as_ref().ok().map(|settings| settings.orphans);
         let swept = self.sweep(object, &called, rule, before.as_ref()).await;
         self.metrics.reconciled(K::KIND.as_str(), Outcome::of(failure.as_ref()), started.elapsed());
@@ -129,9 +163,36 @@ impl Executor<'_> {
         let (access, at) = (access.ok(), Instant::now());
         self.checks.put(
             key,
-            Check { spec, access, failure, in_use, failures, at, wait, swept, status_written, unread_since: None },
+            Check {
+                spec,
+                access,
+                failure,
+                in_use,
+                failures,
+                at,
+                wait,
+                swept,
+                status_written,
+                unread_since: None,
+                whole,
+            },
         );
         next.min(self.write_status(object).await)
+    }
+
+    /// Enqueues the users that a call of the project concerns, and returns when all were enqueued last, if its listing counts.
+    /// `whole`: when that was before, if nothing but its clients can have changed since.
+    fn resync(&self, key: &ProjectKey, called: &Called, changed: bool, whole: Option<Instant>) -> Option<Instant> {
+        let Some(listed) = called.client.as_ref().filter(|_| called.listing.is_ok()) else {
+            if changed {
+                (self.enqueue_users)(None);
+            }
+            return None;
+        };
+        let (news, calm) = (listed.snapshot.news(), self.projects.losses().is_calm(key));
+        let whole = whole.filter(|whole| calm && !schedule::is_whole(whole.elapsed()));
+        (self.enqueue_users)(whole.map(|_| &news));
+        whole.or_else(|| Some(Instant::now()))
     }
 
     /// Whether the key in memory worked when it was tried last.

@@ -1,5 +1,6 @@
 //! The clients of a project as last listed, with what this process has written and read since.
 
+mod news;
 mod packed;
 
 use std::collections::hash_map::Entry::{Occupied, Vacant};
@@ -13,6 +14,7 @@ use crate::decide::project::loss::RollCall;
 use crate::meshagent::convert;
 use crate::meshagent::{CallError, MeshAgent, wire};
 use crate::single_flight::SingleFlight;
+pub use news::News;
 pub use packed::PackedClient;
 
 /// All clients of a project, as one listing showed them. A snapshot and its listings share what they both hold.
@@ -36,6 +38,7 @@ struct Merged {
     clients: HashMap<ClientId, Entry>,
     by_uid: HashMap<Uid, Vec<ClientId>>,
     deleted: HashMap<ClientId, u64>,
+    news: News,
 }
 
 /// A point in the order of what this process has read and written.
@@ -127,6 +130,12 @@ impl Snapshot {
         self.read().clients.contains_key(id)
     }
 
+    /// What has changed of the clients since this was asked last, whoever has noticed it.
+    #[must_use]
+    pub fn news(&self) -> News {
+        std::mem::take(&mut self.write().news)
+    }
+
     async fn list_by(
         &self,
         call: impl AsyncFnOnce() -> Result<Vec<(ClientId, Arc<PackedClient>)>, CallError>,
@@ -186,6 +195,7 @@ impl Merged {
 
     fn insert(&mut self, id: ClientId, entry: Entry) {
         self.remove(&id);
+        self.news.add(&id, entry.client.uid.as_ref());
         if let Some(uid) = &entry.client.uid {
             match self.by_uid.entry(uid.clone()) {
                 // Nearly all have one client: a vector that grew would have room for four.
@@ -198,6 +208,7 @@ impl Merged {
 
     fn remove(&mut self, id: &ClientId) {
         let Some(entry) = self.clients.remove(id) else { return };
+        self.news.add(id, entry.client.uid.as_ref());
         if let Some(uid) = &entry.client.uid
             && let Some(ids) = self.by_uid.get_mut(uid)
         {
@@ -242,6 +253,9 @@ impl Merged {
         let before = known.as_ref().and_then(|entry| entry.before.clone()).filter(|before| before == client);
         if let Some(entry) = known.filter(|entry| Arc::ptr_eq(&entry.client, client)) {
             // Most of a listing is as it was.
+            if entry.written || entry.before != before {
+                self.news.add(id, client.uid.as_ref());
+            }
             (entry.since, entry.written, entry.before) = (begun, false, before);
             return;
         }

@@ -89,7 +89,7 @@ impl Executor<'_> {
         let handled = object.present_status().last_handled_accept_loss;
         if self.projects.losses().ask(&object.key(), asked(object), handled.as_deref()) {
             tracing::info!(project = %object.key(), "the loss of clients is accepted; they are replaced");
-            (self.enqueue_users)();
+            (self.enqueue_users)(None);
         }
     }
 

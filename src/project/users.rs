@@ -106,7 +106,8 @@ impl Users {
         self.stores.iter().any(|store| cached(store, namespace, name).is_some())
     }
 
-    fn of<'a>(&'a self, key: &'a ProjectKey) -> impl Iterator<Item = Arc<CachedClient>> + 'a {
+    /// The users of a project.
+    pub fn of<'a>(&'a self, key: &'a ProjectKey) -> impl Iterator<Item = Arc<CachedClient>> + 'a {
         self.stores.iter().flat_map(Store::state).filter(move |object| &object.facts.project == key)
     }
 }

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use harness::Options;
+use harness::{Options, free_port};
 use serde_json::{Value, json};
 
-use super::fixture::{Fixture, LONG, OPERATOR, condition, start_operator};
+use simulator::admin::ClientFields;
+
+use super::fixture::{Fixture, LONG, OPERATOR, condition, start_operator, start_operator_with};
 use super::rotation::{ask_to_rotate, client_id, ready, retiring};
 
 /// What the operator has asked of the API server, by verb and resource, from its audit log: writes to the namespace, and
@@ -18,7 +20,9 @@ fn requests(log: &str, namespace: &str) -> BTreeMap<String, usize> {
         let verb = text("/verb");
         let is_write = matches!(verb.as_str(), "create" | "update" | "patch" | "delete");
         let whose = text("/objectRef/namespace");
-        let counts = verb == "list" && whose.is_empty() || is_write && whose == namespace;
+        // A listing by name is the read of one object.
+        let by_name = text("/requestURI").contains("fieldSelector=metadata.name");
+        let counts = verb == "list" && whose.is_empty() && !by_name || is_write && whose == namespace;
         let dry = text("/requestURI").contains("dryRun");
         if text("/user/username") != OPERATOR || !counts {
             continue;
@@ -182,7 +186,11 @@ async fn versions(fixture: &Fixture) -> Vec<String> {
 
 #[tokio::test]
 async fn two_hundred_idle_clients_cost_two_gets_a_resync_and_no_write() {
-    let fixture = Fixture::own("idle", &["--resync-interval", "3s"]).await;
+    let mut fixture = Fixture::own("idle", &[]).await;
+    fixture.stop_operator().await;
+    let address = format!("127.0.0.1:{}", free_port().unwrap());
+    let args = ["--http-address", &address, "--resync-interval", "3s"];
+    fixture.operator = Some(start_operator_with(fixture.control_plane.get(), &args));
     apply_many(&fixture, 200).await;
     until_all_ready(&fixture, 200).await;
     // The wait covers the resync under way, and the project's own count of clients.
@@ -195,7 +203,7 @@ async fn two_hundred_idle_clients_cost_two_gets_a_resync_and_no_write() {
     })
     .await
     .unwrap();
-    let before = versions(&fixture).await;
+    let (before, passes) = (versions(&fixture).await, passes(&address).await);
     fixture.admin.clear_calls().await.unwrap();
     harness::eventually(LONG, "three resyncs", async || {
         let now = fixture.calls().await.len();
@@ -209,6 +217,28 @@ async fn two_hundred_idle_clients_cost_two_gets_a_resync_and_no_write() {
     let pages = ["count=100&offset=0", "count=100&offset=100"];
     assert_eq!(offsets, [pages, pages, pages].concat());
     assert_eq!(versions(&fixture).await, before);
+    assert_eq!(self::passes(&address).await, passes, "a listing that shows nothing new begins no pass");
+    let clients = fixture.admin.state().await.unwrap().clients_of(fixture.project);
+    let edited = ClientFields { redirect_uris: Some(vec!["https://studio.example".to_owned()]), ..Default::default() };
+    fixture.admin.edit_client(fixture.project, &clients[7].client_id, &edited).await.unwrap();
+    harness::eventually(LONG, "the one that was edited is repaired", async || {
+        let now = fixture.admin.state().await.unwrap().clients_of(fixture.project);
+        let repaired = now.iter().all(|client| client.redirect_uris == clients[0].redirect_uris);
+        if repaired { Ok(()) } else { Err("it is not") }
+    })
+    .await
+    .unwrap();
+    fixture.resyncs(2).await;
+    let more = self::passes(&address).await - passes;
+    assert!((1..=5).contains(&more), "{more} passes for one client");
+}
+
+/// How many passes over OAuthClients the operator has made.
+async fn passes(address: &str) -> u64 {
+    let metrics = reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap();
+    let series = r#"meshagent_operator_reconciles_total{kind="OAuthClient","#;
+    let counted = metrics.lines().filter(|line| line.starts_with(series));
+    counted.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }
 
 #[tokio::test]

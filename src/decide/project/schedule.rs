@@ -18,6 +18,8 @@ const WITHHELD_RETRY: Duration = Duration::from_secs(30);
 const WITHHELD_PATIENCE: Duration = Duration::from_secs(15);
 /// How often the project is listed while many of its clients are gone.
 const LOSS_RETRY: Duration = Duration::from_secs(30);
+/// How often a listing enqueues all users of its project, whatever it shows.
+const WHOLE: Duration = Duration::from_secs(60 * 60);
 /// The longest wait between tries to reach a project.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 /// The shortest time between two writes of a status in which nothing has changed that people wait for.
@@ -90,6 +92,13 @@ pub fn until_listed(wait: Duration, settled: bool) -> Duration {
     if settled { wait } else { wait.min(LOSS_RETRY) }
 }
 
+/// Whether a listing enqueues all users of its project again, who were all enqueued so long ago, rather than those alone whose
+/// clients it shows changed: whatever was missed is found then.
+#[must_use]
+pub fn is_whole(since: Duration) -> bool {
+    since >= WHOLE
+}
+
 /// How many failures in a row there were, with this one if it is one.
 #[must_use]
 pub fn failures(before: u32, failure: Option<&Failure>) -> u32 {
@@ -120,6 +129,11 @@ mod tests {
 
     fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn all_users_are_enqueued_once_an_hour() {
+        assert_eq!([is_whole(WHOLE - seconds(1)), is_whole(WHOLE)], [false, true]);
     }
 
     #[test]

@@ -72,6 +72,45 @@ fn a_put_that_the_next_listing_does_not_show_has_not_moved_the_client() {
     assert_eq!(seen(), Some(Remote::Listed(client("kept"))), "somebody edited it back");
 }
 
+/// Whatever has changed since passes looked last, whoever noticed, is told once; what is as it was is not.
+#[test]
+fn what_changes_is_news_once_and_what_is_as_it_was_is_none() {
+    let (snapshot, id) = (Snapshot::default(), id("c"));
+    let list = |clients: &[RemoteClient]| {
+        let begun = snapshot.write().next();
+        let clients = clients.iter().map(|client| (id.clone(), Arc::new(PackedClient::new(client.clone()))));
+        merge(&snapshot, begun, clients.collect());
+    };
+    let news = || snapshot.news() != News::default();
+    list(&[marked("u")]);
+    assert_eq!([news(), news()], [true, false], "it is new");
+    list(&[marked("u")]);
+    assert!(!news(), "it is as it was");
+    list(&[client("openid")]);
+    assert!(news(), "its marker is gone");
+    snapshot.changed(&id, client("openid"), client("sent"));
+    assert!(news(), "this process has written it");
+    list(&[client("sent")]);
+    assert!(news(), "the write is shown");
+    list(&[client("sent")]);
+    assert!(!news());
+    snapshot.changed(&id, client("sent"), client("ignored"));
+    let _written = news();
+    list(&[client("sent")]);
+    assert!(news(), "the write was ignored");
+    list(&[client("sent")]);
+    assert!(!news(), "and still is");
+    let moment = snapshot.moment();
+    snapshot.saw(&id, moment, client("read"));
+    assert!(news(), "a pass of another has read it");
+    list(&[]);
+    assert!(news(), "it is gone");
+    list(&[client("back")]);
+    let _back = news();
+    snapshot.deleted(&id);
+    assert!(news(), "this process has deleted it");
+}
+
 /// F12.
 #[test]
 fn what_a_read_shows_is_known_until_a_listing_that_is_begun_later() {

@@ -98,23 +98,28 @@ impl fmt::Display for Report {
 
 impl Report {
     fn speed(&self, rows: &mut Rows) {
-        let all = |first: &Changes, of: fn(&Round) -> &Changes, number: usize| {
-            let changes = [first].into_iter().chain(self.rounds.iter().map(of));
-            changes.map(|changes| changes.phases()[number].2.rate()).collect::<Vec<_>>()
-        };
         for (number, (what, until, _)) in self.operator.changes.phases().into_iter().enumerate() {
-            let operator = all(&self.operator.changes, |round| &round.operator, number);
-            let bare = self.bare.as_ref().map(|bare| all(bare, |round| &round.bare, number));
-            rows.rates(&format!("{what}, {until}"), &operator, &bare.unwrap_or_default());
+            let rates = |all: Vec<&Phase>| all.into_iter().map(Phase::rate).collect::<Vec<_>>();
+            let (operator, bare) = (rates(self.by_operator(number)), rates(self.by_bare(number)));
+            rows.rates(&format!("{what}, {until}"), &operator, &bare);
         }
         rows.one("after that: Secrets that the garbage collector removes", format!("{:.0}/s", self.operator.collected));
-        for (what, operator, bare) in self.phases() {
-            let of = |phase: &Phase| {
-                let times = phase.cpu.iter().map(|(process, time)| format!("{process} {}", seconds(*time)));
-                times.collect::<Vec<_>>().join(", ")
-            };
-            rows.row(format!("CPU: {what}"), of(operator), bare.map(of).unwrap_or_default(), String::new());
+        for (number, (what, ..)) in self.operator.changes.phases().into_iter().enumerate() {
+            let (operator, bare) = (self.by_operator(number), self.by_bare(number));
+            rows.row(format!("CPU: {what}"), mean_cpu(&operator), mean_cpu(&bare), String::new());
         }
+    }
+
+    /// One of the changes in each round, as the operator followed.
+    fn by_operator(&self, number: usize) -> Vec<&Phase> {
+        let all = [&self.operator.changes].into_iter().chain(self.rounds.iter().map(|round| &round.operator));
+        all.map(|changes| changes.phases()[number].2).collect()
+    }
+
+    /// The same as the bare client followed.
+    fn by_bare(&self, number: usize) -> Vec<&Phase> {
+        let all = self.bare.iter().chain(self.rounds.iter().map(|round| &round.bare));
+        all.map(|changes| changes.phases()[number].2).collect()
     }
 
     /// What users did to all clients in the first round, by its name, as the operator and the bare client followed.
@@ -188,6 +193,14 @@ impl Report {
         rows.one(format!("webhook: memory after {} admissions: resident, peak", busy.len()), megabytes(after));
         rows.one("concurrency of the bare client", CONCURRENCY.to_string());
     }
+}
+
+/// The mean CPU time of each process over the rounds.
+fn mean_cpu(rounds: &[&Phase]) -> String {
+    let Some((first, count)) = rounds.first().zip(u32::try_from(rounds.len()).ok()) else { return String::new() };
+    let mean = |process: &str| rounds.iter().map(|phase| phase.cpu_of(process)).sum::<Duration>() / count;
+    let times = first.cpu.iter().map(|(process, _)| format!("{process} {}", seconds(mean(process))));
+    times.collect::<Vec<_>>().join(", ")
 }
 
 /// p50 and p99 in milliseconds.
