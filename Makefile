@@ -151,7 +151,7 @@ measured: $(AUDITABLE)
 	@for package in meshagent-operator meshagent-simulator bench; do \
 		PATH="$(AUDITABLE):$$PATH" scripts/build-release $$package target/measured || exit 1; done
 
-bench: measured ## measure the operator and its webhook beside a bare client, and print a table; N=1000 clients (the first time about 20 minutes, most of them building; 10000 take half an hour; 100000 or ONLY=memory: memory alone; ONLY=operator: no bare client)
+bench: measured ## measure the operator and its webhook beside a bare client, and print a table; N=1000 clients (ten minutes, and as many to build; 10000 take half an hour; 100000 or ONLY=memory: memory alone; ONLY=operator: no bare client)
 	$(call say,bench: release builds on a real control plane; the table comes last)
 	@N=$(N) target/measured/bench
 
