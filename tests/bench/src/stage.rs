@@ -53,15 +53,15 @@ impl Replica {
         answer.is_ok_and(|answer| answer.status().is_success())
     }
 
-    /// How many tasks its runtime has.
-    pub async fn tasks(&self) -> Result<u64> {
+    /// One of its gauges, by its name without the prefix.
+    pub async fn gauge(&self, name: &str) -> Result<u64> {
         let doing = || Error::http("reading the operator's metrics");
         let answer = reqwest::get(format!("http://{}/metrics", self.address)).await.map_err(doing())?;
         let text = answer.text().await.map_err(doing())?;
-        let tasks = text.lines().find_map(|line| line.strip_prefix("meshagent_operator_tasks "));
-        tasks
-            .and_then(|number| number.trim().parse().ok())
-            .ok_or_else(|| Error::Unexpected("the operator's metrics do not count its tasks".to_owned()))
+        let series = format!("meshagent_operator_{name} ");
+        let value = text.lines().find_map(|line| line.strip_prefix(&series));
+        let value = value.and_then(|number| number.trim().parse().ok());
+        value.ok_or_else(|| Error::Unexpected(format!("the operator's metrics do not tell {name}")))
     }
 }
 

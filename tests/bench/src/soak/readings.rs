@@ -16,6 +16,8 @@ const TELLING: usize = 8;
 struct Reading {
     /// The process that was read.
     pid: u32,
+    /// Whether it led: a replica that stands by has neither caches nor watches.
+    leads: bool,
     /// Bytes.
     resident: u64,
     files: u64,
@@ -40,10 +42,11 @@ impl Readings {
         let [clients, secrets, leases] = stage.count_objects().await?;
         self.0.push(Reading {
             pid,
+            leads: replica.gauge("leader").await? == 1,
             resident: process::memory(pid)?.resident,
             files: process::open_files(pid)?,
             threads: process::threads(pid)?,
-            tasks: replica.tasks().await?,
+            tasks: replica.gauge("tasks").await?,
             clients,
             secrets,
             leases,
@@ -56,11 +59,12 @@ impl Readings {
         self.0.last().map(ToString::to_string).unwrap_or_default()
     }
 
-    /// What has grown in the process that was read last, between the second quarter of its rounds and the last; the first
-    /// quarter fills caches. Too few rounds tell nothing.
+    /// What has grown in the process that was read last, between the second quarter of the rounds in which it led, or stood
+    /// by, as it did in the last one, and the last quarter; the first quarter fills caches. Too few rounds tell nothing.
     pub fn growth(&self) -> Vec<String> {
-        let last = self.0.last().map(|reading| reading.pid);
-        let own: Vec<Reading> = self.0.iter().filter(|reading| Some(reading.pid) == last).copied().collect();
+        let alike = |reading: &Reading| (reading.pid, reading.leads);
+        let last = self.0.last().map(alike);
+        let own: Vec<Reading> = self.0.iter().filter(|reading| Some(alike(reading)) == last).copied().collect();
         if own.len() < TELLING {
             return Vec::new();
         }
@@ -86,7 +90,7 @@ impl Readings {
 
 impl fmt::Display for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { pid: _, resident, files, threads, tasks, clients, secrets, leases } = self;
+        let Self { pid: _, leads: _, resident, files, threads, tasks, clients, secrets, leases } = self;
         write!(f, "{:.1} MB, {files} files, {threads} threads, {tasks} tasks; ", *resident as f64 / 1e6)?;
         write!(f, "{clients} OAuthClients, {secrets} Secrets, {leases} Leases")
     }
@@ -101,7 +105,7 @@ impl fmt::Display for Readings {
         let step = all.len().div_ceil(10).max(1);
         for (round, reading) in all.iter().enumerate().filter(|(round, _)| round % step == 0 || round + 1 == all.len())
         {
-            let Reading { pid, resident, files, threads, tasks, clients, secrets, leases } = reading;
+            let Reading { pid, leads: _, resident, files, threads, tasks, clients, secrets, leases } = reading;
             let (round, megabytes) = (round + 1, *resident as f64 / 1e6);
             writeln!(
                 f,
@@ -125,6 +129,9 @@ mod tests {
         assert_eq!(read(|round| if round < 4 { 10 } else { 40 }), Vec::<String>::new(), "it was filled at first");
         let restarted = |round| Reading { pid: u32::try_from(round / 12).unwrap(), files: round, ..Reading::default() };
         assert_eq!(Readings((0..16).map(restarted).collect()).growth(), Vec::<String>::new(), "a new process");
+        let begins_to_lead =
+            |round| Reading { leads: round >= 6, files: if round >= 6 { 30 } else { 10 }, ..Reading::default() };
+        assert_eq!(Readings((0..16).map(begins_to_lead).collect()).growth(), Vec::<String>::new(), "it leads");
         assert_eq!(read(|round| 20 + 2 * round), ["open files: at most 34 in the second quarter, 50 in the last"]);
     }
 }
