@@ -45,10 +45,10 @@ impl Triggers {
 
     /// Enqueues the OAuthClients of a project: those that the news of its clients concern, or all.
     pub(super) fn enqueue_users(&self, key: &ProjectKey, news: Option<&News>) {
+        let all = || self.enqueue(|object| &object.facts.project == key);
+        let Some(news) = news else { return all() };
         let users: Vec<Arc<CachedClient>> = self.users.of(key).collect();
-        let Some(concerned) = news.and_then(|news| news.concerned(&users)) else {
-            return self.enqueue(|object| &object.facts.project == key);
-        };
+        let Some(concerned) = news.concerned(&users) else { return all() };
         for object in concerned {
             self.enqueue_one(&ObjectRef::from_obj(&**object), |_| true);
         }

@@ -62,14 +62,6 @@ pub struct Executor<'a> {
     pub clock: &'a Clock,
 }
 
-fn is_same(one: Option<&Arc<ProjectClient>>, other: Option<&Arc<ProjectClient>>) -> bool {
-    match (one, other) {
-        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-        (None, None) => true,
-        (Some(_), None) | (None, Some(_)) => false,
-    }
-}
-
 /// What a pass knows before it calls the project.
 struct Known {
     access: Result<Access, Failure>,
@@ -147,7 +139,8 @@ impl Executor<'_> {
             adoption: object.adoption(),
         };
         let connected = self.projects.get(&key).and_then(|known| known.project);
-        let changed = self.projects.put(&key, state) || !is_same(connected.as_ref(), called.client.as_ref());
+        let changed = self.projects.put(&key, state)
+            || connected.as_ref().map(Arc::as_ptr) != called.client.as_ref().map(Arc::as_ptr);
         let as_before = before.as_ref().filter(|before| !changed && calm && before.spec == spec);
         let whole = self.resync(&key, &called, changed, as_before.and_then(|before| before.whole));
         let rule = settings.as_ref().ok().map(|settings| settings.orphans);

@@ -5,7 +5,6 @@ use std::fs;
 
 use harness::{Options, free_port};
 use serde_json::{Value, json};
-
 use simulator::admin::ClientFields;
 
 use super::fixture::{Fixture, LONG, OPERATOR, condition, start_operator, start_operator_with};
@@ -203,7 +202,7 @@ async fn two_hundred_idle_clients_cost_two_gets_a_resync_and_no_write() {
     })
     .await
     .unwrap();
-    let (before, passes) = (versions(&fixture).await, passes(&address).await);
+    let (before, made) = (versions(&fixture).await, passes(&address).await);
     fixture.admin.clear_calls().await.unwrap();
     harness::eventually(LONG, "three resyncs", async || {
         let now = fixture.calls().await.len();
@@ -217,7 +216,7 @@ async fn two_hundred_idle_clients_cost_two_gets_a_resync_and_no_write() {
     let pages = ["count=100&offset=0", "count=100&offset=100"];
     assert_eq!(offsets, [pages, pages, pages].concat());
     assert_eq!(versions(&fixture).await, before);
-    assert_eq!(self::passes(&address).await, passes, "a listing that shows nothing new begins no pass");
+    assert_eq!(passes(&address).await, made, "a listing that shows nothing new begins no pass");
     let clients = fixture.admin.state().await.unwrap().clients_of(fixture.project);
     let edited = ClientFields { redirect_uris: Some(vec!["https://studio.example".to_owned()]), ..Default::default() };
     fixture.admin.edit_client(fixture.project, &clients[7].client_id, &edited).await.unwrap();
@@ -229,7 +228,7 @@ async fn two_hundred_idle_clients_cost_two_gets_a_resync_and_no_write() {
     .await
     .unwrap();
     fixture.resyncs(2).await;
-    let more = self::passes(&address).await - passes;
+    let more = passes(&address).await - made;
     assert!((1..=5).contains(&more), "{more} passes for one client");
 }
 
